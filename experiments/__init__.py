@@ -1,0 +1,1 @@
+"""How the tables and figures of the thesis are rerun; run from a checkout."""

@@ -1,0 +1,3 @@
+def write(table, records, sets, out):
+    (out / "table.md").write_text("later\n")
+    return out

@@ -1,0 +1,215 @@
+"""One segmentation training of chapter 3, from a prepared set to a result record."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from experiments.trial import fix_randomness, precision_policy, provenance, write_record
+from sharpunet import MODELS, Dice, Jaccard, dice, jaccard
+from sharpunet.data import PreparedSet, load_dataset
+from sharpunet.protocols import Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All that a training is told, but its images. Defaults are the thesis's where it names them.
+
+    Attributes:
+        epochs: Epochs at most; the thesis gives no number.
+        batch_size: Not given in the thesis; 16 in the released code.
+        patience: Epochs without a better validation score before training stops; not given in
+            the thesis, 20 in the released code.
+        learning_rate: Of Adam (section 3.3.3).
+    """
+
+    protocol: str
+    epochs: int
+    batch_size: int
+    image_size: tuple[int, int]
+    precision: str
+    learning_rate: float = 1e-3
+    patience: int = 20
+    deterministic: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training: a model on one split of one prepared set."""
+
+    prepared: PreparedSet
+    model: str
+    split: Split
+    settings: Settings
+    base_seed: int = 0
+
+    @property
+    def seed(self) -> int:
+        """Seed of weights and shuffling: the same for every model, so that they are paired."""
+        return self.base_seed + 100 * self.split.repeat + self.split.fold
+
+    @property
+    def key(self) -> str:
+        """Name of its record: readable, and different if anything that shapes the result is."""
+        shaping = [self.prepared.digest, self.seed, dataclasses.asdict(self.settings)]
+        mark = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
+        name = self.prepared.description.name
+        return f"{name}-{self.model}-r{self.split.repeat}-f{self.split.fold}-{mark}"
+
+    def record_path(self, out: Path) -> Path:
+        """Where its record is or will be."""
+        return out / "records" / f"{self.key}.json"
+
+
+def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
+    """Trains, predicts the test images, and writes predictions and then the record.
+
+    Args:
+        trial: The training.
+        out: Results folder. `predictions/KEY/ID.png` holds a grey value a pixel (probability
+            times 255, or the class index), `records/KEY.json` the record.
+
+    Returns:
+        The record.
+    """
+    settings, split = trial.settings, trial.split
+    fix_randomness(trial.seed, settings.deterministic)
+    train, validation, test = _load(trial)
+    with precision_policy(settings.precision):
+        model = _compiled_model(trial)
+    started = time.monotonic()
+    callbacks = _callbacks(trial)
+    history = model.fit(
+        train,
+        validation_data=validation,
+        epochs=settings.epochs,
+        verbose=0,
+        callbacks=callbacks,
+    ).history
+    seconds = time.monotonic() - started
+
+    truth = np.concatenate([masks for _, masks in test])
+    probabilities = model.predict(test, verbose=0)
+    _write_predictions(out / "predictions" / trial.key, split.test, probabilities)
+    record = {
+        "key": trial.key,
+        "dataset": {
+            **dataclasses.asdict(trial.prepared.description),
+            "manifest_sha256": trial.prepared.digest,
+            "images": len(trial.prepared.manifest),
+        },
+        "model": trial.model,
+        "parameters": {
+            "trainable": _count(model.trainable_weights),
+            "frozen": _count(model.non_trainable_weights),
+        },
+        "repeat": split.repeat,
+        "fold": split.fold,
+        "images": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+        },
+        "seed": trial.seed,
+        **dataclasses.asdict(settings),
+        "epochs_run": len(history["loss"]),
+        "best_epoch": callbacks[0].best_epoch + 1,
+        "seconds": round(seconds, 1),
+        "history": {name: [round(float(v), 6) for v in curve] for name, curve in history.items()},
+        "scores": _scores(split.test, truth, probabilities),
+        **provenance(),
+    }
+    write_record(trial.record_path(out), record)
+    return record
+
+
+def _load(trial):
+    settings, split = trial.settings, trial.split
+    common = {"image_size": settings.image_size, "batch_size": settings.batch_size}
+    return (
+        load_dataset(trial.prepared, split.train, shuffle=True, seed=trial.seed, **common),
+        load_dataset(trial.prepared, split.validation, **common),
+        load_dataset(trial.prepared, split.test, **common),
+    )
+
+
+def _compiled_model(trial) -> keras.Model:
+    description = trial.prepared.description
+    input_shape = (*trial.settings.image_size, description.channels)
+    model = MODELS[trial.model](input_shape, description.classes)
+    loss = "binary_crossentropy" if description.classes == 1 else "categorical_crossentropy"
+    optimizer = keras.optimizers.Adam(trial.settings.learning_rate)
+    model.compile(optimizer, loss, metrics=[Jaccard(), Dice()])
+    return model
+
+
+def _callbacks(trial) -> list[keras.callbacks.Callback]:
+    """Early stopping first. The released code watches Jaccard and lowers the rate on a plateau."""
+    released = trial.settings.protocol == "released"
+    watch = {"monitor": "val_jaccard", "mode": "max"} if released else {"monitor": "val_loss"}
+    callbacks = [
+        keras.callbacks.EarlyStopping(
+            patience=trial.settings.patience, restore_best_weights=True, **watch
+        ),
+        EpochBar(trial.settings.epochs, trial.key),
+    ]
+    if released:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=10, **watch))
+    return callbacks
+
+
+class EpochBar(keras.callbacks.Callback):
+    """A progress bar of epochs, with the time left and the validation Jaccard."""
+
+    def __init__(self, epochs: int, name: str):
+        super().__init__()
+        self.epochs, self.name = epochs, name
+
+    def on_train_begin(self, logs=None):
+        self.bar = tqdm(total=self.epochs, desc=self.name, unit="epoch", leave=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.set_postfix(jaccard=f"{(logs or {}).get('val_jaccard', 0):.3f}", refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def _write_predictions(folder: Path, ids, probabilities) -> None:
+    # What a killed run left may be of other images; the record is what counts, and is not there.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for id, probability in zip(ids, probabilities, strict=True):
+        if probability.shape[-1] == 1:
+            grey = np.round(255 * probability[:, :, 0])
+        else:
+            grey = probability.argmax(axis=-1)
+        Image.fromarray(grey.astype("uint8")).save(folder / f"{id}.png")
+
+
+def _scores(ids, truth, probabilities) -> list[dict[str, Any]]:
+    """Per test image its Jaccard and Dice, averaged over classes, and each class's where many."""
+    scores = []
+    indices = {"jaccard": jaccard, "dice": dice}
+    values = {name: of(truth, probabilities, average=None) for name, of in indices.items()}
+    for row, id in enumerate(ids):
+        score: dict[str, Any] = {"id": id}
+        for name, value in values.items():
+            score[name] = round(float(value[row].mean()), 6)
+            if value.shape[1] > 1:
+                score[f"{name}_per_class"] = [round(float(v), 6) for v in value[row]]
+        scores.append(score)
+    return scores
+
+
+def _count(weights) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in weights)

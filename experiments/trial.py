@@ -1,0 +1,133 @@
+"""What every training shares: seed, precision, and the record that says how a result was made."""
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sharpunet.data.prepared import InputError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+def fix_randomness(seed: int, deterministic: bool = True) -> None:
+    """Seeds Python, NumPy and TensorFlow as a fresh process would be; what went before is gone.
+
+    Args:
+        seed: The seed of the trial.
+        deterministic: Whether TensorFlow uses deterministic kernels only. It holds until the
+            process ends.
+    """
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def resolve_precision(precision: str) -> str:
+    """The policy that "auto" stands for here: the fastest that the hardware computes natively.
+
+    bfloat16 on NVIDIA GPUs of compute capability 8.0 or more and on CPUs with bf16 matrix units,
+    float16 on GPUs of 7.0 or more, else float32.
+    """
+    if precision != "auto":
+        return precision
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+        capability = min(detail.get("compute_capability", (0, 0)) for detail in details)
+        if capability >= (8, 0):
+            return "mixed_bfloat16"
+        return "mixed_float16" if capability >= (7, 0) else "float32"
+    return "mixed_bfloat16" if "amx_bf16" in _cpu_information().get("flags", "") else "float32"
+
+
+@contextlib.contextmanager
+def precision_policy(policy: str):
+    """Builds models under the Keras dtype policy of that name, and restores the one before."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, git commit and hardware of this process, for a record."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "git": _git_state(Path(__file__).parent),
+        "hardware": _hardware(),
+    }
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record whole or not at all: a record that is there is complete."""
+    write_atomically(path, json.dumps(record, indent=1) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads a record.
+
+    Raises:
+        InputError: If the file is not a record.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a result record ({error}); move it away") from None
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file beside its place and moves it there, so that no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _git_state(folder: Path) -> dict[str, Any]:
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+    except OSError:  # no git on this machine
+        return {"commit": None, "changed": None}
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
+    cpu = _cpu_information().get("model name", platform.machine())
+    return {"cpu": cpu, "cores": os.cpu_count(), "gpus": names}
+
+
+def _cpu_information() -> dict[str, str]:
+    """The fields of the first processor, where the system lists them."""
+    with contextlib.suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+        return {key.strip(): value.strip() for key, value in pairs}
+    return {}

@@ -1,0 +1,66 @@
+"""ISBI-2012: 30 electron-microscopy slices of a fly larva's nerve cord, cells against membranes."""
+
+from functools import partial
+from pathlib import Path
+
+import tifffile
+
+from sharpunet.data.prepared import Description, InputError, Item
+from sharpunet.data.sources import Source, require_file
+
+DOWNLOAD = (
+    "Get train-volume.tif (7.5 MB) and train-labels.tif (7.5 MB) of the ISBI 2012 EM segmentation "
+    "challenge (https://imagej.net/events/isbi-2012-segmentation-challenge; free for research, "
+    "no account) and put them there"
+)
+#: The slices are one volume: neighbours are nearly the same image. `clean` splits by such blocks.
+SLICES_PER_BLOCK = 6
+
+
+def read(folder: Path) -> list[Item]:
+    """One item a slice: the cells (255 in the labels) are the foreground."""
+    volume = require_file(folder, "train-volume.tif", DOWNLOAD)
+    labels = require_file(folder, "train-labels.tif", DOWNLOAD)
+    slices, mask_slices = _count_pages(volume), _count_pages(labels)
+    if slices != mask_slices:
+        raise InputError(f"{labels}: holds {mask_slices} slices, but {volume.name} {slices}")
+    return [
+        Item(
+            id=f"slice-{index:02d}",
+            group=f"block-{index // SLICES_PER_BLOCK}",
+            image=partial(_read_page, volume, index),
+            mask=partial(_read_page, labels, index),
+            image_name=f"{volume} (slice {index})",
+            mask_name=f"{labels} (slice {index})",
+        )
+        for index in range(slices)
+    ]
+
+
+def _count_pages(path: Path) -> int:
+    try:
+        with tifffile.TiffFile(path) as stack:
+            return len(stack.pages)
+    except (tifffile.TiffFileError, ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as a TIFF stack ({error})") from None
+
+
+def _read_page(path: Path, index: int):
+    try:
+        page = tifffile.imread(path, key=index)
+    except Exception as error:  # tifffile lets its codecs' own exceptions through
+        raise InputError(f"{path}: slice {index} cannot be read ({error})") from None
+    if page.ndim != 2 or page.dtype != "uint8":
+        raise InputError(
+            f"{path}: slice {index} is {page.dtype} of shape {page.shape}; "
+            "8-bit grey slices are expected"
+        )
+    return page
+
+
+SOURCE = Source(
+    Description("isbi2012", "ISBI-2012", image_size=(256, 256), channels=1),
+    read,
+    DOWNLOAD,
+    published_count=30,
+)

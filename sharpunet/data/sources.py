@@ -1,0 +1,74 @@
+"""What a dataset is to the library: how it is described, where it comes from, how it is read."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sharpunet.data.prepared import (
+    MANIFEST,
+    Description,
+    InputError,
+    Item,
+    PreparedSet,
+    read_prepared,
+    write_prepared,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset that `prepare` knows.
+
+    Attributes:
+        description: Name, title, size, channels, classes.
+        read: From the folder of the official download to its items. It lists without decoding.
+        download: Where to get it: page, files, licence, whether an account is needed.
+        published_count: Number of images that the thesis or the publisher names; None if free.
+        allow_empty_masks: Whether an image without foreground is normal.
+        generated: Whether it is made by code, so that there is no download.
+    """
+
+    description: Description
+    read: Callable[[Path], Sequence[Item]]
+    download: str
+    published_count: int | None = None
+    allow_empty_masks: bool = False
+    generated: bool = False
+
+
+def prepare_source(source: Source, download: str | Path, folder: str | Path) -> PreparedSet:
+    """Brings an official download into a prepared set, or opens the one that is there.
+
+    Args:
+        source: The dataset.
+        download: Folder with the official files. It is only read.
+        folder: Where the prepared set is or will be.
+
+    Raises:
+        InputError: If the download or something in it is missing or wrong; nothing is left
+            half-written, and what was in `folder` stays.
+    """
+    folder, download = Path(folder), Path(download)
+    if (folder / MANIFEST).is_file():
+        return read_prepared(folder)
+    if not source.generated and not download.is_dir():
+        raise InputError(f"{download}: no such folder. {source.download}")
+    items = source.read(download)
+    expected = source.published_count
+    if expected is not None and len(items) not in (0, expected):
+        warnings.warn(
+            f"{source.description.title}: {len(items)} images found, {expected} are published",
+            stacklevel=2,
+        )
+    return write_prepared(
+        folder, source.description, items, allow_empty_masks=source.allow_empty_masks
+    )
+
+
+def require_file(folder: Path, name: str, source_download: str) -> Path:
+    """The file `name` in `folder`, or an InputError that says where to get it."""
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. {source_download}")
+    return path

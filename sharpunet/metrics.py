@@ -1,0 +1,124 @@
+"""Jaccard and Dice as the thesis means them: per image, then averaged (eq. 3.4 and 3.5)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def jaccard(y_true, y_pred, threshold=0.5, *, average="all"):
+    """Jaccard index |G & P| / |G | P|, per image and class, then averaged (eq. 3.4).
+
+    An image whose true and predicted masks are both empty scores 1: nothing was missed and
+    nothing invented. If only one of them is empty it scores 0.
+
+    Args:
+        y_true: Masks, `(images, height, width, classes)`, 0 or 1. One class is a foreground
+            mask; more are one-hot, background included.
+        y_pred: Probabilities of the same shape. One class is foreground where it is above
+            `threshold`; of more, each pixel belongs to its most probable class.
+        threshold: Probability above which a pixel is foreground (one class only). With 0.5 this
+            is the rounding of the released code.
+        average: `"all"` for one float, the mean over images and classes; `"images"` for the
+            mean over images, an array of shape `(classes,)`; None for `(images, classes)`.
+
+    Returns:
+        A float or a float32 array in [0, 1], as `average` says.
+
+    Raises:
+        ValueError: If the shapes differ or are not 4-D, there is no image, or `average` is
+            unknown.
+    """
+    return _averaged(_jaccard, y_true, y_pred, threshold, average)
+
+
+def dice(y_true, y_pred, threshold=0.5, *, average="all"):
+    """Dice coefficient 2 |G & P| / (|G| + |P|), per image and class, then averaged (eq. 3.5).
+
+    Two empty masks score 1. Arguments, result and what is raised are those of `jaccard`.
+    """
+    return _averaged(_dice, y_true, y_pred, threshold, average)
+
+
+@keras.saving.register_keras_serializable("sharpunet")
+class Jaccard(keras.metrics.MeanMetricWrapper):
+    """Streaming `jaccard` for `Model.compile`: the same value for any division into batches.
+
+    Args:
+        threshold: As in `jaccard`.
+    """
+
+    def __init__(self, threshold=0.5, name="jaccard", dtype=None):
+        super().__init__(_image_means(_jaccard, threshold), name=name, dtype=dtype)
+        self.threshold = threshold
+
+    def get_config(self):
+        return _metric_config(self)
+
+
+@keras.saving.register_keras_serializable("sharpunet")
+class Dice(keras.metrics.MeanMetricWrapper):
+    """Streaming `dice` for `Model.compile`: the same value for any division into batches.
+
+    Args:
+        threshold: As in `dice`.
+    """
+
+    def __init__(self, threshold=0.5, name="dice", dtype=None):
+        super().__init__(_image_means(_dice, threshold), name=name, dtype=dtype)
+        self.threshold = threshold
+
+    def get_config(self):
+        return _metric_config(self)
+
+
+def _metric_config(metric):
+    return {"name": metric.name, "dtype": metric.dtype, "threshold": metric.threshold}
+
+
+def _image_means(index, threshold):
+    def image_means(y_true, y_pred):
+        return ops.mean(index(y_true, y_pred, threshold), axis=-1)
+
+    return image_means
+
+
+def _averaged(index, y_true, y_pred, threshold, average):
+    axes = {"all": (0, 1), "images": 0, None: ()}
+    if average not in axes:
+        raise ValueError(f'`average` must be "all", "images" or None. Received: {average!r}')
+    y_true, y_pred = np.asarray(y_true, "float32"), np.asarray(y_pred, "float32")
+    if y_true.shape != y_pred.shape or y_true.ndim != 4 or not len(y_true):
+        raise ValueError(
+            "`y_true` and `y_pred` must both be (images, height, width, classes), with an image "
+            f"or more. Received shapes {y_true.shape} and {y_pred.shape}"
+        )
+    scores = ops.convert_to_numpy(index(y_true, y_pred, threshold)).mean(axis=axes[average])
+    return float(scores) if average == "all" else scores
+
+
+def _jaccard(y_true, y_pred, threshold):
+    both, in_true, in_predicted = _areas(y_true, y_pred, threshold)
+    return _ratio(both, in_true + in_predicted - both)
+
+
+def _dice(y_true, y_pred, threshold):
+    both, in_true, in_predicted = _areas(y_true, y_pred, threshold)
+    return _ratio(2 * both, in_true + in_predicted)
+
+
+def _areas(y_true, y_pred, threshold):
+    """Pixels in both masks, in the true and in the predicted one, each `(images, classes)`."""
+    y_true = ops.cast(y_true, "float32")
+    classes = y_pred.shape[-1]
+    if classes == 1:
+        predicted = ops.cast(y_pred > threshold, "float32")
+    else:
+        predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), classes, dtype="float32")
+    pixels = (1, 2)
+    both = ops.sum(y_true * predicted, axis=pixels)
+    return both, ops.sum(y_true, axis=pixels), ops.sum(predicted, axis=pixels)
+
+
+def _ratio(numerator, denominator):
+    empty = denominator == 0
+    return ops.where(empty, 1.0, numerator / ops.where(empty, 1.0, denominator))
