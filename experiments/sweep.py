@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
     waiting = [trial for trial in trials if not trial.record_path(out).exists()]
     if len(waiting) < len(trials):
         print(f"{len(trials) - len(waiting)} of {len(trials)} trials are done already")
-    for trial in tqdm(waiting, desc="trials", unit="trial"):
+    for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
         run_trial(trial, out)
     return [read_record(trial.record_path(out)) for trial in trials]
 

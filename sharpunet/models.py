@@ -44,10 +44,8 @@ def sharp_unet(
     It has the trainable parameters of `unet`, and 3 * 3 * M frozen weights for a skip connection
     of M channels (4,320 in all).
 
-    Args:
-        kernel: Kernel of the sharp blocks, as in `SharpBlock`.
-
-    The other arguments, the result and what is raised are those of `unet`.
+    `kernel` is that of the sharp blocks, as in `SharpBlock`. The other arguments, the result and
+    what is raised are those of `unet`.
     """
     return _unet(input_shape, classes, filters, lambda skip: SharpBlock(kernel)(skip), name)
 

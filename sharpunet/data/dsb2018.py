@@ -19,10 +19,10 @@ DOWNLOAD = (
 
 def read(folder: Path) -> list[Item]:
     """One item an image; the union of its nuclei is the foreground."""
-    path = require_file(folder, "stage1_train.zip", DOWNLOAD)
+    archive = _open(require_file(folder, "stage1_train.zip", DOWNLOAD))
     images: dict[str, list[str]] = defaultdict(list)
     masks: dict[str, list[str]] = defaultdict(list)
-    for name in _safe_names(path):
+    for name in archive.namelist():
         parts = PurePosixPath(name).parts
         if len(parts) < 3 or not name.lower().endswith(".png"):
             continue
@@ -33,55 +33,54 @@ def read(folder: Path) -> list[Item]:
             masks[id].append(name)
     for id in sorted(images.keys() ^ masks.keys()):
         if id in images:
-            raise InputError(f"{path}: the image {images[id][0]} has no mask")
-        raise InputError(f"{path}: the mask {masks[id][0]} has no image")
-    return [_item(path, id, images[id], sorted(masks[id])) for id in sorted(images)]
+            raise InputError(f"{archive.filename}: the image {images[id][0]} has no mask")
+        raise InputError(f"{archive.filename}: the mask {masks[id][0]} has no image")
+    return [_item(archive, id, images[id], sorted(masks[id])) for id in sorted(images)]
 
 
-def _safe_names(path: Path) -> list[str]:
+def _open(path: Path) -> zipfile.ZipFile:
+    """The archive, kept open for its many small files, once its names are seen to be safe."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise InputError(f"{path}: cannot be read as a zip file ({error})") from None
-    for name in names:
+    for name in archive.namelist():
         if name.startswith(("/", "\\")) or ".." in PurePosixPath(name).parts or ":" in name:
             raise InputError(f"{path}: the entry {name!r} leaves the folder; get a sound copy")
-    return names
+    return archive
 
 
-def _item(path: Path, id: str, images: list[str], masks: list[str]) -> Item:
+def _item(archive: zipfile.ZipFile, id: str, images: list[str], masks: list[str]) -> Item:
     if len(images) > 1:
-        raise InputError(f"{path}: {id} has {len(images)} images; one is expected")
+        raise InputError(f"{archive.filename}: {id} has {len(images)} images; one is expected")
     return Item(
         id=id,
         group=id,
-        image=partial(_read_entry, path, images[0]),
-        mask=partial(_merge_nuclei, path, masks),
-        image_name=f"{path}:{images[0]}",
-        mask_name=f"{path}:{masks[0]}",
+        image=partial(_read_entry, archive, images[0]),
+        mask=partial(_merge_nuclei, archive, masks),
+        image_name=f"{archive.filename}:{images[0]}",
+        mask_name=f"{archive.filename}:{masks[0]}",
     )
 
 
-def _read_entry(path: Path, name: str) -> np.ndarray:
+def _read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-            return read_image(file, name=f"{path}:{name}")
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        raise InputError(f"{path}:{name}: cannot be unpacked ({error})") from None
+        with archive.open(name) as file:
+            return read_image(file, name=f"{archive.filename}:{name}")
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{archive.filename}:{name}: cannot be unpacked ({error})") from None
 
 
-def _merge_nuclei(path: Path, names: list[str]) -> np.ndarray:
-    merged: np.ndarray | None = None
+def _merge_nuclei(archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
+    nuclei = []
     for name in names:
-        nucleus = _read_entry(path, name)
-        if nucleus.ndim == 3:
-            nucleus = nucleus[:, :, 0]
-        if merged is not None and nucleus.shape != merged.shape:
-            raise InputError(f"{path}:{name}: its size differs from the other masks of its image")
-        merged = nucleus if merged is None else np.maximum(merged, nucleus)
-    assert merged is not None  # read() has seen that every image has a mask
-    return merged
+        nucleus = _read_entry(archive, name)
+        nuclei.append(nucleus if nucleus.ndim == 2 else nucleus[:, :, 0])
+        if nuclei[-1].shape != nuclei[0].shape:
+            raise InputError(
+                f"{archive.filename}:{name}: its size differs from the other masks of its image"
+            )
+    return np.maximum.reduce(nuclei)
 
 
 SOURCE = Source(

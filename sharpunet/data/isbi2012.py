@@ -1,5 +1,8 @@
 """ISBI-2012: 30 electron-microscopy slices of a fly larva's nerve cord, cells against membranes."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -39,10 +42,29 @@ def read(folder: Path) -> list[Item]:
 
 def _count_pages(path: Path) -> int:
     try:
-        with tifffile.TiffFile(path) as stack:
-            return len(stack.pages)
+        with _complaints() as complaints, tifffile.TiffFile(path) as stack:
+            count = len(stack.pages)
     except (tifffile.TiffFileError, ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read as a TIFF stack ({error})") from None
+    if complaints:
+        raise InputError(f"{path}: cannot be read to its end ({complaints[0]}); get it anew")
+    return count
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What tifffile logs: of a truncated stack it tells only its log, and returns fewer pages."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = tifffile.logger()
+    logger.addHandler(handler)
+    logger.propagate, before = False, logger.propagate
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def _read_page(path: Path, index: int):

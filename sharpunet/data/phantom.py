@@ -15,7 +15,7 @@ from sharpunet.data.prepared import Description, Item
 from sharpunet.data.sources import Source
 
 
-def generate(index: int, size: int = 96, seed: int = 2021) -> tuple[np.ndarray, np.ndarray]:
+def generate(index: int, size: int = 64, seed: int = 2021) -> tuple[np.ndarray, np.ndarray]:
     """Image and mask number `index`: cells if it is even, one lesion if it is odd.
 
     Args:
@@ -40,7 +40,7 @@ def generate(index: int, size: int = 96, seed: int = 2021) -> tuple[np.ndarray, 
     return np.clip(255 * image, 0, 255).astype("uint8"), mask
 
 
-def read(folder: Path | None = None, *, count: int = 50, size: int = 96, seed: int = 2021):
+def read(folder: Path | None = None, *, count: int = 40, size: int = 64, seed: int = 2021):
     """The items of a phantom set of `count` images; `folder` is not used."""
     # Image and mask come from one drawing: the mask is asked for right after its image.
     draw = lru_cache(maxsize=1)(partial(generate, size=size, seed=seed))
@@ -127,7 +127,7 @@ def _add_hairs_and_dust(image, random):
 
 
 SOURCE = Source(
-    Description("phantom", "Phantom", image_size=(96, 96), channels=1),
+    Description("phantom", "Phantom", image_size=(64, 64), channels=1),
     read,
     "The phantom is generated; it needs no download.",
     generated=True,

@@ -14,6 +14,7 @@ import shutil
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -139,6 +140,7 @@ def write_prepared(
 
     Args:
         folder: Where the set will be. It must not exist, or be empty.
+        description: What holds for all its images.
         items: The images, in the manifest's order.
         allow_empty_masks: Whether a mask of one value is a fact of the data, not a mistake.
 
@@ -155,10 +157,8 @@ def write_prepared(
         )
     partial = _partial_folder(folder)
     try:
-        rows = [
-            _write_item(partial, item, description, allow_empty_masks)
-            for item in tqdm(items, desc=f"preparing {description.title}", unit="image")
-        ]
+        with tqdm(items, desc=f"preparing {description.title}", unit="image") as bar:
+            rows = [_write_item(partial, item, description, allow_empty_masks) for item in bar]
         content = json.dumps(dataclasses.asdict(description), indent=2)
         (partial / DESCRIPTION).write_text(content + "\n")
         pd.DataFrame(rows, columns=COLUMNS).to_csv(partial / MANIFEST, index=False)
@@ -169,7 +169,7 @@ def write_prepared(
     return read_prepared(folder)
 
 
-def read_image(path: str | Path, name: str | None = None) -> np.ndarray:
+def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndarray:
     """An image file as uint8, `(height, width)` if it is grey, else `(height, width, 3)`.
 
     Palette, CMYK and transparent images become RGB; transparency is dropped.

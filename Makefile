@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make reproduce` and `make test` set up `.venv` by themselves, once.
+PYTHON ?= python3
+RUN := .venv/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help reproduce test lint format lock clean
+
+help:
+	@echo "make reproduce   run the paper's comparison on the embedded phantom (minutes, CPU)"
+	@echo "make test        run every test"
+	@echo "make lint        check style and types"
+	@echo "make format      rewrite to the style"
+	@echo "make lock        write requirements.txt anew from setup.py (needs uv)"
+
+reproduce: .venv/installed
+	@$(RUN) -m experiments.reproduce
+
+test: .venv/installed
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+lint: .venv/installed
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+format: .venv/installed
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+lock:
+	uv pip compile setup.py --all-extras --universal --python-version 3.11 --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --output-file requirements.txt
+
+clean:
+	rm -rf .venv
+
+.venv/installed: requirements.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; say make PYTHON=python3.12, or another"; exit 2; }
+	@echo "Setting up .venv (once; about 2 GB, a few minutes) ..."
+	@$(PYTHON) -m venv .venv
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(RUN) -c 'import cv2' || \
+	  { echo "error: OpenCV lacks a system library; on Debian: apt install libgl1 libglib2.0-0"; exit 2; }
+	@touch $@

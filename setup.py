@@ -1,0 +1,38 @@
+"""Installs the two packages; `experiments` and `notebooks` are run from a checkout."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "sharpunet/__init__.py").read_text())
+
+setup(
+    name="melanet-sharpunet",
+    version=version[1],
+    description="MelaNet and Sharp U-Net (Zunair 2021), reproduced in Keras",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["melanet", "melanet.*", "sharpunet", "sharpunet.*"]),
+    install_requires=[
+        "imagecodecs",
+        # Distribution needs names that Keras does not promise; a minor version may move them.
+        "keras>=3.15,<3.16",
+        "numpy>=2",
+        "opencv-python>=4.10",
+        "pandas>=2.2",
+        "pillow>=11",
+        "scikit-learn>=1.6",
+        "tensorflow>=2.21,<2.22",
+        "tifffile>=2025.1",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "experiments": ["jinja2>=3.1", "matplotlib>=3.9", "tabulate>=0.9", "umap-learn>=0.5.7"],
+        "notebooks": ["ipykernel>=6.29", "matplotlib>=3.9", "nbclient>=0.10", "nbformat>=5.10"],
+        "test": ["mypy>=1.15", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+    },
+)

@@ -1,0 +1,111 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sharpunet.data import InputError, load_dataset, prepare
+from sharpunet.data.pipeline import scale_min_max
+from sharpunet.data.prepared import Description, Item, write_prepared
+from tests.conftest import square_mask
+
+
+def arrays(dataset):
+    images, masks = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.concatenate(images), np.concatenate(masks)
+
+
+def prepare_arrays(folder, image, mask, **description):
+    item = Item("a", "a", lambda: image, lambda: mask, "image", "mask")
+    fields = {"name": "x", "title": "X", "image_size": (8, 8), "channels": 1, **description}
+    return write_prepared(folder, Description(**fields), [item])
+
+
+def test_eq_2_7_scales_each_image_by_its_own_extremes():
+    np.testing.assert_allclose(scale_min_max(np.array([10, 20, 60], "uint8")), [0, 0.2, 1])
+    np.testing.assert_array_equal(scale_min_max(np.full(3, 7, "uint8")), [0, 0, 0])
+
+
+def test_shapes_ranges_and_types(small_phantom):
+    images, masks = arrays(load_dataset(small_phantom, batch_size=4))
+    assert images.shape == masks.shape == (10, 32, 32, 1)
+    assert images.dtype == masks.dtype == "float32"
+    assert set(np.unique(masks)) == {0, 1}
+    np.testing.assert_array_equal(images.min(axis=(1, 2, 3)), 0)
+    np.testing.assert_array_equal(images.max(axis=(1, 2, 3)), 1)
+
+
+def test_images_are_resized_by_area_and_masks_to_the_nearest(tmp_path):
+    image = np.kron(np.array([[0, 100], [200, 100]], "uint8"), np.ones((8, 8), "uint8"))
+    image[0, 0] = 64  # an area mean keeps a trace of it: 64 / 4
+    mask = np.kron(np.array([[0, 255], [255, 0]], "uint8"), np.ones((8, 8), "uint8"))
+    images, masks = arrays(load_dataset(prepare_arrays(tmp_path / "set", image, mask)))
+    np.testing.assert_allclose(images[0, 0, 0, 0], 16 / 200)
+    np.testing.assert_array_equal(masks[0, :, :, 0], mask[::2, ::2] // 255)
+
+
+def test_keeping_the_aspect_ratio_pads_image_and_mask_alike(tmp_path):
+    image, mask = np.full((8, 16), 200, "uint8"), np.zeros((8, 16), "uint8")
+    mask[:, :8] = 255
+    prepared = prepare_arrays(
+        tmp_path / "set", image, mask, keep_aspect_ratio=True, image_size=(16, 16)
+    )
+    images, masks = arrays(load_dataset(prepared))
+    inside = np.zeros((16, 16))
+    inside[4:12] = 1
+    np.testing.assert_array_equal(images[0, :, :, 0], inside)
+    inside[:, 8:] = 0
+    np.testing.assert_array_equal(masks[0, :, :, 0], inside)
+
+
+def test_stretching_where_the_thesis_does_not_keep_it(tmp_path):
+    image = np.tile(np.arange(16, dtype="uint8"), (8, 1))
+    prepared = prepare_arrays(tmp_path / "set", image, square_mask(8, 16) | (image > 7) * 255)
+    images, masks = arrays(load_dataset(prepared))
+    np.testing.assert_allclose(images[0, :, :, 0], np.tile(np.linspace(0, 1, 8), (8, 1)), rtol=1e-5)
+    np.testing.assert_array_equal(masks[0, :, :, 0], np.tile([0] * 4 + [1] * 4, (8, 1)))
+
+
+def test_classes_are_one_hot(tmp_path):
+    mask = np.arange(64, dtype="uint8").reshape(8, 8) % 3
+    prepared = prepare_arrays(tmp_path / "set", mask * 50, mask, classes=3)
+    _, masks = arrays(load_dataset(prepared))
+    np.testing.assert_array_equal(masks[0].argmax(axis=-1), mask)
+    np.testing.assert_array_equal(masks.sum(axis=-1), 1)
+
+
+def test_ids_are_taken_in_their_order(small_phantom):
+    every, _ = arrays(load_dataset(small_phantom))
+    ids = list(small_phantom.manifest["id"])
+    some, _ = arrays(load_dataset(small_phantom, [ids[7], ids[2]]))
+    np.testing.assert_array_equal(some, every[[7, 2]])
+
+
+def test_shuffling_follows_the_seed_and_differs_from_pass_to_pass(small_phantom):
+    def passes(seed):
+        dataset = load_dataset(small_phantom, shuffle=True, seed=seed)
+        return [arrays(dataset)[0] for _ in range(2)]
+
+    first, again, other = passes(1), passes(1), passes(2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], other[0])
+    np.testing.assert_allclose(
+        np.sort(first[0].sum(axis=(1, 2, 3))), np.sort(first[1].sum(axis=(1, 2, 3)))
+    )
+
+
+def test_a_folder_will_do(small_phantom):
+    assert len(list(load_dataset(small_phantom.folder, batch_size=3))) == 4
+
+
+@pytest.mark.parametrize(("ids", "message"), [([], "no image was chosen"), (["x"], "the id 'x'")])
+def test_ids_that_are_not_there(small_phantom, ids, message):
+    with pytest.raises(InputError, match=message):
+        load_dataset(small_phantom, ids)
+
+
+def test_grey_images_become_colour_where_the_set_is_in_colour(own_images, tmp_path):
+    prepared = prepare("mine", own_images, tmp_path / "prepared")
+    images, _ = arrays(load_dataset(prepared, image_size=(16, 32)))
+    assert images.shape == (3, 16, 32, 3)
+    assert dataclasses.asdict(prepared.description)["channels"] == 3

@@ -1,0 +1,307 @@
+import json
+import socket
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from sharpunet.data import SOURCES, prepare, read_prepared
+from sharpunet.data.__main__ import main
+from sharpunet.data.phantom import generate
+from sharpunet.data.prepared import COLUMNS
+from tests.conftest import square_mask, write_dsb2018
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
+
+
+def png(path):
+    return np.asarray(Image.open(path))
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_isbi2012_is_one_image_a_slice_with_the_cells_as_foreground(isbi2012, tmp_path):
+    prepared = prepare("isbi2012", isbi2012, tmp_path / "prepared")
+    assert len(prepared.manifest) == 12
+    assert list(prepared.manifest) == COLUMNS
+    first = prepared.manifest.iloc[0]
+    np.testing.assert_array_equal(png(prepared.folder / first["mask"]), square_mask(64, 64))
+    assert png(prepared.folder / first["image"]).shape == (64, 64)
+
+
+def test_isbi2012_groups_are_blocks_of_neighbouring_slices(isbi2012, tmp_path):
+    manifest = prepare("isbi2012", isbi2012, tmp_path / "prepared").manifest
+    assert list(manifest["group"]) == ["block-0"] * 6 + ["block-1"] * 6
+
+
+def test_dsb2018_merges_the_nuclei_of_an_image_and_drops_transparency(dsb2018, tmp_path):
+    prepared = prepare("dsb2018", dsb2018, tmp_path / "prepared")
+    row = prepared.manifest.iloc[0]
+    expected = np.zeros((40, 48), "uint8")
+    expected[5:15, 10:20] = expected[20:30, 10:20] = 255
+    np.testing.assert_array_equal(png(prepared.folder / row["mask"]), expected)
+    assert png(prepared.folder / row["image"]).shape == (40, 48, 3)
+
+
+def test_own_images_need_only_two_folders(own_images, tmp_path):
+    prepared = prepare("mine", own_images, tmp_path / "prepared")
+    assert list(prepared.manifest["id"]) == ["case-0", "case-1", "case-2"]
+    assert prepared.description.title == "mine"
+
+
+def test_the_phantom_is_the_same_for_the_same_seed_and_needs_no_folder(tmp_path):
+    first = prepare("phantom", tmp_path / "nowhere", tmp_path / "first")
+    second = prepare("phantom", tmp_path / "nowhere", tmp_path / "second")
+    assert first.digest == second.digest
+    assert not np.array_equal(generate(0, seed=1)[0], generate(0, seed=2)[0])
+
+
+def test_a_threshold_does_not_solve_the_phantom():
+    for index in range(6):
+        image, mask = generate(index, size=64)
+        inside = mask > 0
+        best = max(
+            np.sum((image > t) & inside) / np.sum((image > t) | inside) for t in range(0, 255, 5)
+        )
+        assert best < 0.65
+
+
+def test_the_digest_changes_with_the_pixels(own_images, tmp_path):
+    before = prepare("mine", own_images, tmp_path / "before").digest
+    image = own_images / "images/case-0.png"
+    changed = png(image).copy()
+    changed[0, 0] ^= 1
+    Image.fromarray(changed).save(image)
+    assert prepare("mine", own_images, tmp_path / "after").digest != before
+
+
+def test_preparing_again_opens_what_is_there(own_images, tmp_path):
+    first = prepare("mine", own_images, tmp_path / "prepared")
+    stamp = (tmp_path / "prepared/manifest.csv").stat().st_mtime_ns
+    assert prepare("mine", own_images, tmp_path / "prepared").digest == first.digest
+    assert (tmp_path / "prepared/manifest.csv").stat().st_mtime_ns == stamp
+
+
+def test_a_count_that_differs_from_the_published_one_is_a_warning(isbi2012, tmp_path):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prepare("isbi2012", isbi2012, tmp_path / "prepared")
+    assert "12 images found, 30 are published" in str(caught[0].message)
+
+
+def test_what_a_killed_run_left_is_swept_away(own_images, tmp_path):
+    left = tmp_path / f".prepared.partial-{socket.gethostname()}-99999999"
+    (left / "images").mkdir(parents=True)
+    prepare("mine", own_images, tmp_path / "prepared")
+    assert not left.exists()
+
+
+def test_every_source_says_where_its_files_are_found():
+    for source in SOURCES.values():
+        assert source.generated or "http" in source.download
+
+
+def truncate(path, keep=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    return path
+
+
+def overwrite_mask(array, name="case-1.png"):
+    def spoil(folder):
+        Image.fromarray(np.asarray(array, "uint8")).save(folder / "masks" / name)
+
+    return spoil
+
+
+def rename_image(new_name):
+    return lambda folder: (folder / "images/case-1.png").rename(folder / "images" / new_name)
+
+
+def remove_all(folder):
+    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
+        path.unlink()
+
+
+def sixteen_bit(folder):
+    Image.fromarray(np.zeros((40, 48), "uint16")).save(folder / "images/case-1.png")
+
+
+OWN_CASES = {
+    "a truncated image": (lambda f: truncate(f / "images/case-1.png"), "images/case-1.png", "read"),
+    "an empty file": (lambda f: truncate(f / "images/case-1.png", 0), "images/case-1.png", "read"),
+    "no image at all": (
+        lambda f: (f / "images/case-1.png").write_text("hello"),
+        "images/case-1.png",
+        "cannot be read as an image",
+    ),
+    "a 16-bit image": (sixteen_bit, "images/case-1.png", "8-bit"),
+    "an image without its mask": (
+        lambda f: (f / "masks/case-1.png").unlink(),
+        "images/case-1.png",
+        "has no mask",
+    ),
+    "a mask without its image": (
+        lambda f: (f / "images/case-1.png").unlink(),
+        "masks/case-1.png",
+        "has no image",
+    ),
+    "sizes that differ": (overwrite_mask(square_mask(41, 48)), "masks/case-1.png", "48x41 differs"),
+    "a mask with one value": (overwrite_mask(np.zeros((40, 48))), "masks/case-1.png", "one value"),
+    "a mask that is not binary": (
+        overwrite_mask(np.arange(40 * 48).reshape(40, 48) % 256),
+        "masks/case-1.png",
+        "not binary: it holds 256 values",
+    ),
+    "a mask in colour": (
+        overwrite_mask(np.random.default_rng(0).integers(0, 256, (40, 48, 3))),
+        "masks/case-1.png",
+        "in colour",
+    ),
+    "an empty set": (remove_all, "prepared", "nothing to prepare"),
+    "a name that is no file name everywhere": (
+        lambda f: [
+            (f / kind / "case-1.png").rename(f / kind / "case 1.png")
+            for kind in ("images", "masks")
+        ],
+        "images/case 1.png",
+        "rename the file",
+    ),
+    "two files of one name": (
+        lambda f: truncate(f / "images/case-1.png").with_suffix(".jpg").write_bytes(b""),
+        "images/case-1.png",
+        "same name",
+    ),
+    "no folder of masks": (lambda f: (f / "masks").rename(f / "labels"), "masks", "no such folder"),
+}
+
+
+def assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason):
+    before = files_below(tmp_path)
+    assert main(arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert file in lines[0]
+    assert reason in lines[0]
+    assert files_below(tmp_path) == before
+    assert not list(tmp_path.rglob(".*partial*"))
+
+
+@pytest.mark.parametrize("case", OWN_CASES)
+def test_bad_own_images(case, own_images, tmp_path, capsys):
+    spoil, file, reason = OWN_CASES[case]
+    spoil(own_images)
+    arguments = ["mine", "--download", str(own_images), "--prepared", str(tmp_path / "prepared")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason)
+
+
+DSB_CASES = {
+    "an entry that climbs out": ([("../evil.png", b"")], "stage1_train.zip", "leaves the folder"),
+    "an absolute entry": ([("/etc/evil.png", b"")], "stage1_train.zip", "leaves the folder"),
+    "an image without masks": ([("b/images/b.png", b"")], "b/images/b.png", "has no mask"),
+    "masks without an image": ([("b/masks/1.png", b"")], "b/masks/1.png", "has no image"),
+    "a broken image in the zip": (
+        [("b/images/b.png", b"\x89PNG"), ("b/masks/1.png", b"")],
+        "b/images/b.png",
+        "cannot be read as an image",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DSB_CASES)
+def test_bad_zip_entries(case, tmp_path, capsys):
+    entries, file, reason = DSB_CASES[case]
+    write_dsb2018(tmp_path / "dsb", {"a": (40, 48)}, entries)
+    arguments = ["dsb2018", "--download", str(tmp_path / "dsb"), "--prepared", str(tmp_path / "p")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason)
+
+
+@pytest.mark.parametrize("keep", [0, 0.001, 0.5, 0.9])
+@pytest.mark.parametrize("names", [["train-volume.tif"], ["train-volume.tif", "train-labels.tif"]])
+def test_truncated_stacks(names, keep, isbi2012, tmp_path, capsys):
+    for name in names:
+        truncate(isbi2012 / name, keep)
+    arguments = ["isbi2012", "--download", str(isbi2012), "--prepared", str(tmp_path / "p")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, names[0], "cannot be read")
+
+
+@pytest.mark.parametrize("name", ["isbi2012", "dsb2018", "unknown"])
+def test_a_missing_folder(name, tmp_path, capsys):
+    arguments = [name, "--download", str(tmp_path / "no"), "--prepared", str(tmp_path / "p")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, str(tmp_path / "no"), "")
+
+
+def test_a_truncated_zip(dsb2018, tmp_path, capsys):
+    truncate(dsb2018 / "stage1_train.zip")
+    arguments = ["dsb2018", "--download", str(dsb2018), "--prepared", str(tmp_path / "p")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, "stage1_train.zip", "zip file")
+
+
+def test_what_stands_in_the_place_is_left_alone(own_images, tmp_path, capsys):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/thesis.doc").write_text("years of work")
+    arguments = ["mine", "--download", str(own_images), "--prepared", str(tmp_path / "taken")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, "taken", "choose another")
+
+
+def test_the_command_line_ends_with_code_2_and_no_traceback(own_images, tmp_path):
+    truncate(own_images / "images/case-0.png")
+    words = ["mine", "--download", own_images, "--prepared", tmp_path / "prepared"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sharpunet.data", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+PREPARED_CASES = {
+    "no manifest": (lambda f: (f / "manifest.csv").unlink(), "manifest.csv"),
+    "no description": (lambda f: (f / "dataset.json").unlink(), "dataset.json"),
+    "a broken description": (lambda f: (f / "dataset.json").write_text("{"), "cannot read"),
+    "a field too many": (
+        lambda f: (f / "dataset.json").write_text(json.dumps({"image_size": [1, 1], "x": 1})),
+        "cannot read",
+    ),
+    "a file that is gone": (lambda f: (f / "masks/case-1.png").unlink(), "masks/case-1.png"),
+    "a missing column": (
+        lambda f: pd.read_csv(f / "manifest.csv").drop(columns="group").to_csv(f / "manifest.csv"),
+        "'group' is missing",
+    ),
+    "no rows": (
+        lambda f: pd.read_csv(f / "manifest.csv").head(0).to_csv(f / "manifest.csv", index=False),
+        "lists no image",
+    ),
+    "an id twice": (
+        lambda f: pd.concat([pd.read_csv(f / "manifest.csv")] * 2).to_csv(f / "manifest.csv"),
+        "twice",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PREPARED_CASES)
+def test_a_damaged_prepared_set_is_named(case, own_images, tmp_path):
+    spoil, reason = PREPARED_CASES[case]
+    prepare("mine", own_images, tmp_path / "prepared")
+    spoil(tmp_path / "prepared")
+    with pytest.raises(ValueError, match=reason):
+        read_prepared(tmp_path / "prepared")
+
+
+def test_real_isbi2012(real_data, tmp_path):
+    prepared = prepare("isbi2012", real_data / "isbi2012", tmp_path / "prepared")
+    assert len(prepared.manifest) == 30
+    mask = png(prepared.folder / prepared.manifest["mask"].iloc[0])
+    assert mask.shape == (512, 512)
+    assert 0.7 < (mask == 255).mean() < 0.9  # cells fill most of the tissue
+
+
+def test_real_dsb2018(real_data, tmp_path):
+    prepared = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
+    assert len(prepared.manifest) == 101
