@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from experiments.trial import fix_randomness, precision_policy, provenance, write_record
 from sharpunet import MODELS, Dice, Jaccard, dice, jaccard
@@ -91,6 +91,7 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         train,
         validation_data=validation,
         epochs=settings.epochs,
+        shuffle=False,  # the dataset shuffles itself, by the trial's seed
         verbose=0,
         callbacks=callbacks,
     ).history

@@ -51,9 +51,12 @@ def splits(manifest: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> 
     if folds < 2 or repeats < 1:
         raise InputError(f"{folds} folds and {repeats} repeats; 2 and 1 are the least")
     units = manifest["group"].nunique() if protocol == "clean" else len(manifest)
-    if units < max(folds, 3):
+    largest_test = -(-units // (5 if protocol == "released" else folds))
+    if units < folds or units - largest_test < 2:
         kind = "groups" if protocol == "clean" else "images"
-        raise InputError(f"{units} {kind} are too few for {folds} folds; use fewer folds")
+        raise InputError(
+            f"{units} {kind} are too few for {folds} folds that leave two to train and validate"
+        )
     if protocol == "released":
         return _released(manifest, repeats)
     divide = _divide_groups if protocol == "clean" else _divide_images

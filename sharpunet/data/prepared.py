@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.json"

@@ -76,6 +76,18 @@ def test_what_cannot_be_split_is_said(manifest, protocol, folds, message):
         splits(manifest, protocol, folds=folds)
 
 
+@pytest.mark.parametrize(("images", "folds"), [(3, 3), (4, 2), (5, 5), (12, 2)])
+def test_every_part_has_an_image(manifest, images, folds):
+    for split in splits(manifest.head(images), folds=folds, repeats=1):
+        assert all([split.train, split.validation, split.test])
+
+
+@pytest.mark.parametrize(("images", "folds"), [(2, 2), (3, 2), (2, 3)])
+def test_or_it_is_said_that_there_are_too_few(manifest, images, folds):
+    with pytest.raises(InputError, match="too few"):
+        splits(manifest.head(images), folds=folds, repeats=1)
+
+
 def test_too_few_folds(manifest):
     with pytest.raises(InputError, match="2 and 1 are the least"):
         splits(manifest, folds=1)

@@ -1,0 +1,118 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from experiments.sweep import run_table
+from experiments.table_3_1 import TABLE
+from tests.conftest import write_dsb2018
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
+SMALL = ["--image-size", "16", "16", "--folds", "2", "--repeats", "1", "--epochs", "2",
+         "--batch-size", "4", "--precision", "float32"]  # fmt: skip
+VOLATILE = ("seconds", "git")
+
+
+def records(out):
+    found = {}
+    for path in sorted((out / "records").glob("*.json")):
+        record = json.loads(path.read_text())
+        found[path.name] = {k: v for k, v in record.items() if k not in VOLATILE}
+    return found
+
+
+def words(small_phantom, out, *more):
+    return ["--data", str(small_phantom.folder.parent), "--datasets", small_phantom.folder.name,
+            "--out", str(out), *SMALL, *more]  # fmt: skip
+
+
+def start(arguments, **options):
+    command = [sys.executable, "-m", "experiments.table_3_1", *arguments]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, **quiet, **options)
+
+
+def test_defaults_are_the_thesis_s(capsys, isbi2012, tmp_path):
+    arguments = ["--data", str(tmp_path), "--datasets", "isbi2012", "--dry-run", "--prepared",
+                 str(tmp_path / "prepared"), "--out", str(tmp_path / "out")]  # fmt: skip
+    assert run_table(TABLE, arguments) == 0
+    printed = capsys.readouterr().out
+    assert "50 trials, 50 to do" in printed  # 2 models x 5 folds x 5 repeats
+    assert printed.count("isbi2012-sharp_unet-") == 25
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_from_official_files_to_the_report(isbi2012, dsb2018, tmp_path, capsys):
+    write_dsb2018(dsb2018, {f"{index:064x}": (40, 48) for index in range(4)})
+    out = tmp_path / "out"
+    arguments = ["--data", str(tmp_path), "--datasets", "isbi2012", "dsb2018", "--out", str(out),
+                 "--prepared", str(tmp_path / "prepared"), *SMALL, "--epochs", "1"]  # fmt: skip
+    assert run_table(TABLE, arguments) == 0
+    assert len(records(out)) == 8
+    table = pd.read_csv(out / "table.csv")
+    assert list(table["dataset"]) == ["isbi2012"] * 2 + ["dsb2018"] * 2
+    assert set(table["runs"]) == {2}
+    markdown = (out / "table.md").read_text()
+    assert "83.95 ± 3.47" in markdown  # the thesis's own, beside ours
+    page = (out / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 4  # curves, folds, and cases of two sets
+    assert "http" not in page.replace("http-equiv", "")
+    assert r"\begin{tabular}" in (out / "table.tex").read_text()
+    assert "thesis: k folds" in page
+    assert "Open" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_with_the_records_of_an_uninterrupted_run(
+    small_phantom, tmp_path
+):
+    whole = start(words(small_phantom, tmp_path / "whole"))
+    assert whole.wait() == 0
+    interrupted = tmp_path / "interrupted"
+    for kill, wanted in enumerate((1, 3)):
+        run = start(words(small_phantom, interrupted), start_new_session=True)
+        deadline = time.monotonic() + 120
+        while len(records(interrupted)) < wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.7 * kill)  # once between two trials, once within one
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    before = {path: path.stat().st_mtime_ns for path in (interrupted / "records").glob("*.json")}
+    assert len(before) >= 3
+    assert not (interrupted / "table.md").exists()
+    assert start(words(small_phantom, interrupted)).wait() == 0
+    assert records(interrupted) == records(tmp_path / "whole")
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
+    assert (interrupted / "table.md").read_text() == (tmp_path / "whole/table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--datasets", "cvc"], "'cvc' is no known dataset"),
+        (["--image-size", "100", "96"], "multiples of 16"),
+        (["--folds", "11"], "10 images are too few for 11 folds"),
+        (["--protocol", "clean", "--folds", "11"], "10 groups are too few"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(change, reason, small_phantom, tmp_path, capsys):
+    assert run_table(TABLE, words(small_phantom, tmp_path / "out", *change)) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert reason in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("change", [["--epochs", "0"], ["--models", "vnet"], ["--folds", "1"]])
+def test_bad_flags_end_with_code_2(change, small_phantom, tmp_path):
+    with pytest.raises(SystemExit) as stopped:
+        run_table(TABLE, words(small_phantom, tmp_path / "out", *change))
+    assert stopped.value.code == 2

@@ -1,0 +1,119 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from experiments import trial
+from experiments.segmentation import Settings, Trial, run_trial
+from sharpunet import jaccard
+from sharpunet.data import InputError, load_dataset
+from sharpunet.protocols import splits
+
+
+def make_trial(prepared, model="sharp_unet", protocol="thesis", **settings):
+    fields = {
+        "protocol": protocol,
+        "epochs": 2,
+        "batch_size": 4,
+        "image_size": (16, 16),
+        "precision": "float32",
+        **settings,
+    }
+    split = next(splits(prepared.manifest, protocol, folds=3, repeats=1))
+    return Trial(prepared, model, split, Settings(**fields))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished trial: the trial, its record and the results folder."""
+    from sharpunet.data import phantom
+    from sharpunet.data.prepared import Description, write_prepared
+
+    folder = tmp_path_factory.mktemp("trial")
+    description = Description("phantom", "Phantom", image_size=(32, 32), channels=1)
+    prepared = write_prepared(folder / "prepared", description, phantom.read(count=10, size=32))
+    made = make_trial(prepared)
+    return made, run_trial(made, folder), folder
+
+
+def test_the_record_says_how_the_result_was_made(finished):
+    made, record, folder = finished
+    assert json.loads(made.record_path(folder).read_text()) == json.loads(json.dumps(record))
+    assert record["dataset"]["manifest_sha256"] == made.prepared.digest
+    assert record["parameters"] == {"trainable": 7_759_521, "frozen": 4320}
+    assert record["images"] == {"train": 5, "validation": 1, "test": 4}
+    assert record["epochs_run"] == len(record["history"]["val_jaccard"]) == 2
+    assert record["versions"]["keras"] == keras.__version__
+    expected = {"fold", "repeat", "model", "protocol", "precision", "seed", "git", "best_epoch"}
+    assert expected | {"seconds", "learning_rate", "patience", "hardware"} <= set(record)
+
+
+def test_scores_are_of_the_test_images_and_of_the_saved_predictions(finished):
+    from PIL import Image
+
+    made, record, folder = finished
+    assert [score["id"] for score in record["scores"]] == list(made.split.test)
+    dataset = load_dataset(made.prepared, made.split.test, image_size=(16, 16))
+    truth = np.concatenate([masks for _, masks in dataset.as_numpy_iterator()])
+    files = [folder / "predictions" / made.key / f"{id}.png" for id in made.split.test]
+    predicted = np.stack([np.asarray(Image.open(file)) for file in files])[..., None] / 255
+    np.testing.assert_allclose(
+        jaccard(truth, predicted, average=None)[:, 0],
+        [score["jaccard"] for score in record["scores"]],
+        atol=1e-5,
+    )
+
+
+def test_the_best_epoch_is_that_of_the_validation_loss(finished):
+    _, record, _ = finished
+    assert record["best_epoch"] == 1 + int(np.argmin(record["history"]["val_loss"]))
+
+
+def test_a_trial_gives_the_same_result_after_another_one(finished, tmp_path):
+    made, record, _ = finished
+    run_trial(make_trial(made.prepared, "unet", epochs=1), tmp_path)
+    again = run_trial(made, tmp_path)
+    for part in ("history", "scores"):
+        assert again[part] == record[part]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": 3}, {"batch_size": 2}, {"image_size": (32, 32)}, {"precision": "mixed_bfloat16"}],
+)
+def test_the_key_changes_with_every_setting(finished, change):
+    made = finished[0]
+    assert make_trial(made.prepared, **change).key != made.key
+    assert make_trial(made.prepared).key == made.key
+
+
+def test_plain_and_sharp_share_seed_and_split(finished):
+    made = finished[0]
+    plain = make_trial(made.prepared, "unet")
+    assert (plain.seed, plain.split) == (made.seed, made.split)
+    assert plain.key != made.key
+
+
+def test_a_record_is_never_half_written(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    trial.write_record(path, {"first": 1})
+    monkeypatch.setattr(trial.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        trial.write_record(path, {"second": 2})
+    assert trial.read_record(path) == {"first": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_what_is_no_record_is_named(tmp_path):
+    (tmp_path / "record.json").write_text("{")
+    with pytest.raises(InputError, match=r"record\.json: not a result record"):
+        trial.read_record(tmp_path / "record.json")
+
+
+def test_precision_is_as_asked_and_the_policy_is_restored():
+    assert trial.resolve_precision("mixed_float16") == "mixed_float16"
+    assert trial.resolve_precision("auto") in trial.PRECISIONS[1:]
+    with trial.precision_policy("mixed_bfloat16"):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"

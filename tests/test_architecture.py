@@ -1,0 +1,30 @@
+"""The rules that keep the house easy to change."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = [path for name in ("melanet", "sharpunet") for path in (ROOT / name).rglob("*.py")]
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_packages_are_siblings(path):
+    package = path.relative_to(ROOT).parts[0]
+    other = {"melanet": "sharpunet", "sharpunet": "melanet"}[package]
+    assert not {other, "experiments"} & set(imported(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_models_layers_and_metrics_run_on_any_backend(path):
+    if path.parent.name != "data" and path.name != "cyclegan.py":
+        assert "tensorflow" not in set(imported(path))
