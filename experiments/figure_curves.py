@@ -28,7 +28,7 @@ def learning_curves(records: Sequence[dict[str, Any]]) -> Figure:
             epochs = np.arange(1, best.shape[1] + 1)
             mean, deviation = best.mean(axis=0), best.std(axis=0)
             axes.plot(epochs, mean, color=colour, label=MODELS.get(model, model), linewidth=2)
-            low, high = mean - deviation, np.minimum(mean + deviation, 100)
+            low, high = np.clip([mean - deviation, mean + deviation], 0, 100)
             axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.set_xlabel("epoch")
         axes.set_ylabel("best validation Jaccard (%)")
