@@ -18,7 +18,8 @@ def test_it_lands_without_outputs(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_from_top_to_bottom(path, tmp_path):
+def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel shows its figures
     folder = tmp_path / "notebooks"
     folder.mkdir()
     notebook = nbformat.read(shutil.copy(path, folder), as_version=4)

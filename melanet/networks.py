@@ -1,0 +1,88 @@
+"""Generator and discriminator of the CycleGAN (section 2.2.1)."""
+
+import keras
+from keras import layers
+
+
+def unet_generator(input_shape=(256, 256, 3), filters=32, name="unet_generator") -> keras.Model:
+    """U-Net that translates an image of one class into the other.
+
+    Four 4x4 convolutions of stride 2 down (`filters` to `8 * filters`), three upsampled and
+    concatenated blocks up, instance norm throughout. 1,546,819 parameters by default.
+
+    Args:
+        input_shape: `(height, width, channels)`; a side is a multiple of 16.
+        filters: Filters of the first block.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` from images in [-1, 1] to images in [-1, 1] of the same shape, float32
+        under any precision.
+
+    Raises:
+        ValueError: If a side is not a multiple of 16, or `filters` is not positive.
+    """
+    _check_arguments(input_shape, filters, multiple=16)
+    inputs = x = keras.Input(input_shape)
+    skips = []
+    for scale in (1, 2, 4, 8):
+        x = layers.Conv2D(scale * filters, 4, strides=2, padding="same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+        x = _instance_norm()(x)
+        skips.append(x)
+    for scale, skip in zip((4, 2, 1), skips[-2::-1], strict=True):
+        x = layers.UpSampling2D(2)(x)
+        x = layers.Conv2D(scale * filters, 4, padding="same", activation="relu")(x)
+        x = _instance_norm()(x)
+        x = layers.Concatenate()([x, skip])
+    x = layers.UpSampling2D(2)(x)
+    # float32 under mixed precision too: the cycle loss compares these values with the images.
+    outputs = layers.Conv2D(
+        input_shape[-1], 4, padding="same", activation="tanh", dtype="float32", name="image"
+    )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def patchgan_discriminator(
+    input_shape=(256, 256, 3), filters=64, name="patchgan_discriminator"
+) -> keras.Model:
+    """PatchGAN: a score for each patch of an image, whether it is real.
+
+    Four 4x4 convolutions of stride 2 (`filters` to `8 * filters`), instance norm but on the first.
+    2,766,529 parameters and 16 x 16 patches by default.
+
+    Args:
+        input_shape: `(height, width, channels)`; a side is a multiple of 16.
+        filters: Filters of the first block.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` from images in [-1, 1] to logits, `(batch, height / 16, width / 16, 1)`,
+        float32 under any precision. `sigmoid(logit)` is D of eq. 2.2.
+
+    Raises:
+        ValueError: If a side is not a multiple of 16, or `filters` is not positive.
+    """
+    _check_arguments(input_shape, filters, multiple=16)
+    inputs = x = keras.Input(input_shape)
+    for scale in (1, 2, 4, 8):
+        x = layers.Conv2D(scale * filters, 4, strides=2, padding="same")(x)
+        x = layers.LeakyReLU(0.2)(x)
+        if scale > 1:
+            x = _instance_norm()(x)
+    outputs = layers.Conv2D(1, 4, padding="same", dtype="float32", name="patches")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _instance_norm():
+    return layers.GroupNormalization(groups=-1)
+
+
+def _check_arguments(input_shape, filters, multiple):
+    if filters < 1:
+        raise ValueError(f"`filters` must be 1 or more. Received: {filters}")
+    if len(input_shape) != 3 or any(side is not None and side % multiple for side in input_shape[:2]):
+        raise ValueError(
+            f"`input_shape` must be (height, width, channels) with sides that are multiples of "
+            f"{multiple}. Received: {input_shape}"
+        )
