@@ -35,8 +35,8 @@ clean:
 	rm -rf .venv
 
 .venv/installed: requirements.txt setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: $(PYTHON) is older than Python 3.11; say make PYTHON=python3.12, or another"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "error: TensorFlow needs Python 3.11 to 3.13; say make PYTHON=python3.12, or another"; exit 2; }
 	@echo "Setting up .venv (once; about 2 GB, a few minutes) ..."
 	@$(PYTHON) -m venv .venv
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt

@@ -15,7 +15,7 @@ setup(
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["melanet", "melanet.*", "sharpunet", "sharpunet.*"]),
     install_requires=[
         "imagecodecs",

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def write(table, records: Sequence[dict[str, Any]], sets: Sequence[PreparedSet],
     write_atomically(out / "table.csv", summary.to_csv(index=False))
     markdown = _bold_best(shown, "**{}**").to_markdown(index=False)
     write_atomically(out / "table.md", f"{table.title}\n\n{markdown}\n\n{_caption(records)}\n")
-    latex = _bold_best(shown, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
+    escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
+    latex = _bold_best(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
     write_atomically(out / "table.tex", latex.to_latex(index=False))
 
     figures = {

@@ -2,8 +2,8 @@
 
 import dataclasses
 import hashlib
+import io
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from experiments.trial import fix_randomness, precision_policy, provenance, write_record
+from experiments.trial import (
+    fix_randomness,
+    precision_policy,
+    provenance,
+    write_atomically,
+    write_record,
+)
 from sharpunet import MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
 from sharpunet.protocols import Split
@@ -59,7 +65,13 @@ class Trial:
     @property
     def key(self) -> str:
         """Name of its record: readable, and different if anything that shapes the result is."""
-        shaping = [self.prepared.digest, self.seed, dataclasses.asdict(self.settings)]
+        shaping = [
+            self.prepared.digest,
+            dataclasses.asdict(self.prepared.description),
+            dataclasses.asdict(self.split),
+            dataclasses.asdict(self.settings),
+            self.seed,
+        ]
         mark = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
         name = self.prepared.description.name
         return f"{name}-{self.model}-r{self.split.repeat}-f{self.split.fold}-{mark}"
@@ -186,15 +198,15 @@ class EpochBar(keras.callbacks.Callback):
 
 
 def _write_predictions(folder: Path, ids, probabilities) -> None:
-    # What a killed run left may be of other images; the record is what counts, and is not there.
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for id, probability in zip(ids, probabilities, strict=True):
         if probability.shape[-1] == 1:
             grey = np.round(255 * probability[:, :, 0])
         else:
             grey = probability.argmax(axis=-1)
-        Image.fromarray(grey.astype("uint8")).save(folder / f"{id}.png")
+        png = io.BytesIO()
+        Image.fromarray(grey.astype("uint8")).save(png, format="png")
+        write_atomically(folder / f"{id}.png", png.getvalue())
 
 
 def _scores(ids, truth, probabilities) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from experiments import report
 from experiments.published import Scores
 from experiments.segmentation import Settings, Trial, run_trial
-from experiments.trial import PRECISIONS, read_record, resolve_precision
+from experiments.trial import PRECISIONS, read_record, resolve_precision, write_atomically
 from sharpunet import MODELS
 from sharpunet.data import InputError, PreparedSet, prepare
 from sharpunet.data.prepared import MANIFEST, read_prepared
@@ -39,15 +39,16 @@ def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser(table).parse_args(arguments)
     try:
-        sets = [_prepared(name, options) for name in options.datasets]
+        sets = [_prepared(name, options) for name in dict.fromkeys(options.datasets)]
         trials = plan(sets, options)
         if options.dry_run:
             _list_trials(trials, options.out)
             return 0
+        _check_writable(options.out)
         records = run_sweep(trials, options.out)
         page = report.write(table, records, sets, options.out)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", *str(error).split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
@@ -80,14 +81,17 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
         )
         protocol = {"folds": options.folds, "repeats": options.repeats}
         for split in splits(prepared.manifest, options.protocol, **protocol):
-            for model in options.models:
+            for model in dict.fromkeys(options.models):
                 trials.append(Trial(prepared, model, split, settings, options.seed))
     return trials
 
 
 def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
     """Runs what has no record yet; returns the records of all, in the order of `trials`."""
-    waiting = [trial for trial in trials if not trial.record_path(out).exists()]
+    done = {trial.key: trial.record_path(out).exists() for trial in trials}
+    for trial in (trial for trial in trials if done[trial.key]):
+        read_record(trial.record_path(out))  # a damaged one is said now, not after hours
+    waiting = [trial for trial in trials if not done[trial.key]]
     if len(waiting) < len(trials):
         print(f"{len(trials) - len(waiting)} of {len(trials)} trials are done already")
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
@@ -114,19 +118,20 @@ def _parser(table: Table) -> argparse.ArgumentParser:
     add("--image-size", type=_at_least(1), nargs=2, metavar=("H", "W"), help="the thesis's if none")
     add("--protocol", choices=PROTOCOLS, default="thesis")
     add("--precision", choices=PRECISIONS, default="auto")
-    add("--seed", type=_at_least(0), default=0, help="added to the seed of every trial")
+    add("--seed", type=_at_least(0, 2**31), default=0, help="added to the seed of every trial")
     add("--deterministic", action=argparse.BooleanOptionalAction, default=True)
     add("--out", type=Path, default=Path("results") / table.name)
     add("--prepared", type=Path, default=Path("prepared"), help="where prepared sets are kept")
-    add("--dry-run", action="store_true", help="list the trials and stop")
+    add("--dry-run", action="store_true", help="prepare the data, list the trials and stop")
     return parser
 
 
-def _at_least(least: int):
+def _at_least(least: int, most: int = sys.maxsize):
     def number(text: str) -> int:
         value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if not least <= value <= most:
+            bounds = f"at least {least}" + (f" and at most {most}" if most < sys.maxsize else "")
+            raise argparse.ArgumentTypeError(f"{value} is not {bounds}")
         return value
 
     return number
@@ -134,11 +139,28 @@ def _at_least(least: int):
 
 def _prepared(name: str, options: argparse.Namespace) -> PreparedSet:
     download = options.data / name
-    if (download / MANIFEST).is_file():
-        return read_prepared(download)
     if not options.data.is_dir():
         raise InputError(f"--data {options.data}: no such folder")
-    return prepare(name, download, options.prepared / name)
+    if (download / MANIFEST).is_file():
+        prepared = read_prepared(download)
+        if prepared.description.name != name:
+            # Records and pages go by the set's own name: two sets must not share one.
+            raise InputError(
+                f"{download}: holds the set {prepared.description.name!r}; name the folder so"
+            )
+    else:
+        prepared = prepare(name, download, options.prepared / name)
+    prepared.verify()
+    return prepared
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / ".writable", "")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written to ({error.strerror})") from None
 
 
 def _list_trials(trials: Sequence[Trial], out: Path) -> None:

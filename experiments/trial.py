@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +87,27 @@ def read_record(path: Path) -> dict[str, Any]:
         InputError: If the file is not a record.
     """
     try:
-        return json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a result record ({error}); move it away") from None
+    if not isinstance(record, dict) or record.get("key") != path.stem:
+        raise InputError(f"{path}: not the result record that its name says; move it away")
+    return record
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file beside its place and moves it there, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     data = content.encode() if isinstance(content, str) else content
+    # A random name: other processes and other hosts may write the same file.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = Path(name)
     try:
-        with partial.open("wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        partial.chmod(0o644)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

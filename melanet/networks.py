@@ -81,7 +81,9 @@ def _instance_norm():
 def _check_arguments(input_shape, filters, multiple):
     if filters < 1:
         raise ValueError(f"`filters` must be 1 or more. Received: {filters}")
-    if len(input_shape) != 3 or any(side is not None and side % multiple for side in input_shape[:2]):
+    if len(input_shape) != 3 or any(
+        side is not None and side % multiple for side in input_shape[:2]
+    ):
         raise ValueError(
             f"`input_shape` must be (height, width, channels) with sides that are multiples of "
             f"{multiple}. Received: {input_shape}"

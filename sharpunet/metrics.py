@@ -25,8 +25,8 @@ def jaccard(y_true, y_pred, threshold=0.5, *, average="all"):
         A float or a float32 array in [0, 1], as `average` says.
 
     Raises:
-        ValueError: If the shapes differ or are not 4-D, there is no image, or `average` is
-            unknown.
+        ValueError: If the shapes differ or are not 4-D, there is no image, `y_true` holds
+            anything but 0 and 1, or `average` is unknown.
     """
     return _averaged(_jaccard, y_true, y_pred, threshold, average)
 
@@ -91,6 +91,11 @@ def _averaged(index, y_true, y_pred, threshold, average):
         raise ValueError(
             "`y_true` and `y_pred` must both be (images, height, width, classes), with an image "
             f"or more. Received shapes {y_true.shape} and {y_pred.shape}"
+        )
+    if not np.isin(y_true, (0, 1)).all():
+        raise ValueError(
+            "`y_true` must hold 0 and 1 only; divide a mask of 0 and 255 by 255. "
+            f"Received values from {y_true.min():g} to {y_true.max():g}"
         )
     scores = ops.convert_to_numpy(index(y_true, y_pred, threshold)).mean(axis=axes[average])
     return float(scores) if average == "all" else scores

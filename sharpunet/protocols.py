@@ -18,7 +18,7 @@ PROTOCOLS = {
     "of the training folds (sections 3.2.6 and 3.3.3)",
     "released": "one 80/20 split (seed 42) trained repeatedly; weights chosen on its test images, "
     "as the author's code does: the score flatters",
-    "clean": "as thesis, but images of one group (volume block, patient, video) stay together",
+    "clean": "as thesis, but images of one group (patient, video, block of slices) stay together",
 }
 VALIDATION_FRACTION = 0.1
 
@@ -41,7 +41,8 @@ def splits(manifest: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> 
         manifest: Rows with an `id` and a `group`, as `PreparedSet.manifest`.
         protocol: A name in `PROTOCOLS`.
         folds: Number of folds, 2 or more. Each image is tested once a repeat.
-        repeats: Number of different divisions into folds; its number is the seed of each.
+        repeats: Number of different divisions into folds; its number is the seed of each. With
+            as many groups as folds, `clean` divides the same way each time, in another order.
 
     Raises:
         InputError: If the protocol is unknown, or there are too few images or groups.
@@ -51,7 +52,8 @@ def splits(manifest: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> 
     if folds < 2 or repeats < 1:
         raise InputError(f"{folds} folds and {repeats} repeats; 2 and 1 are the least")
     units = manifest["group"].nunique() if protocol == "clean" else len(manifest)
-    largest_test = -(-units // (5 if protocol == "released" else folds))
+    folds = 5 if protocol == "released" else folds
+    largest_test = -(-units // folds)
     if units < folds or units - largest_test < 2:
         kind = "groups" if protocol == "clean" else "images"
         raise InputError(

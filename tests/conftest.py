@@ -47,7 +47,7 @@ def square_mask(height=40, width=48, value=255):
 def small_phantom(tmp_path):
     """A prepared phantom of ten 32-pixel images."""
     description = Description("phantom", "Phantom", image_size=(32, 32), channels=1)
-    return write_prepared(tmp_path / "small_phantom", description, phantom.read(count=10, size=32))
+    return write_prepared(tmp_path / "phantom", description, phantom.read(count=10, size=32))
 
 
 @pytest.fixture
@@ -64,8 +64,11 @@ def own_images(tmp_path):
 @pytest.fixture
 def isbi2012(tmp_path):
     """The two TIFF stacks of ISBI-2012, twelve slices of 64 x 64."""
+    return write_isbi2012(tmp_path / "isbi2012")
+
+
+def write_isbi2012(folder: Path) -> Path:
     random = np.random.default_rng(0)
-    folder = tmp_path / "isbi2012"
     folder.mkdir()
     volume = random.integers(0, 256, (12, 64, 64)).astype("uint8")
     tifffile.imwrite(folder / "train-volume.tif", volume)
@@ -86,7 +89,7 @@ def write_dsb2018(folder: Path, sizes, extra=()):
     """`stage1_train.zip` with an image and two nucleus masks an id; `extra` holds (name, bytes)."""
     folder.mkdir(parents=True, exist_ok=True)
     loose = folder.parent / "loose.png"
-    with zipfile.ZipFile(folder / "stage1_train.zip", "w") as archive:
+    with zipfile.ZipFile(folder / "stage1_train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for id, (height, width) in sizes.items():
             image = np.random.default_rng(1).integers(0, 256, (height, width, 4))
             archive.write(save_png(loose, image), f"{id}/images/{id}.png")

@@ -21,7 +21,7 @@ def main(arguments=None) -> int:
     try:
         prepared = prepare(options.name, options.download, options.prepared)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", *str(error).split(), file=sys.stderr)
         return 2
     print(f"{prepared.folder}: {len(prepared.manifest)} images of {prepared.description.title}")
     return 0

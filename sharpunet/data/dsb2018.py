@@ -1,6 +1,7 @@
 """Data Science Bowl 2018: nuclei under many microscopes, one mask file a nucleus."""
 
 import zipfile
+import zlib
 from collections import defaultdict
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,15 @@ DOWNLOAD = (
     "Get stage1_train.zip (79 MB) of the 2018 Data Science Bowl "
     "(https://www.kaggle.com/c/data-science-bowl-2018/data; CC0; needs a Kaggle account) and put "
     "it there as it is"
+)
+
+UNPACKING_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,  # a compression that Python does not know
+    RuntimeError,  # an encrypted entry
 )
 
 
@@ -67,7 +77,7 @@ def _read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     try:
         with archive.open(name) as file:
             return read_image(file, name=f"{archive.filename}:{name}")
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+    except UNPACKING_ERRORS as error:
         raise InputError(f"{archive.filename}:{name}: cannot be unpacked ({error})") from None
 
 

@@ -14,6 +14,8 @@ DOWNLOAD = (
 )
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+
 
 def read(folder: Path) -> list[Item]:
     """One item an image; its mask has the same name, whatever the ending."""
@@ -40,10 +42,13 @@ def _files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: no such folder. {DOWNLOAD}")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in files:
-                raise InputError(f"{path}: has the same name as {files[path.stem].name}")
-            files[path.stem] = path
+        if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{path}: is none of {', '.join(sorted(SUFFIXES))}; move it away")
+        if path.stem in files:
+            raise InputError(f"{path}: has the same name as {files[path.stem].name}")
+        files[path.stem] = path
     return files
 
 

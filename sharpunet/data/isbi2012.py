@@ -16,7 +16,8 @@ DOWNLOAD = (
     "challenge (https://imagej.net/events/isbi-2012-segmentation-challenge; free for research, "
     "no account) and put them there"
 )
-#: The slices are one volume: neighbours are nearly the same image. `clean` splits by such blocks.
+#: The slices are one volume, in which neighbours look alike. `clean` splits by such blocks, so that
+#: only their first and last slices have a neighbour on the other side.
 SLICES_PER_BLOCK = 6
 
 

@@ -21,8 +21,8 @@ def load_dataset(
     """Batches of images and masks of a prepared set.
 
     Images are resized by area, masks to the nearest value; where the set keeps the aspect ratio,
-    both are centred in black (background). Then each image is scaled by its own minimum and
-    maximum (eq. 2.7); a constant image becomes 0.
+    both are centred in black (background). Then each image, its black margin included, is scaled
+    by its own minimum and maximum (eq. 2.7); a constant image becomes 0.
 
     Args:
         prepared: A prepared set or its folder.

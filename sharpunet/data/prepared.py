@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.json"
+LONGEST_TO_SHORTEST = 16  # a side may not vanish when the other is resized
 COLUMNS = ["id", "image", "mask", "group", "split", "source", "sha256"]
 
 
@@ -56,13 +57,17 @@ class Description:
     """What holds for all images of a set, and the defaults that the thesis gives it.
 
     Attributes:
-        name: Short name: the folder's and the command line's.
+        name: Short name: the command line's, and by default the folder's.
         title: Name in the tables of the thesis.
         image_size: `(height, width)` that the thesis trains at.
         channels: 1 or 3.
         classes: 1 for a foreground mask (PNG values 0 and 255); more for a class index per
             pixel, background 0 included.
         keep_aspect_ratio: Whether resizing pads rather than stretches.
+        origin: Mark of the official files that it was prepared from.
+
+    Raises:
+        ValueError: If a number is out of its range.
     """
 
     name: str
@@ -71,6 +76,15 @@ class Description:
     channels: int
     classes: int = 1
     keep_aspect_ratio: bool = False
+    origin: str = ""
+
+    def __post_init__(self):
+        sides = isinstance(self.image_size, tuple) and len(self.image_size) == 2
+        numbers = [*self.image_size, self.classes] if sides else [None]
+        if not all(type(number) is int and number > 0 for number in numbers):
+            raise ValueError("image_size and classes must be positive whole numbers")
+        if self.channels not in (1, 3) or type(self.keep_aspect_ratio) is not bool:
+            raise ValueError("channels must be 1 or 3, keep_aspect_ratio true or false")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +100,19 @@ class PreparedSet:
         """SHA-256 of the manifest, which holds the pixels' own: the set's identity."""
         return hashlib.sha256((self.folder / MANIFEST).read_bytes()).hexdigest()
 
+    def verify(self) -> None:
+        """Reads every file once, without decoding it.
+
+        Raises:
+            InputError: If one is damaged, or a mask has not the size of its image.
+        """
+        for image_file, mask_file in zip(
+            self.manifest["image"], self.manifest["mask"], strict=True
+        ):
+            sizes = [_verified_size(self.folder / file) for file in (image_file, mask_file)]
+            if sizes[0] != sizes[1]:
+                raise InputError(f"{self.folder / mask_file}: its size differs from its image's")
+
     def paths(self, ids: Sequence[str], column: str) -> list[str]:
         """Files of `column` ("image" or "mask") for `ids`, in their order."""
         files = self.manifest.set_index("id")[column]
@@ -100,7 +127,8 @@ def read_prepared(folder: str | Path) -> PreparedSet:
 
     Raises:
         InputError: If the folder, its manifest, its description or a listed file is missing, or
-            the manifest lacks a column, is empty, or lists an id twice.
+            the manifest lacks a column, is empty, or lists an id twice, or the description is
+            out of its ranges.
     """
     folder = Path(folder)
     for name in (MANIFEST, DESCRIPTION):
@@ -148,8 +176,17 @@ def write_prepared(
         InputError: If there is no item, an id is unfit or occurs twice, an image or mask cannot
             be read, their sizes differ, a mask has unexpected values, or `folder` is taken.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     _check_ids(folder, items)
+    try:
+        return _write(folder, description, items, allow_empty_masks)
+    except OSError as error:
+        if (folder / MANIFEST).is_file():  # another process was faster
+            return read_prepared(folder)
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
+def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: exists and is not a prepared set; nothing was changed. "
@@ -196,6 +233,15 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
     raise InputError(f"{name}: has pixels of mode {image.mode}; 8-bit grey or colour is expected")
 
 
+def _verified_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            image.verify()  # the checksums of a PNG
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: is damaged ({error}); prepare the set anew") from None
+
+
 def _check_ids(folder, items):
     if not items:
         raise InputError(f"{folder}: nothing to prepare, no image was found")
@@ -228,6 +274,8 @@ def _partial_folder(folder: Path) -> Path:
 def _write_item(partial, item, description, allow_empty_masks):
     image = _with_channels(item.image(), description.channels)
     mask = item.mask()
+    if max(image.shape[:2]) > LONGEST_TO_SHORTEST * min(image.shape[:2]):
+        raise InputError(f"{item.image_name}: {_size(image)} is too long and thin to be resized")
     if image.shape[:2] != mask.shape:
         raise InputError(
             f"{item.mask_name}: its size {_size(mask)} differs from the size {_size(image)} "

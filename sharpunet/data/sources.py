@@ -1,6 +1,7 @@
 """What a dataset is to the library: how it is described, where it comes from, how it is read."""
 
 import dataclasses
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,24 +47,44 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
         folder: Where the prepared set is or will be.
 
     Raises:
-        InputError: If the download or something in it is missing or wrong; nothing is left
-            half-written, and what was in `folder` stays.
+        InputError: If the download or something in it is missing or wrong, or `folder` holds
+            something else; nothing is left half-written, and what was in `folder` stays.
     """
     folder, download = Path(folder), Path(download)
-    if (folder / MANIFEST).is_file():
-        return read_prepared(folder)
+    prepared = read_prepared(folder) if (folder / MANIFEST).is_file() else None
     if not source.generated and not download.is_dir():
+        if prepared is not None and prepared.description.name == source.description.name:
+            return prepared  # the download may be gone by now
         raise InputError(f"{download}: no such folder. {source.download}")
     items = source.read(download)
+    origin = _origin(source, download, items)
+    if prepared is not None:
+        there = prepared.description
+        if (there.name, there.origin) != (source.description.name, origin):
+            raise InputError(
+                f"{folder}: was prepared from other files than {download}; remove it, or choose "
+                "another folder for the prepared set"
+            )
+        return prepared
     expected = source.published_count
     if expected is not None and len(items) not in (0, expected):
         warnings.warn(
             f"{source.description.title}: {len(items)} images found, {expected} are published",
             stacklevel=2,
         )
-    return write_prepared(
-        folder, source.description, items, allow_empty_masks=source.allow_empty_masks
-    )
+    description = dataclasses.replace(source.description, origin=origin)
+    return write_prepared(folder, description, items, allow_empty_masks=source.allow_empty_masks)
+
+
+def _origin(source: Source, download: Path, items: Sequence[Item]) -> str:
+    """A mark of the official files: their names and sizes; of a generated set, its first pixels."""
+    if source.generated:
+        content = items[0].image().tobytes() + str(len(items)).encode()
+    else:
+        files = sorted(path for path in download.rglob("*") if path.is_file())
+        listed = [f"{path.relative_to(download)} {path.stat().st_size}" for path in files]
+        content = "\n".join(listed).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def require_file(folder: Path, name: str, source_download: str) -> Path:

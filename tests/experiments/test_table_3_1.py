@@ -111,7 +111,23 @@ def test_bad_input_is_one_line_and_code_2(change, reason, small_phantom, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("change", [["--epochs", "0"], ["--models", "vnet"], ["--folds", "1"]])
+def test_an_output_that_cannot_be_written_is_said_before_training(small_phantom, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert run_table(TABLE, words(small_phantom, tmp_path / "file")) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_is_named_twice_is_run_once(small_phantom, tmp_path, capsys):
+    name = small_phantom.folder.name
+    more = ["--dry-run", "--datasets", name, name, "--models", "unet", "unet"]
+    assert run_table(TABLE, words(small_phantom, tmp_path / "out", *more)) == 0
+    assert "2 trials, 2 to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "change", [["--seed", "9999999999"], ["--epochs", "0"], ["--models", "vnet"], ["--folds", "1"]]
+)
 def test_bad_flags_end_with_code_2(change, small_phantom, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         run_table(TABLE, words(small_phantom, tmp_path / "out", *change))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -88,6 +89,15 @@ def test_the_key_changes_with_every_setting(finished, change):
     assert make_trial(made.prepared).key == made.key
 
 
+def test_the_key_changes_with_the_split_and_with_how_images_are_resized(finished):
+    made = finished[0]
+    other = next(splits(made.prepared.manifest, "thesis", folds=2, repeats=1))
+    assert dataclasses.replace(made, split=other).key != made.key
+    described = dataclasses.replace(made.prepared.description, keep_aspect_ratio=True)
+    padded = dataclasses.replace(made.prepared, description=described)
+    assert dataclasses.replace(made, prepared=padded).key != made.key
+
+
 def test_plain_and_sharp_share_seed_and_split(finished):
     made = finished[0]
     plain = make_trial(made.prepared, "unet")
@@ -97,17 +107,18 @@ def test_plain_and_sharp_share_seed_and_split(finished):
 
 def test_a_record_is_never_half_written(tmp_path, monkeypatch):
     path = tmp_path / "record.json"
-    trial.write_record(path, {"first": 1})
+    trial.write_record(path, {"key": "record", "first": 1})
     monkeypatch.setattr(trial.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         trial.write_record(path, {"second": 2})
-    assert trial.read_record(path) == {"first": 1}
+    assert trial.read_record(path)["first"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
 
 
-def test_what_is_no_record_is_named(tmp_path):
-    (tmp_path / "record.json").write_text("{")
-    with pytest.raises(InputError, match=r"record\.json: not a result record"):
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"key": "other"}'])
+def test_what_is_no_record_is_named(content, tmp_path):
+    (tmp_path / "record.json").write_text(content)
+    with pytest.raises(InputError, match=r"record\.json: not (a|the) result record"):
         trial.read_record(tmp_path / "record.json")
 
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -124,3 +127,10 @@ def test_keras_file_round_trip_without_custom_objects(policy, kernel, tmp_path):
         ops.convert_to_numpy(again.layers[-1].depthwise_kernel)[:, :, 1, 0],
         sharpening_kernel(kernel),
     )
+
+
+def test_a_fresh_process_loads_it_after_importing_the_package(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 2)), SharpBlock()])
+    model.save(tmp_path / "block.keras")
+    code = "import sys, keras, sharpunet; keras.models.load_model(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "block.keras"], check=True)

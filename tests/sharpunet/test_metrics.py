@@ -98,6 +98,11 @@ def test_wrong_shapes_are_named(true, predicted, message):
         jaccard(true, predicted)
 
 
+def test_a_mask_of_255_is_refused():
+    with pytest.raises(ValueError, match="divide a mask of 0 and 255 by 255"):
+        jaccard(masks([0, 255]), masks([0, 1]))
+
+
 def test_an_unknown_average_is_named():
     with pytest.raises(ValueError, match="average"):
         jaccard(masks([1]), masks([1]), average="micro")

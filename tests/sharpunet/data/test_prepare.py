@@ -1,4 +1,8 @@
+import dataclasses
+import itertools
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,11 +13,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sharpunet.data import SOURCES, prepare, read_prepared
+from sharpunet.data import SOURCES, InputError, find_source, prepare, read_prepared
 from sharpunet.data.__main__ import main
 from sharpunet.data.phantom import generate
-from sharpunet.data.prepared import COLUMNS
-from tests.conftest import square_mask, write_dsb2018
+from sharpunet.data.prepared import COLUMNS, write_prepared
+from tests.conftest import square_mask, write_dsb2018, write_isbi2012
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
 
@@ -70,6 +74,43 @@ def test_a_threshold_does_not_solve_the_phantom():
             np.sum((image > t) & inside) / np.sum((image > t) | inside) for t in range(0, 255, 5)
         )
         assert best < 0.65
+
+
+@pytest.mark.parametrize("change", ["other files", "other name"])
+def test_what_was_prepared_from_something_else_is_not_taken_for_it(change, own_images, tmp_path):
+    prepare("mine", own_images, tmp_path / "prepared")
+    if change == "other files":
+        for kind in ("images", "masks"):
+            (own_images / kind / "case-2.png").unlink()
+    with pytest.raises(InputError, match="prepared from other files"):
+        prepare("phantom" if change == "other name" else "mine", own_images, tmp_path / "prepared")
+
+
+def test_a_prepared_set_outlives_its_download(tmp_path):
+    first = prepare("isbi2012", write_isbi2012(tmp_path / "isbi"), tmp_path / "prepared")
+    shutil.rmtree(tmp_path / "isbi")
+    assert prepare("isbi2012", tmp_path / "isbi", tmp_path / "prepared").digest == first.digest
+
+
+def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path, monkeypatch):
+    target = tmp_path / "prepared"
+    items = find_source("mine", own_images).read(own_images)
+    description = find_source("mine", own_images).description
+
+    def slower():
+        write_prepared(target, description, items)  # the other one, meanwhile
+        return items[0].image()
+
+    racing = [dataclasses.replace(items[0], image=slower), *items[1:]]
+    monkeypatch.setattr(os, "getpid", lambda pids=itertools.count(1): next(pids))
+    assert len(write_prepared(target, description, racing).manifest) == 3
+    assert not list(tmp_path.glob(".*partial*"))
+
+
+def test_a_place_that_cannot_be_written_is_named(own_images, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/prepared: cannot be written"):
+        prepare("mine", own_images, tmp_path / "file/prepared")
 
 
 def test_the_digest_changes_with_the_pixels(own_images, tmp_path):
@@ -178,6 +219,16 @@ OWN_CASES = {
         "images/case-1.png",
         "same name",
     ),
+    "a format that is not read": (
+        lambda f: (f / "images/case-1.png").rename(f / "images/case-1.webp"),
+        "images/case-1.webp",
+        "move it away",
+    ),
+    "an image too thin to resize": (
+        lambda f: Image.fromarray(np.zeros((2, 90), "uint8")).save(f / "images/case-1.png"),
+        "images/case-1.png",
+        "90x2 is too long",
+    ),
     "no folder of masks": (lambda f: (f / "masks").rename(f / "labels"), "masks", "no such folder"),
 }
 
@@ -199,6 +250,19 @@ def test_bad_own_images(case, own_images, tmp_path, capsys):
     spoil(own_images)
     arguments = ["mine", "--download", str(own_images), "--prepared", str(tmp_path / "prepared")]
     assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason)
+
+
+def flip_byte(path, at=0.5):
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at)] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("at", [0.2, 0.25, 0.3, 0.35, 0.4])
+def test_a_damaged_entry_of_a_zip(at, dsb2018, tmp_path, capsys):
+    flip_byte(dsb2018 / "stage1_train.zip", at)
+    arguments = ["dsb2018", "--download", str(dsb2018), "--prepared", str(tmp_path / "p")]
+    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, "stage1_train.zip", "")
 
 
 DSB_CASES = {
@@ -261,6 +325,19 @@ def test_the_command_line_ends_with_code_2_and_no_traceback(own_images, tmp_path
     assert done.stderr.splitlines()[-1].startswith("error: ")
 
 
+def edit_description(folder, **fields):
+    path = folder / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_a_damaged_png_of_a_prepared_set_is_found_before_training(own_images, tmp_path):
+    prepared = prepare("mine", own_images, tmp_path / "prepared")
+    prepared.verify()
+    flip_byte(prepared.folder / "images/case-1.png")
+    with pytest.raises(InputError, match=r"case-1\.png: is damaged"):
+        prepared.verify()
+
+
 PREPARED_CASES = {
     "no manifest": (lambda f: (f / "manifest.csv").unlink(), "manifest.csv"),
     "no description": (lambda f: (f / "dataset.json").unlink(), "dataset.json"),
@@ -268,6 +345,10 @@ PREPARED_CASES = {
     "a field too many": (
         lambda f: (f / "dataset.json").write_text(json.dumps({"image_size": [1, 1], "x": 1})),
         "cannot read",
+    ),
+    "a number out of its range": (
+        lambda f: edit_description(f, channels="three"),
+        "channels must be 1 or 3",
     ),
     "a file that is gone": (lambda f: (f / "masks/case-1.png").unlink(), "masks/case-1.png"),
     "a missing column": (
