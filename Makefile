@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 help:
 	@echo "make reproduce   run the paper's comparison on the embedded phantom (minutes, CPU)"
-	@echo "make test        run every test"
+	@echo "make test        run every test; make test DATA=DIR also those on real images"
 	@echo "make lint        check style and types"
 	@echo "make format      rewrite to the style"
 	@echo "make lock        write requirements.txt anew from setup.py (needs uv)"
@@ -16,7 +16,7 @@ reproduce: .venv/installed
 	@$(RUN) -m experiments.reproduce
 
 test: .venv/installed
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data $(DATA))
 
 lint: .venv/installed
 	@$(RUN) -m ruff check .

@@ -170,19 +170,12 @@ class CycleGAN(keras.Model):
         first, second = data
         with tf.GradientTape(persistent=True) as tape:
             terms = self.losses_of(first, second)
-            steps = [
-                (self.generator_optimizer, self.generator_weights, terms["generator_loss"]),
-                (
-                    self.discriminator_optimizer,
-                    self.discriminator_weights,
-                    terms["discriminator_loss"],
-                ),
-            ]
-            scaled = [optimizer.scale_loss(loss) for optimizer, _, loss in steps]
-        gradients = [tape.gradient(loss, step[1]) for loss, step in zip(scaled, steps, strict=True)]
-        del tape
-        for gradient, (optimizer, weights, _) in zip(gradients, steps, strict=True):
-            optimizer.apply(gradient, weights)
+            to_generators = self.generator_optimizer.scale_loss(terms["generator_loss"])
+            to_discriminators = self.discriminator_optimizer.scale_loss(terms["discriminator_loss"])
+        generator_gradients = tape.gradient(to_generators, self.generator_weights)
+        discriminator_gradients = tape.gradient(to_discriminators, self.discriminator_weights)
+        self.generator_optimizer.apply(generator_gradients, self.generator_weights)
+        self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_weights)
         return self._log(terms)
 
     def test_step(self, data):
@@ -223,7 +216,7 @@ class CycleGAN(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def _translate_and_keep(self, generator, images, own):
-        """Translated `images`, and `own`, which are of the target domain, as the generator keeps them.
+        """Translated `images`; and `own`, of the target domain, as the generator keeps them.
 
         Without an identity weight the second is `own` itself: its loss is 0 and costs nothing.
         """

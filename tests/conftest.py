@@ -28,6 +28,8 @@ def real_data(request) -> Path:
     folder = request.config.getoption("--data")
     if not folder:
         pytest.skip("no real images: give their folder with --data")
+    if not Path(folder).is_dir():
+        pytest.skip(f"no real images: {folder} is not there")
     return Path(folder)
 
 

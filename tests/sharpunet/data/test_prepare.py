@@ -102,7 +102,8 @@ def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path,
         return items[0].image()
 
     racing = [dataclasses.replace(items[0], image=slower), *items[1:]]
-    monkeypatch.setattr(os, "getpid", lambda pids=itertools.count(1): next(pids))
+    process_ids = itertools.count(1)
+    monkeypatch.setattr(os, "getpid", lambda: next(process_ids))
     assert len(write_prepared(target, description, racing).manifest) == 3
     assert not list(tmp_path.glob(".*partial*"))
 
