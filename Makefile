@@ -16,7 +16,7 @@ reproduce: .venv/installed
 	@$(RUN) -m experiments.reproduce
 
 test: .venv/installed
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data $(DATA))
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data=$(DATA)) tests
 
 lint: .venv/installed
 	@$(RUN) -m ruff check .

@@ -1,0 +1,189 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from melanet.cyclegan import CycleGAN, cyclegan
+from melanet.losses import cycle_loss, discriminator_loss, generator_loss
+
+
+def small(**compile_arguments):
+    keras.utils.set_random_seed(0)
+    model = cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+    model.compile(**compile_arguments)
+    return model
+
+
+def images(count=2, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 32, 32, 3)).astype("float32")
+
+
+def unpaired(count=4):
+    return tf.data.Dataset.from_tensor_slices((images(count, 1), images(count, 2))).batch(1)
+
+
+def numbers(tensors):
+    return [tensor.numpy() for tensor in tensors]
+
+
+def identity_cyclegan(**compile_arguments):
+    """Generators that change nothing, discriminators that say 0 for every patch."""
+    inputs = keras.Input((32, 32, 3))
+    unchanged = [keras.Model(inputs, keras.layers.Identity()(inputs)) for _ in range(2)]
+    undecided = [
+        keras.Model(
+            inputs, keras.layers.Conv2D(1, 16, strides=16, kernel_initializer="zeros")(inputs)
+        )
+        for _ in range(2)
+    ]
+    model = CycleGAN(*unchanged, *undecided)
+    model.compile(**compile_arguments)
+    return model
+
+
+def test_cycle_and_identity_cost_nothing_where_nothing_changes():
+    terms = identity_cyclegan(identity_weight=1).losses_of(images(seed=1), images(seed=2))
+    for name, term in terms.items():
+        if name.startswith(("cycle", "identity")):
+            assert float(term) == 0
+        elif name.startswith("adversarial"):
+            assert float(term) == pytest.approx(np.log(2), rel=1e-5)  # -log(1/2)
+        elif name.startswith("discriminator_") and name != "discriminator_loss":
+            assert float(term) == pytest.approx(2 * np.log(2), rel=1e-5)
+
+
+def test_eq_2_1_adds_the_terms():
+    model = small(cycle_weight=7, identity_weight=0.5)
+    terms = {k: float(v) for k, v in model.losses_of(images(1, 1), images(1, 2)).items()}
+    parts = {
+        kind: terms[f"{kind}_benign"] + terms[f"{kind}_malignant"]
+        for kind in ("adversarial", "cycle", "identity", "discriminator")
+    }
+    whole = parts["adversarial"] + 7 * parts["cycle"] + 0.5 * parts["identity"]
+    assert terms["generator_loss"] == pytest.approx(whole, rel=1e-5)
+    assert terms["discriminator_loss"] == pytest.approx(parts["discriminator"], rel=1e-5)
+
+
+def slow_gradients(model, benign, malignant):
+    """The gradients of one step, written plainly: one call a network, one tape a network."""
+    to_malignant, to_benign = model.first_to_second, model.second_to_first
+    judge_benign, judge_malignant = model.first_discriminator, model.second_discriminator
+    form = model.adversarial_loss
+
+    def generators_loss():
+        fake_malignant, fake_benign = to_malignant(benign), to_benign(malignant)
+        return (
+            generator_loss(judge_malignant(fake_malignant), form)
+            + generator_loss(judge_benign(fake_benign), form)
+            + model.cycle_weight * cycle_loss(benign, to_benign(fake_malignant))
+            + model.cycle_weight * cycle_loss(malignant, to_malignant(fake_benign))
+            + model.identity_weight * cycle_loss(benign, to_benign(benign))
+            + model.identity_weight * cycle_loss(malignant, to_malignant(malignant))
+        )
+
+    gradients = []
+    for network in (to_malignant, to_benign):
+        with tf.GradientTape() as tape:
+            loss = generators_loss()
+        gradients += tape.gradient(loss, network.trainable_weights)
+    for judge, real, fake in (
+        (judge_benign, benign, to_benign(malignant)),
+        (judge_malignant, malignant, to_malignant(benign)),
+    ):
+        with tf.GradientTape() as tape:
+            loss = discriminator_loss(judge(real), judge(fake), form)
+        gradients += tape.gradient(loss, judge.trainable_weights)
+    return gradients
+
+
+@pytest.mark.parametrize("adversarial_loss", ["log", "least_squares"])
+@pytest.mark.parametrize("identity_weight", [0.0, 1.0])
+def test_the_step_follows_the_gradients_of_a_slow_step_with_separate_tapes(
+    adversarial_loss, identity_weight
+):
+    # With plain gradient descent of rate 1, the change of the weights is the gradient.
+    model = small(
+        generator_optimizer=keras.optimizers.SGD(1.0),
+        discriminator_optimizer=keras.optimizers.SGD(1.0),
+        adversarial_loss=adversarial_loss,
+        identity_weight=identity_weight,
+    )
+    benign, malignant = tf.constant(images(1, 1)), tf.constant(images(1, 2))
+    expected = numbers(slow_gradients(model, benign, malignant))
+    weights = model.generator_weights + model.discriminator_weights
+    before = [weight.numpy() for weight in weights]
+    model.train_step((benign, malignant))
+    for weight, old, gradient in zip(weights, before, expected, strict=True):
+        np.testing.assert_allclose(old - weight.numpy(), gradient, atol=2e-5, rtol=1e-3)
+
+
+def test_fit_logs_every_term_and_learns_the_cycle():
+    model = small()
+    history = model.fit(unpaired(), epochs=8, verbose=0, shuffle=False).history
+    assert set(history) == set(model.terms)
+    assert history["cycle_benign"][-1] < history["cycle_benign"][0]
+
+
+def test_defaults_are_the_thesis_s():
+    model = small()
+    assert (model.cycle_weight, model.identity_weight, model.adversarial_loss) == (10, 0, "log")
+    assert float(model.generator_optimizer.learning_rate) == pytest.approx(2e-4)
+
+
+def test_translate_goes_both_ways_for_arrays_and_datasets():
+    model = small()
+    benign = images(3)
+    forth = model.translate(benign, "benign_to_malignant")
+    back = model.translate(benign, "malignant_to_benign")
+    assert forth.shape == benign.shape
+    assert not np.allclose(forth, back)
+    batches = model.translate(
+        tf.data.Dataset.from_tensor_slices(benign).batch(2), "benign_to_malignant"
+    )
+    np.testing.assert_allclose(np.concatenate(list(batches.as_numpy_iterator())), forth, atol=1e-5)
+    with pytest.raises(ValueError, match="benign_to_malignant, malignant_to_benign"):
+        model.translate(benign, "benign_to_normal")
+
+
+def test_saved_whole_it_goes_on_as_if_it_had_not_been(tmp_path):
+    model = small(identity_weight=1, adversarial_loss="least_squares")
+    model.fit(unpaired(2), verbose=0, shuffle=False)
+    model.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert again.identity_weight == 1
+    assert again.adversarial_loss == "least_squares"
+    for one in (model, again):
+        one.fit(unpaired(2), verbose=0, shuffle=False)
+    for ours, theirs in zip(model.generator_weights, again.generator_weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+    for ours, theirs in zip(
+        model.discriminator_optimizer.variables,
+        again.discriminator_optimizer.variables,
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_it_trains_under_mixed_precision_with_losses_in_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = small()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {term.dtype for term in model.losses_of(images(1, 1), images(1, 2)).values()} == {
+        tf.float32
+    }
+    history = model.fit(unpaired(2), epochs=2, verbose=0, shuffle=False).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    scaled = isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"cycle_weight": -1}, "cycle_weight"), ({"adversarial_loss": "hinge"}, "least_squares")],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        small(**arguments)
