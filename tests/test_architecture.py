@@ -28,3 +28,8 @@ def test_the_packages_are_siblings(path):
 def test_models_layers_and_metrics_run_on_any_backend(path):
     if path.parent.name != "data" and path.name != "cyclegan.py":
         assert "tensorflow" not in set(imported(path))
+
+
+def test_the_file_that_stands_in_both_packages_is_the_same():
+    shared = "data/prepared.py"
+    assert (ROOT / "melanet" / shared).read_bytes() == (ROOT / "sharpunet" / shared).read_bytes()

@@ -2,6 +2,7 @@
 
 Every dataset is brought into this form once; everything after it reads only this form. The folder
 is written beside its place and moved there whole, so a folder that has its manifest is complete.
+This file stands in both packages, the same to the letter, because neither imports the other.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from tqdm import tqdm
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.json"
 LONGEST_TO_SHORTEST = 16  # a side may not vanish when the other is resized
-COLUMNS = ["id", "image", "mask", "group", "split", "source", "sha256"]
+COLUMNS = ["id", "image", "mask", "label", "group", "split", "source", "parent", "sha256"]
 
 
 class InputError(ValueError):
@@ -33,23 +34,31 @@ class InputError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One image and its mask, still in the official files.
+    """One image with its mask or label, still in the official files.
 
     Attributes:
         id: Its name in the prepared set: letters, digits, `.`, `_` and `-`.
         group: What must not be split between training and test: a patient, a video, a block of
             neighbouring slices. Its own id where the images are independent.
         image: Reads the image: uint8, `(height, width)` or `(height, width, 3)`.
-        mask: Reads the mask: integers, `(height, width)`.
+        mask: Reads the mask: integers, `(height, width)`. None in a set for classification.
         image_name, mask_name: The files they come from, for messages.
+        label: Class of the whole image. Empty in a set for segmentation.
+        split: `"train"` or `"test"` where the official download says so.
+        source: `"real"` or `"synthetic"`.
+        parent: Id of the image that a synthetic or augmented one was made from.
     """
 
     id: str
     group: str
     image: Callable[[], np.ndarray]
-    mask: Callable[[], np.ndarray]
+    mask: Callable[[], np.ndarray] | None
     image_name: str
-    mask_name: str
+    mask_name: str = ""
+    label: str = ""
+    split: str = ""
+    source: str = "real"
+    parent: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +70,9 @@ class Description:
         title: Name in the tables of the thesis.
         image_size: `(height, width)` that the thesis trains at.
         channels: 1 or 3.
-        classes: 1 for a foreground mask (PNG values 0 and 255); more for a class index per
+        classes: Of a mask: 1 for a foreground (PNG values 0 and 255); more for a class index per
             pixel, background 0 included.
+        labels: Of a set for classification: its classes, the positive one last.
         keep_aspect_ratio: Whether resizing pads rather than stretches.
         origin: Mark of the official files that it was prepared from.
 
@@ -75,14 +85,16 @@ class Description:
     image_size: tuple[int, int]
     channels: int
     classes: int = 1
+    labels: tuple[str, ...] = ()
     keep_aspect_ratio: bool = False
     origin: str = ""
 
     def __post_init__(self):
-        sides = isinstance(self.image_size, tuple) and len(self.image_size) == 2
-        numbers = [*self.image_size, self.classes] if sides else [None]
-        if not all(type(number) is int and number > 0 for number in numbers):
-            raise ValueError("image_size and classes must be positive whole numbers")
+        for name in ("image_size", "labels"):  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        numbers = [*self.image_size, self.classes]
+        if len(numbers) != 3 or not all(type(n) is int and n > 0 for n in numbers):
+            raise ValueError("image_size must be two, classes one positive whole number")
         if self.channels not in (1, 3) or type(self.keep_aspect_ratio) is not bool:
             raise ValueError("channels must be 1 or 3, keep_aspect_ratio true or false")
 
@@ -106,12 +118,10 @@ class PreparedSet:
         Raises:
             InputError: If one is damaged, or a mask has not the size of its image.
         """
-        for image_file, mask_file in zip(
-            self.manifest["image"], self.manifest["mask"], strict=True
-        ):
-            sizes = [_verified_size(self.folder / file) for file in (image_file, mask_file)]
-            if sizes[0] != sizes[1]:
-                raise InputError(f"{self.folder / mask_file}: its size differs from its image's")
+        for row in self.manifest.itertuples():
+            size = _verified_size(self.folder / row.image)
+            if row.mask and _verified_size(self.folder / row.mask) != size:
+                raise InputError(f"{self.folder / row.mask}: its size differs from its image's")
 
     def paths(self, ids: Sequence[str], column: str) -> list[str]:
         """Files of `column` ("image" or "mask") for `ids`, in their order."""
@@ -136,9 +146,7 @@ def read_prepared(folder: str | Path) -> PreparedSet:
             raise InputError(f"{folder}: not a prepared set, it has no {name}; prepare it first")
     try:
         manifest = pd.read_csv(folder / MANIFEST, dtype=str, keep_default_na=False)
-        content = json.loads((folder / DESCRIPTION).read_text())
-        content["image_size"] = tuple(content["image_size"])
-        description = Description(**content)
+        description = Description(**json.loads((folder / DESCRIPTION).read_text()))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{folder}: cannot read its {MANIFEST} or {DESCRIPTION}: {error}"
@@ -151,9 +159,13 @@ def read_prepared(folder: str | Path) -> PreparedSet:
     if manifest["id"].duplicated().any():
         twice = manifest["id"][manifest["id"].duplicated()].iloc[0]
         raise InputError(f"{folder / MANIFEST}: lists the id {twice!r} twice")
-    for file in pd.concat([manifest["image"], manifest["mask"]]):
+    files = [manifest["image"]] if description.labels else [manifest["image"], manifest["mask"]]
+    for file in pd.concat(files):
         if not (folder / file).is_file():
             raise InputError(f"{folder / file}: listed in {MANIFEST}, but not there")
+    for label in manifest["label"].unique() if description.labels else ():
+        if label not in description.labels:
+            raise InputError(f"{folder / MANIFEST}: the label {label!r} is none of its classes")
     return PreparedSet(folder, description, manifest)
 
 
@@ -273,20 +285,27 @@ def _partial_folder(folder: Path) -> Path:
 
 def _write_item(partial, item, description, allow_empty_masks):
     image = _with_channels(item.image(), description.channels)
-    mask = item.mask()
     if max(image.shape[:2]) > LONGEST_TO_SHORTEST * min(image.shape[:2]):
         raise InputError(f"{item.image_name}: {_size(image)} is too long and thin to be resized")
-    if image.shape[:2] != mask.shape:
-        raise InputError(
-            f"{item.mask_name}: its size {_size(mask)} differs from the size {_size(image)} "
-            f"of {item.image_name}"
-        )
-    mask = _checked_mask(mask, item.mask_name, description.classes, allow_empty_masks)
-    image_file, mask_file = f"images/{item.id}.png", f"masks/{item.id}.png"
+    pixels = hashlib.sha256(image.tobytes())
+    image_file, mask_file = f"images/{item.id}.png", ""
     Image.fromarray(image).save(partial / image_file)
-    Image.fromarray(mask).save(partial / mask_file)
-    pixels = hashlib.sha256(image.tobytes() + mask.tobytes()).hexdigest()
-    return [item.id, image_file, mask_file, item.group, "", "real", pixels]
+    if item.mask is not None:
+        mask = item.mask()
+        if image.shape[:2] != mask.shape[:2]:
+            raise InputError(
+                f"{item.mask_name}: its size {_size(mask)} differs from the size {_size(image)} "
+                f"of {item.image_name}"
+            )
+        mask = _checked_mask(mask, item.mask_name, description.classes, allow_empty_masks)
+        pixels.update(mask.tobytes())
+        mask_file = f"masks/{item.id}.png"
+        Image.fromarray(mask).save(partial / mask_file)
+    elif item.label not in description.labels:
+        names = ", ".join(description.labels)
+        raise InputError(f"{item.image_name}: its label {item.label!r} is none of {names}")
+    known = [item.label, item.group, item.split, item.source, item.parent]
+    return [item.id, image_file, mask_file, *known, pixels.hexdigest()]
 
 
 def _with_channels(image, channels):

@@ -1,0 +1,142 @@
+"""Classifiers of chapter 2: an ImageNet network, global average pooling, softmax."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+from keras import layers
+
+
+def vgg_gap(
+    input_shape=(256, 256, 3), classes=2, *, weights="imagenet", name="vgg_gap"
+) -> keras.Model:
+    """VGG-16 without its top, global average pooling, one softmax layer (figure 2.2).
+
+    All layers are trained. 14,715,714 parameters for two classes. The preprocessing that belongs
+    to the ImageNet weights is part of the model: the input is [0, 1] whatever `weights` is.
+
+    Args:
+        input_shape: `(height, width, 3)`, 32 pixels a side or more.
+        classes: Number of classes, the positive one last.
+        weights: `"imagenet"` (downloaded once by Keras), None for random weights, or a weights
+            file that `Model.save_weights` of this model wrote.
+        name: Name of the model.
+
+    Returns:
+        A `keras.Model` from images in [0, 1], `(batch, height, width, 3)`, to probabilities,
+        `(batch, classes)`, float32 under any precision.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `weights` is a file that is not there or
+            does not fit.
+    """
+    return _gap_classifier(
+        keras.applications.VGG16,
+        _imagenet_caffe,
+        input_shape,
+        classes,
+        weights,
+        name,
+    )
+
+
+def resnet50_gap(
+    input_shape=(256, 256, 3), classes=2, *, weights="imagenet", name="resnet50_gap"
+) -> keras.Model:
+    """ResNet-50 without its top, global average pooling, one softmax layer (section 2.3.2).
+
+    Arguments, result and what is raised are those of `vgg_gap`.
+    """
+    return _gap_classifier(
+        keras.applications.ResNet50, _imagenet_caffe, input_shape, classes, weights, name
+    )
+
+
+def densenet121_gap(
+    input_shape=(256, 256, 3), classes=2, *, weights="imagenet", name="densenet121_gap"
+) -> keras.Model:
+    """DenseNet-121 without its top, global average pooling, one softmax layer (section 2.3.2).
+
+    The thesis calls it "DenseNet-102", which does not exist. Arguments, result and what is raised
+    are those of `vgg_gap`.
+    """
+    return _gap_classifier(
+        keras.applications.DenseNet121, _imagenet_torch, input_shape, classes, weights, name
+    )
+
+
+#: Classifier builders by the name that experiments and records use.
+CLASSIFIERS: dict[str, Callable[..., keras.Model]] = {
+    "vgg_gap": vgg_gap,
+    "resnet50_gap": resnet50_gap,
+    "densenet121_gap": densenet121_gap,
+}
+
+
+def _gap_classifier(backbone, preprocess, input_shape, classes, weights, name) -> keras.Model:
+    if len(input_shape) != 3 or input_shape[-1] != 3 or min(input_shape[:2]) < 32:
+        raise ValueError(
+            "`input_shape` must be (height, width, 3), 32 pixels a side or more. "
+            f"Received: {input_shape}"
+        )
+    if classes < 2:
+        raise ValueError(f"`classes` must be 2 or more. Received: {classes}")
+    pretrained = weights == "imagenet"
+    if weights is not None and not pretrained and not Path(weights).is_file():
+        raise ValueError(f"`weights`: no such file: {weights}")
+    inputs = keras.Input(input_shape)
+    network = backbone(
+        include_top=False,
+        weights="imagenet" if pretrained else None,
+        input_shape=input_shape,
+        pooling="avg",
+    )
+    x = network(preprocess(inputs))
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="class")(x)
+    model = keras.Model(inputs, outputs, name=name)
+    if weights is not None and not pretrained:
+        _load_weights(model, weights)
+    return model
+
+
+def _load_weights(model, weights):
+    try:
+        model.load_weights(weights)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"`weights`: {weights} does not fit {model.name} with input {model.input_shape[1:]} "
+            f"and {model.output_shape[-1]} classes: {reason}"
+        ) from None
+
+
+def _imagenet_caffe(images):
+    """[0, 1] RGB to the centred BGR in [0, 255] that VGG-16 and ResNet-50 were trained on."""
+    means = [103.939, 116.779, 123.68]
+    bgr = layers.Rescaling(255.0, dtype="float32", name="to_255")(_reversed_channels(images))
+    return layers.Rescaling(1.0, offset=[-mean for mean in means], dtype="float32")(bgr)
+
+
+def _imagenet_torch(images):
+    """[0, 1] RGB to the standardised RGB that DenseNet-121 was trained on."""
+    means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return layers.Rescaling(
+        [1 / deviation for deviation in deviations],
+        offset=[-mean / deviation for mean, deviation in zip(means, deviations, strict=True)],
+        dtype="float32",
+    )(images)
+
+
+def _reversed_channels(images):
+    return ReverseChannels(name="to_bgr")(images)
+
+
+@keras.saving.register_keras_serializable("melanet")
+class ReverseChannels(layers.Layer):
+    """RGB to BGR, or back."""
+
+    def call(self, images):
+        return keras.ops.flip(images, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape

@@ -1,0 +1,338 @@
+"""The prepared set: a folder of PNGs, `dataset.json` and one `manifest.csv`.
+
+Every dataset is brought into this form once; everything after it reads only this form. The folder
+is written beside its place and moved there whole, so a folder that has its manifest is complete.
+This file stands in both packages, the same to the letter, because neither imports the other.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+MANIFEST = "manifest.csv"
+DESCRIPTION = "dataset.json"
+LONGEST_TO_SHORTEST = 16  # a side may not vanish when the other is resized
+COLUMNS = ["id", "image", "mask", "label", "group", "split", "source", "parent", "sha256"]
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong: one line that names it, says what is wrong and the cure."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One image with its mask or label, still in the official files.
+
+    Attributes:
+        id: Its name in the prepared set: letters, digits, `.`, `_` and `-`.
+        group: What must not be split between training and test: a patient, a video, a block of
+            neighbouring slices. Its own id where the images are independent.
+        image: Reads the image: uint8, `(height, width)` or `(height, width, 3)`.
+        mask: Reads the mask: integers, `(height, width)`. None in a set for classification.
+        image_name, mask_name: The files they come from, for messages.
+        label: Class of the whole image. Empty in a set for segmentation.
+        split: `"train"` or `"test"` where the official download says so.
+        source: `"real"` or `"synthetic"`.
+        parent: Id of the image that a synthetic or augmented one was made from.
+    """
+
+    id: str
+    group: str
+    image: Callable[[], np.ndarray]
+    mask: Callable[[], np.ndarray] | None
+    image_name: str
+    mask_name: str = ""
+    label: str = ""
+    split: str = ""
+    source: str = "real"
+    parent: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What holds for all images of a set, and the defaults that the thesis gives it.
+
+    Attributes:
+        name: Short name: the command line's, and by default the folder's.
+        title: Name in the tables of the thesis.
+        image_size: `(height, width)` that the thesis trains at.
+        channels: 1 or 3.
+        classes: Of a mask: 1 for a foreground (PNG values 0 and 255); more for a class index per
+            pixel, background 0 included.
+        labels: Of a set for classification: its classes, the positive one last.
+        keep_aspect_ratio: Whether resizing pads rather than stretches.
+        origin: Mark of the official files that it was prepared from.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    name: str
+    title: str
+    image_size: tuple[int, int]
+    channels: int
+    classes: int = 1
+    labels: tuple[str, ...] = ()
+    keep_aspect_ratio: bool = False
+    origin: str = ""
+
+    def __post_init__(self):
+        for name in ("image_size", "labels"):  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        numbers = [*self.image_size, self.classes]
+        if len(numbers) != 3 or not all(type(n) is int and n > 0 for n in numbers):
+            raise ValueError("image_size must be two, classes one positive whole number")
+        if self.channels not in (1, 3) or type(self.keep_aspect_ratio) is not bool:
+            raise ValueError("channels must be 1 or 3, keep_aspect_ratio true or false")
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedSet:
+    """A prepared set on disk: `description`, `manifest` (a row an image), and its `folder`."""
+
+    folder: Path
+    description: Description
+    manifest: pd.DataFrame
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, which holds the pixels' own: the set's identity."""
+        return hashlib.sha256((self.folder / MANIFEST).read_bytes()).hexdigest()
+
+    def verify(self) -> None:
+        """Reads every file once, without decoding it.
+
+        Raises:
+            InputError: If one is damaged, or a mask has not the size of its image.
+        """
+        for row in self.manifest.itertuples():
+            size = _verified_size(self.folder / row.image)
+            if row.mask and _verified_size(self.folder / row.mask) != size:
+                raise InputError(f"{self.folder / row.mask}: its size differs from its image's")
+
+    def paths(self, ids: Sequence[str], column: str) -> list[str]:
+        """Files of `column` ("image" or "mask") for `ids`, in their order."""
+        files = self.manifest.set_index("id")[column]
+        unknown = [id for id in ids if id not in files.index]
+        if unknown:
+            raise InputError(f"{self.folder}: no image has the id {unknown[0]!r}")
+        return [str(self.folder / files[id]) for id in ids]
+
+
+def read_prepared(folder: str | Path) -> PreparedSet:
+    """Opens a prepared set and checks that its parts are there.
+
+    Raises:
+        InputError: If the folder, its manifest, its description or a listed file is missing, or
+            the manifest lacks a column, is empty, or lists an id twice, or the description is
+            out of its ranges.
+    """
+    folder = Path(folder)
+    for name in (MANIFEST, DESCRIPTION):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: not a prepared set, it has no {name}; prepare it first")
+    try:
+        manifest = pd.read_csv(folder / MANIFEST, dtype=str, keep_default_na=False)
+        description = Description(**json.loads((folder / DESCRIPTION).read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}: cannot read its {MANIFEST} or {DESCRIPTION}: {error}"
+        ) from None
+    missing = [column for column in COLUMNS if column not in manifest]
+    if missing:
+        raise InputError(f"{folder / MANIFEST}: the column {missing[0]!r} is missing")
+    if manifest.empty:
+        raise InputError(f"{folder / MANIFEST}: lists no image")
+    if manifest["id"].duplicated().any():
+        twice = manifest["id"][manifest["id"].duplicated()].iloc[0]
+        raise InputError(f"{folder / MANIFEST}: lists the id {twice!r} twice")
+    files = [manifest["image"]] if description.labels else [manifest["image"], manifest["mask"]]
+    for file in pd.concat(files):
+        if not (folder / file).is_file():
+            raise InputError(f"{folder / file}: listed in {MANIFEST}, but not there")
+    for label in manifest["label"].unique() if description.labels else ():
+        if label not in description.labels:
+            raise InputError(f"{folder / MANIFEST}: the label {label!r} is none of its classes")
+    return PreparedSet(folder, description, manifest)
+
+
+def write_prepared(
+    folder: str | Path,
+    description: Description,
+    items: Sequence[Item],
+    *,
+    allow_empty_masks: bool = False,
+) -> PreparedSet:
+    """Checks every image with its mask and writes the prepared set, whole or not at all.
+
+    Args:
+        folder: Where the set will be. It must not exist, or be empty.
+        description: What holds for all its images.
+        items: The images, in the manifest's order.
+        allow_empty_masks: Whether a mask of one value is a fact of the data, not a mistake.
+
+    Raises:
+        InputError: If there is no item, an id is unfit or occurs twice, an image or mask cannot
+            be read, their sizes differ, a mask has unexpected values, or `folder` is taken.
+    """
+    folder = Path(folder).resolve()
+    _check_ids(folder, items)
+    try:
+        return _write(folder, description, items, allow_empty_masks)
+    except OSError as error:
+        if (folder / MANIFEST).is_file():  # another process was faster
+            return read_prepared(folder)
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+
+
+def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder}: exists and is not a prepared set; nothing was changed. "
+            "Remove it or choose another folder"
+        )
+    partial = _partial_folder(folder)
+    try:
+        with tqdm(items, desc=f"preparing {description.title}", unit="image") as bar:
+            rows = [_write_item(partial, item, description, allow_empty_masks) for item in bar]
+        content = json.dumps(dataclasses.asdict(description), indent=2)
+        (partial / DESCRIPTION).write_text(content + "\n")
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(partial / MANIFEST, index=False)
+        partial.replace(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return read_prepared(folder)
+
+
+def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndarray:
+    """An image file as uint8, `(height, width)` if it is grey, else `(height, width, 3)`.
+
+    Palette, CMYK and transparent images become RGB; transparency is dropped.
+
+    Args:
+        path: A file's path, or an open binary file.
+        name: What to call it in a message; the path if None.
+
+    Raises:
+        InputError: If it is missing, truncated, of no known format, or has more than 8 bits.
+    """
+    name = name or str(path)
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: cannot be read as an image ({error})") from None
+    if image.mode in ("1", "L", "LA"):
+        return np.asarray(image.convert("L"))
+    if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
+        return np.asarray(image.convert("RGB"))
+    raise InputError(f"{name}: has pixels of mode {image.mode}; 8-bit grey or colour is expected")
+
+
+def _verified_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            image.verify()  # the checksums of a PNG
+            return image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: is damaged ({error}); prepare the set anew") from None
+
+
+def _check_ids(folder, items):
+    if not items:
+        raise InputError(f"{folder}: nothing to prepare, no image was found")
+    seen: set[str] = set()
+    for item in items:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", item.id):
+            raise InputError(
+                f"{item.image_name}: its id {item.id!r} may hold only letters, digits, '.', '_' "
+                "and '-'; rename the file"
+            )
+        # Without case, because some file systems do not tell a.png from A.png.
+        if item.id.lower() in seen:
+            raise InputError(f"{item.image_name}: the id {item.id!r} occurs twice")
+        seen.add(item.id.lower())
+
+
+def _partial_folder(folder: Path) -> Path:
+    """An empty folder beside `folder`; what killed runs on this machine left is swept away."""
+    host = socket.gethostname()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.partial-{host}-*"):
+        if not Path(f"/proc/{left.name.rsplit('-', 1)[1]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    partial = folder.parent / f".{folder.name}.partial-{host}-{os.getpid()}"
+    for name in ("images", "masks"):
+        (partial / name).mkdir(parents=True)
+    return partial
+
+
+def _write_item(partial, item, description, allow_empty_masks):
+    image = _with_channels(item.image(), description.channels)
+    if max(image.shape[:2]) > LONGEST_TO_SHORTEST * min(image.shape[:2]):
+        raise InputError(f"{item.image_name}: {_size(image)} is too long and thin to be resized")
+    pixels = hashlib.sha256(image.tobytes())
+    image_file, mask_file = f"images/{item.id}.png", ""
+    Image.fromarray(image).save(partial / image_file)
+    if item.mask is not None:
+        mask = item.mask()
+        if image.shape[:2] != mask.shape[:2]:
+            raise InputError(
+                f"{item.mask_name}: its size {_size(mask)} differs from the size {_size(image)} "
+                f"of {item.image_name}"
+            )
+        mask = _checked_mask(mask, item.mask_name, description.classes, allow_empty_masks)
+        pixels.update(mask.tobytes())
+        mask_file = f"masks/{item.id}.png"
+        Image.fromarray(mask).save(partial / mask_file)
+    elif item.label not in description.labels:
+        names = ", ".join(description.labels)
+        raise InputError(f"{item.image_name}: its label {item.label!r} is none of {names}")
+    known = [item.label, item.group, item.split, item.source, item.parent]
+    return [item.id, image_file, mask_file, *known, pixels.hexdigest()]
+
+
+def _with_channels(image, channels):
+    if channels == 1:
+        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def _checked_mask(mask, name, classes, allow_empty):
+    if mask.ndim != 2:
+        raise InputError(f"{name}: a mask has one channel; this one has shape {mask.shape}")
+    values = np.unique(mask)
+    if classes == 1:
+        if set(values.tolist()) - {0, 1} and set(values.tolist()) - {0, 255}:
+            raise InputError(
+                f"{name}: the mask is not binary: it holds {len(values)} values "
+                f"({values[0]} to {values[-1]}); 0 and 255, or 0 and 1, are expected"
+            )
+        mask = np.where(mask > 0, 255, 0)
+    elif values[0] < 0 or values[-1] >= classes:
+        raise InputError(
+            f"{name}: holds the class {values[-1]}; {classes} classes are 0 to {classes - 1}"
+        )
+    if len(values) == 1 and not allow_empty:
+        raise InputError(f"{name}: the mask has one value only ({values[0]}): nothing is outlined")
+    return mask.astype("uint8")
+
+
+def _size(array):
+    return f"{array.shape[1]}x{array.shape[0]}"

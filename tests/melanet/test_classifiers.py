@@ -1,0 +1,96 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from melanet.classifiers import CLASSIFIERS, vgg_gap
+
+
+def images(count=2, size=32):
+    return np.random.default_rng(0).random((count, size, size, 3), "float32")
+
+
+def test_parameters_of_the_thesis_all_trainable():
+    model = vgg_gap(weights=None)
+    assert model.count_params() == 14_715_714
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 14_715_714
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_output_is_a_probability_a_class(name):
+    output = ops.convert_to_numpy(CLASSIFIERS[name]((32, 32, 3), 3, weights=None)(images()))
+    assert output.shape == (2, 3)
+    np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("vgg_gap", keras.applications.vgg16),
+        ("resnet50_gap", keras.applications.resnet50),
+        ("densenet121_gap", keras.applications.densenet),
+    ],
+)
+def test_the_model_preprocesses_as_keras_does_for_the_imagenet_weights(name, module):
+    model = CLASSIFIERS[name]((32, 32, 3), weights=None)
+    backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    inner = keras.Model(model.input, backbone._inbound_nodes[-1].input_tensors[0])
+    expected = module.preprocess_input(255 * images())
+    np.testing.assert_allclose(ops.convert_to_numpy(inner(images())), expected, atol=1e-3)
+
+
+def test_probabilities_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = vgg_gap((32, 32, 3), weights=None)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model(images()).dtype == "float32"
+
+
+def test_weights_from_a_file(tmp_path):
+    model = vgg_gap((32, 32, 3), weights=None)
+    model.save_weights(tmp_path / "vgg.weights.h5")
+    again = vgg_gap((32, 32, 3), weights=tmp_path / "vgg.weights.h5")
+    np.testing.assert_allclose(again(images()), model(images()), atol=1e-6)
+
+
+def test_saved_and_loaded_without_custom_objects(tmp_path):
+    model = vgg_gap((32, 32, 3), weights=None)
+    model.save(tmp_path / "vgg.keras")
+    again = keras.models.load_model(tmp_path / "vgg.keras")
+    np.testing.assert_allclose(again(images()), model(images()), atol=1e-6)
+
+
+def test_imagenet_is_the_default_and_asks_keras_for_it(monkeypatch):
+    asked = []
+
+    def vgg16(weights, **arguments):
+        asked.append(weights)
+        return build(weights=None, **arguments)
+
+    build = keras.applications.VGG16
+    monkeypatch.setattr(keras.applications, "VGG16", vgg16)
+    vgg_gap((32, 32, 3))
+    vgg_gap((32, 32, 3), weights=None)
+    assert asked == ["imagenet", None]
+
+
+def test_a_weights_file_that_does_not_fit_is_named(tmp_path):
+    path = tmp_path / "small.weights.h5"
+    vgg_gap((32, 32, 3), 5, weights=None).save_weights(path)
+    with pytest.raises(ValueError, match=r"small\.weights\.h5 does not fit vgg_gap"):
+        vgg_gap((32, 32, 3), 2, weights=path)
+    (tmp_path / "text.weights.h5").write_text("hello")
+    with pytest.raises(ValueError, match=r"text\.weights\.h5 does not fit"):
+        vgg_gap((32, 32, 3), weights=tmp_path / "text.weights.h5")
+    with pytest.raises(ValueError, match="no such file: nowhere"):
+        vgg_gap((32, 32, 3), weights="nowhere")
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"input_shape": (16, 16, 3)}, {"input_shape": (32, 32, 1)}, {"classes": 1}]
+)
+def test_wrong_arguments_are_named(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        vgg_gap(**{"weights": None, **arguments})

@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pytest
+
+from melanet import metrics
+
+TRUE = [1, 1, 1, 0, 0, 0, 0, 0]
+SCORE = [0.9, 0.5, 0.2, 0.8, 0.4, 0.3, 0.1, 0.0]  # TP 2, FN 1, FP 1, TN 4
+
+
+def test_by_hand():
+    assert metrics.sensitivity(TRUE, SCORE) == pytest.approx(2 / 3)
+    assert metrics.specificity(TRUE, SCORE) == pytest.approx(4 / 5)
+    assert metrics.false_negatives(TRUE, SCORE) == 1
+    assert metrics.negative_predictive_value(TRUE, SCORE) == pytest.approx(4 / 5)
+    assert metrics.f_score(TRUE, SCORE) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    # Of the 15 pairs of a positive and a negative, 5 + 4 + 2 are in order.
+    assert metrics.auc(TRUE, SCORE) == pytest.approx(11 / 15)
+    assert metrics.skew(TRUE) == pytest.approx(5 / 3)
+
+
+@pytest.mark.parametrize(
+    ("missed", "cleared", "printed", "true"),
+    [
+        (55, 299, 84.46, 26.67),
+        (51, 297, 85.34, 32.0),
+        (47, 291, 86.09, 37.33),
+        (22, 245, 91.76, 70.67),
+    ],
+)
+def test_table_2_1_prints_the_negative_predictive_value(missed, cleared, printed, true):
+    y_true = np.repeat([1, 0], [75, 304])
+    y_score = np.concatenate([np.arange(75) >= missed, np.arange(304) >= cleared]).astype(float)
+    predictive_value = metrics.negative_predictive_value(y_true, y_score)
+    assert 100 * predictive_value == pytest.approx(printed, abs=0.005)
+    assert 100 * metrics.sensitivity(y_true, y_score) == pytest.approx(true, abs=0.005)
+    assert metrics.false_negatives(y_true, y_score) == missed
+
+
+def test_skews_of_the_thesis():
+    assert metrics.skew([1] * 180 + [0] * 16_537) == pytest.approx(91.87, abs=0.005)
+    assert metrics.skew([1] * 173 + [0] * 727) == pytest.approx(4.2, abs=0.005)
+
+
+def test_empty_classes():
+    negatives, positives = ([0, 0], [0.1, 0.2]), ([1, 1], [0.9, 0.8])
+    for metric in (metrics.sensitivity, metrics.f_score, metrics.auc):
+        assert math.isnan(metric(*negatives))
+    assert math.isnan(metrics.specificity(*positives))
+    assert math.isnan(metrics.negative_predictive_value(*positives))
+    assert math.isnan(metrics.auc(*positives))
+    assert metrics.false_negatives(*negatives) == 0
+    assert metrics.skew([0, 0]) == math.inf
+    assert metrics.f_score([1, 0], [0.1, 0.2]) == 0
+
+
+def test_the_threshold_is_positive():
+    assert metrics.sensitivity([1], [0.5]) == 1
+    assert metrics.sensitivity([1], [0.5], threshold=0.6) == 0
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_score", "message"),
+    [
+        ([1, 0], [0.5], "one shape"),
+        ([1, 2], [0.5, 0.5], "0 and 1 only"),
+        ([1, 0], [0.5, 1.5], r"\[0, 1\]"),
+        ([1, 0], [0.5, np.nan], r"\[0, 1\]"),
+        ([], [], "a sample or more"),
+        ([[1, 0]], [[0.5, 0.5]], "1-D"),
+    ],
+)
+def test_wrong_input_is_named(y_true, y_score, message):
+    for metric in (metrics.sensitivity, metrics.auc, metrics.f_score):
+        with pytest.raises(ValueError, match=message):
+            metric(y_true, y_score)
