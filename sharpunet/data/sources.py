@@ -1,4 +1,7 @@
-"""What a dataset is to the library: how it is described, where it comes from, how it is read."""
+"""What a dataset is to the library: how it is described, where it comes from, how it is read.
+
+This file stands in both packages, the same to the letter, because neither imports the other.
+"""
 
 import dataclasses
 import hashlib
@@ -6,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sharpunet.data.prepared import (
+from .prepared import (
     MANIFEST,
     Description,
     InputError,

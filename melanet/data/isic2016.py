@@ -1,0 +1,107 @@
+"""ISIC-2016 task 3: dermoscopy images, benign and malignant."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from melanet.data.prepared import Description, InputError, Item, read_image
+from melanet.data.sources import Source, require_file
+
+DOWNLOAD = (
+    "Get ISBI2016_ISIC_Part3_Training_Data.zip (570 MB), ISBI2016_ISIC_Part3_Test_Data.zip "
+    "(220 MB) and their two _GroundTruth.csv of the ISIC 2016 challenge "
+    "(https://challenge.isic-archive.com/data/#2016; CC-0, no account), unpack the images, and "
+    "put the folders and the CSV files there. The test part may be missing"
+)
+PARTS = {"train": "ISBI2016_ISIC_Part3_Training", "test": "ISBI2016_ISIC_Part3_Test"}
+#: The training CSV says it in words, the test CSV in numbers.
+LABELS = {"benign": "benign", "malignant": "malignant", "0.0": "benign", "1.0": "malignant"}
+#: The originals have up to 4,288 pixels a side and are trained at 256: more would only fill disks.
+LONGEST_SIDE = 512
+
+
+def read(folder: Path) -> list[Item]:
+    """One item an image that is labelled, of the training and, if there, the test part."""
+    items: list[Item] = []
+    for split, prefix in PARTS.items():
+        if split == "train" or (folder / f"{prefix}_GroundTruth.csv").exists():
+            items += _read_part(folder, split, prefix)
+    seen: dict[str, str] = {}
+    for item in items:
+        if item.id in seen:
+            raise InputError(f"{item.image_name}: the id {item.id} is in {seen[item.id]} and test")
+        seen[item.id] = item.split
+    return items
+
+
+def _read_part(folder: Path, split: str, prefix: str) -> list[Item]:
+    table = require_file(folder, f"{prefix}_GroundTruth.csv", DOWNLOAD)
+    images = folder / f"{prefix}_Data"
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder. {DOWNLOAD}")
+    labels = _read_labels(table)
+    files = {path.stem: path for path in sorted(images.glob("*.jpg"))}
+    for id in sorted(labels.keys() - files.keys()):
+        raise InputError(f"{table}: {id} has a label, but {images / id}.jpg is not there")
+    for id in sorted(files.keys() - labels.keys()):
+        raise InputError(f"{files[id]}: has no label in {table.name}")
+    return [
+        Item(
+            id=id,
+            group=id,
+            image=partial(_read_reduced, files[id]),
+            mask=None,
+            image_name=str(files[id]),
+            label=label,
+            split=split,
+        )
+        for id, label in labels.items()
+    ]
+
+
+def _read_labels(path: Path) -> dict[str, str]:
+    try:
+        rows = pd.read_csv(path, header=None, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a table of id and label ({reason})") from None
+    if rows.shape[1] != 2:
+        raise InputError(f"{path}: has {rows.shape[1]} columns; two are expected, id and label")
+    labels: dict[str, str] = {}
+    for line, (id, word) in enumerate(rows.itertuples(index=False), start=1):
+        if word not in LABELS:
+            raise InputError(
+                f"{path}: line {line}: the label {word!r} is none of {', '.join(LABELS)}"
+            )
+        if id in labels:
+            raise InputError(f"{path}: line {line}: the id {id!r} occurs twice")
+        labels[id] = LABELS[word]
+    return labels
+
+
+def _read_reduced(path: Path) -> np.ndarray:
+    pixels = read_image(path)
+    factor = LONGEST_SIDE / max(pixels.shape[:2])
+    if factor >= 1:
+        return pixels
+    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    reduced = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
+    return np.asarray(reduced)
+
+
+SOURCE = Source(
+    Description(
+        "isic2016",
+        "ISIC-2016",
+        image_size=(256, 256),
+        channels=3,
+        labels=("benign", "malignant"),
+        keep_aspect_ratio=True,
+    ),
+    read,
+    DOWNLOAD,
+    published_count=900 + 379,
+)

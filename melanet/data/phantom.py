@@ -1,0 +1,118 @@
+"""A phantom of dermoscopy: benign and malignant lesions at 4 to 1, without a download.
+
+Benign lesions are round and of one brown; malignant ones are ragged and lopsided, with black
+blotches and a blue-grey veil. Skin, light and hairs are the same for both.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from melanet.data.prepared import Description, Item
+from melanet.data.sources import Source
+
+LABELS = ("benign", "malignant")
+BENIGN_TO_MALIGNANT = 4
+
+
+def generate(index: int, malignant: bool, size: int = 64, seed: int = 2021) -> np.ndarray:
+    """Image number `index` of a class: uint8 RGB, `(size, size, 3)`.
+
+    Args:
+        index: Number of the image.
+        malignant: Its class.
+        size: Height and width in pixels.
+        seed: Another seed gives another set.
+    """
+    random = np.random.default_rng([seed, index, malignant])
+    image = _skin(random, size)
+    inside = _lesion(random, size, roughness=0.13 if malignant else 0.03)
+    brown = np.array([0.50, 0.32, 0.22]) * random.uniform(0.75, 1.25)
+    image = _blend(image, brown + 0.03 * _field(random, size, 0.05)[..., None], inside)
+    if malignant:
+        image = _blend(image, [0.12, 0.07, 0.06], inside * _blotches(random, size, 0.06, 0.6))
+        image = _blend(image, [0.42, 0.47, 0.60], 0.8 * inside * _blotches(random, size, 0.1, 0.9))
+    for _ in range(random.integers(0, 4)):
+        image = _blend(image, [0.15, 0.1, 0.08], 0.8 * _hair(random, size))
+    image = image + random.normal(0, 0.015, image.shape)
+    return np.clip(255 * image, 0, 255).astype("uint8")
+
+
+def read(
+    folder: Path | None = None,
+    *,
+    train: int = 150,
+    test: int = 75,
+    size: int = 64,
+    seed: int = 2021,
+):
+    """The items of a phantom set with an official test split; `folder` is not used.
+
+    Args:
+        folder: Not used.
+        train, test: Images of each split; a fifth of them is malignant.
+        size, seed: As in `generate`.
+    """
+    items = []
+    for number in range(train + test):
+        malignant = number % (BENIGN_TO_MALIGNANT + 1) == 0
+        id = f"phantom-{number:04d}"
+        draw = partial(generate, number, malignant, size, seed)
+        split = "train" if number < train else "test"
+        items.append(Item(id, id, draw, None, id, label=LABELS[malignant], split=split))
+    return items
+
+
+def _skin(random, size):
+    tone = np.array([0.84, 0.66, 0.56]) * random.uniform(0.9, 1.08)
+    light = 0.05 * _field(random, size, 0.3) + 0.012 * _field(random, size, 0.02)
+    return tone + light[..., None]
+
+
+def _lesion(random, size, roughness):
+    """A closed outline, softly filled: 1 inside, 0 outside."""
+    angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+    waves = sum(
+        random.normal(0, roughness / np.sqrt(order))
+        * np.cos(order * angle + random.uniform(0, 2 * np.pi))
+        for order in range(1, 9)
+    )
+    radius = random.uniform(0.2, 0.32) * size * (1 + waves)
+    centre = random.uniform(0.42, 0.58, 2) * size
+    points = centre + np.stack([np.cos(angle) * radius, np.sin(angle) * radius * 0.9], axis=1)
+    filled = np.zeros((size, size), "uint8")
+    cv2.fillPoly(filled, [np.round(points).astype("int32")], 1)
+    return cv2.GaussianBlur(filled.astype("float64"), (0, 0), 0.015 * size)
+
+
+def _field(random, size, scale):
+    """Smooth noise with details of `scale` image sides, mean 0 and deviation 1."""
+    field = cv2.GaussianBlur(random.normal(size=(size, size)), (0, 0), scale * size)
+    return (field - field.mean()) / field.std()
+
+
+def _blotches(random, size, scale, threshold):
+    return 1 / (1 + np.exp(-6 * (_field(random, size, scale) - threshold)))
+
+
+def _hair(random, size):
+    start, bend, end = random.uniform(0, size, (3, 2))
+    t = np.linspace(0, 1, 40)[:, None]
+    curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
+    hair = np.zeros((size, size), "uint8")
+    cv2.polylines(hair, [np.round(curve).astype("int32")], False, 255, 1, cv2.LINE_AA)
+    return hair / 255
+
+
+def _blend(image, colour, weight):
+    return image + weight[..., None] * (np.asarray(colour) - image)
+
+
+SOURCE = Source(
+    Description("phantom", "Phantom", image_size=(64, 64), channels=3, labels=LABELS),
+    read,
+    "The phantom is generated; it needs no download.",
+    generated=True,
+)

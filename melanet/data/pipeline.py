@@ -1,0 +1,169 @@
+"""From prepared sets to `tf.data`: labelled images for classifiers, unpaired for a CycleGAN."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from melanet.data.prepared import InputError, PreparedSet
+
+#: A prepared set, whole or with the ids that are meant.
+Part = PreparedSet | tuple[PreparedSet, Sequence[str]]
+
+
+def load_dataset(
+    *parts: Part,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 16,
+    shuffle: bool = False,
+    seed: int = 0,
+    cache: bool = True,
+    keep_aspect_ratio: bool | None = None,
+) -> tf.data.Dataset:
+    """Batches of images and one-hot labels, of one prepared set or of several merged.
+
+    Images are resized by area; where the aspect ratio is kept, they are centred in black. Then
+    each image, its black margin included, is scaled by its own minimum and maximum (eq. 2.7).
+
+    Args:
+        *parts: Prepared sets with the same labels, each whole or as `(set, ids)`.
+        image_size: `(height, width)`; the first set's own if None.
+        batch_size: Images a batch; the last one may have fewer.
+        shuffle: Whether every pass has another order, drawn from `seed`.
+        seed: Seed of the shuffling.
+        cache: Whether the decoded images stay in memory after the first pass.
+        keep_aspect_ratio: Whether resizing pads rather than stretches; as each set says if None.
+
+    Returns:
+        A dataset of `(images, labels)`: float32 `(batch, height, width, channels)` in [0, 1] and
+        float32 one-hot `(batch, classes)`.
+
+    Raises:
+        InputError: If there is no image, an id is unknown, or the sets' labels differ.
+    """
+    rows = [_rows(part) for part in parts]
+    sets = [prepared for prepared, _ in rows]
+    if len({prepared.description.labels for prepared in sets}) > 1:
+        raise InputError(f"{sets[-1].folder}: its labels differ from those of {sets[0].folder}")
+    size = image_size or sets[0].description.image_size
+    merged = None
+    for prepared, ids in rows:
+        images = _images(prepared, ids, size, keep_aspect_ratio).map(scale_min_max)
+        part_of = tf.data.Dataset.zip(images, _labels(prepared, ids))
+        merged = part_of if merged is None else merged.concatenate(part_of)
+    count = sum(len(ids) for _, ids in rows)
+    return _batched(merged, count, batch_size, shuffle, seed, cache)
+
+
+def load_unpaired(
+    first: Part,
+    second: Part,
+    *,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    flip: bool = False,
+    keep_aspect_ratio: bool | None = None,
+) -> tf.data.Dataset:
+    """Batches of images of two domains for `CycleGAN.fit`, each shuffled by itself.
+
+    Args:
+        first, second: Prepared sets, each whole or as `(set, ids)`. A pass ends with the smaller.
+        image_size: `(height, width)`; the first set's own if None.
+        batch_size: Images of each domain a batch; the thesis trains with 1.
+        seed: Seed of the orders, which differ from pass to pass, and of the flips.
+        flip: Whether an image is mirrored half of the times, as the released code does.
+        keep_aspect_ratio: Whether resizing pads rather than stretches; as each set says if None.
+
+    Returns:
+        A dataset of `(first, second)`, both float32 `(batch, height, width, channels)` in [-1, 1].
+
+    Raises:
+        InputError: If there is no image, an id is unknown, or a domain has fewer than a batch.
+    """
+    domains = []
+    for offset, part in enumerate((first, second)):
+        prepared, ids = _rows(part)
+        if len(ids) < batch_size:
+            raise InputError(
+                f"{prepared.folder}: {len(ids)} images are fewer than a batch of {batch_size}"
+            )
+        size = image_size or prepared.description.image_size
+        images = _images(prepared, ids, size, keep_aspect_ratio).map(to_symmetric).cache()
+        images = images.shuffle(len(ids), seed=2 * seed + offset)
+        if flip:
+            images = _flipped(images, 2 * seed + offset)
+        domains.append(images.batch(batch_size, drop_remainder=True))
+    return tf.data.Dataset.zip(*domains).prefetch(tf.data.AUTOTUNE)
+
+
+def load_symmetric(
+    part: Part,
+    *,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 16,
+    keep_aspect_ratio: bool | None = None,
+) -> tf.data.Dataset:
+    """Batches of images in [-1, 1], in their order, for `CycleGAN.translate`.
+
+    Arguments and what is raised are those of `load_dataset`.
+    """
+    prepared, ids = _rows(part)
+    size = image_size or prepared.description.image_size
+    images = _images(prepared, ids, size, keep_aspect_ratio).map(to_symmetric)
+    return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def scale_min_max(image: tf.Tensor) -> tf.Tensor:
+    """Scales an image to [0, 1] by its own minimum and maximum (eq. 2.7); a constant one to 0."""
+    image = tf.cast(image, tf.float32)
+    low, high = tf.reduce_min(image), tf.reduce_max(image)
+    return tf.math.divide_no_nan(image - low, high - low)
+
+
+def to_symmetric(image: tf.Tensor) -> tf.Tensor:
+    """Scales pixel values from [0, 255] to [-1, 1], as the generators expect them."""
+    return tf.cast(image, tf.float32) / 127.5 - 1
+
+
+def _rows(part: Part) -> tuple[PreparedSet, list[str]]:
+    prepared, ids = part if isinstance(part, tuple) else (part, part.manifest["id"])
+    if not len(ids):
+        raise InputError(f"{prepared.folder}: no image was chosen")
+    return prepared, list(ids)
+
+
+def _images(prepared, ids, size, keep_aspect_ratio):
+    """Decoded and resized images with values in [0, 255]."""
+    description = prepared.description
+    keep = description.keep_aspect_ratio if keep_aspect_ratio is None else keep_aspect_ratio
+
+    def load(path):
+        image = tf.io.decode_png(tf.io.read_file(path), channels=description.channels)
+        if keep:
+            return tf.image.resize_with_pad(image, *size, method="area")
+        return tf.image.resize(image, size, method="area")
+
+    paths = prepared.paths(ids, "image")
+    return tf.data.Dataset.from_tensor_slices(paths).map(load, tf.data.AUTOTUNE)
+
+
+def _labels(prepared, ids):
+    names = prepared.manifest.set_index("id")["label"]
+    places = [prepared.description.labels.index(names[id]) for id in ids]
+    return tf.data.Dataset.from_tensor_slices(tf.one_hot(places, len(prepared.description.labels)))
+
+
+def _flipped(images, seed):
+    """Mirrors each image half of the times; which, differs from pass to pass."""
+    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip(images, draws).map(
+        lambda image, draw: tf.where(draw % 2 == 0, tf.image.flip_left_right(image), image)
+    )
+
+
+def _batched(dataset, count, batch_size, shuffle, seed, cache):
+    if cache:
+        dataset = dataset.cache()
+    if shuffle:
+        dataset = dataset.shuffle(count, seed=seed)
+    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,98 @@
+"""What a dataset is to the library: how it is described, where it comes from, how it is read.
+
+This file stands in both packages, the same to the letter, because neither imports the other.
+"""
+
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .prepared import (
+    MANIFEST,
+    Description,
+    InputError,
+    Item,
+    PreparedSet,
+    read_prepared,
+    write_prepared,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A dataset that `prepare` knows.
+
+    Attributes:
+        description: Name, title, size, channels, classes.
+        read: From the folder of the official download to its items. It lists without decoding.
+        download: Where to get it: page, files, licence, whether an account is needed.
+        published_count: Number of images that the thesis or the publisher names; None if free.
+        allow_empty_masks: Whether an image without foreground is normal.
+        generated: Whether it is made by code, so that there is no download.
+    """
+
+    description: Description
+    read: Callable[[Path], Sequence[Item]]
+    download: str
+    published_count: int | None = None
+    allow_empty_masks: bool = False
+    generated: bool = False
+
+
+def prepare_source(source: Source, download: str | Path, folder: str | Path) -> PreparedSet:
+    """Brings an official download into a prepared set, or opens the one that is there.
+
+    Args:
+        source: The dataset.
+        download: Folder with the official files. It is only read.
+        folder: Where the prepared set is or will be.
+
+    Raises:
+        InputError: If the download or something in it is missing or wrong, or `folder` holds
+            something else; nothing is left half-written, and what was in `folder` stays.
+    """
+    folder, download = Path(folder), Path(download)
+    prepared = read_prepared(folder) if (folder / MANIFEST).is_file() else None
+    if not source.generated and not download.is_dir():
+        if prepared is not None and prepared.description.name == source.description.name:
+            return prepared  # the download may be gone by now
+        raise InputError(f"{download}: no such folder. {source.download}")
+    items = source.read(download)
+    origin = _origin(source, download, items)
+    if prepared is not None:
+        there = prepared.description
+        if (there.name, there.origin) != (source.description.name, origin):
+            raise InputError(
+                f"{folder}: was prepared from other files than {download}; remove it, or choose "
+                "another folder for the prepared set"
+            )
+        return prepared
+    expected = source.published_count
+    if expected is not None and len(items) not in (0, expected):
+        warnings.warn(
+            f"{source.description.title}: {len(items)} images found, {expected} are published",
+            stacklevel=2,
+        )
+    description = dataclasses.replace(source.description, origin=origin)
+    return write_prepared(folder, description, items, allow_empty_masks=source.allow_empty_masks)
+
+
+def _origin(source: Source, download: Path, items: Sequence[Item]) -> str:
+    """A mark of the official files: their names and sizes; of a generated set, its first pixels."""
+    if source.generated:
+        content = items[0].image().tobytes() + str(len(items)).encode()
+    else:
+        files = sorted(path for path in download.rglob("*") if path.is_file())
+        listed = [f"{path.relative_to(download)} {path.stat().st_size}" for path in files]
+        content = "\n".join(listed).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def require_file(folder: Path, name: str, source_download: str) -> Path:
+    """The file `name` in `folder`, or an InputError that says where to get it."""
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. {source_download}")
+    return path
