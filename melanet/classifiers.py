@@ -85,13 +85,14 @@ def _gap_classifier(backbone, preprocess, input_shape, classes, weights, name) -
     if weights is not None and not pretrained and not Path(weights).is_file():
         raise ValueError(f"`weights`: no such file: {weights}")
     inputs = keras.Input(input_shape)
+    # Built on the input, not nested: every layer can be reached by its name, for Grad-CAM say.
     network = backbone(
         include_top=False,
         weights="imagenet" if pretrained else None,
-        input_shape=input_shape,
+        input_tensor=preprocess(inputs),
         pooling="avg",
     )
-    x = network(preprocess(inputs))
+    x = network.output
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="class")(x)
     model = keras.Model(inputs, outputs, name=name)
     if weights is not None and not pretrained:
@@ -113,8 +114,8 @@ def _load_weights(model, weights):
 def _imagenet_caffe(images):
     """[0, 1] RGB to the centred BGR in [0, 255] that VGG-16 and ResNet-50 were trained on."""
     means = [103.939, 116.779, 123.68]
-    bgr = layers.Rescaling(255.0, dtype="float32", name="to_255")(_reversed_channels(images))
-    return layers.Rescaling(1.0, offset=[-mean for mean in means], dtype="float32")(bgr)
+    bgr = ReverseChannels(dtype="float32", name="to_bgr")(images)
+    return layers.Rescaling(255.0, offset=[-mean for mean in means], dtype="float32")(bgr)
 
 
 def _imagenet_torch(images):
@@ -125,10 +126,6 @@ def _imagenet_torch(images):
         offset=[-mean / deviation for mean, deviation in zip(means, deviations, strict=True)],
         dtype="float32",
     )(images)
-
-
-def _reversed_channels(images):
-    return ReverseChannels(name="to_bgr")(images)
 
 
 @keras.saving.register_keras_serializable("melanet")

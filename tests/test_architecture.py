@@ -26,7 +26,8 @@ def test_the_packages_are_siblings(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_models_layers_and_metrics_run_on_any_backend(path):
-    if path.parent.name != "data" and path.name != "cyclegan.py":
+    # Keras has no gradient that is common to its backends: these two take TensorFlow's.
+    if path.parent.name != "data" and path.name not in ("cyclegan.py", "explain.py"):
         assert "tensorflow" not in set(imported(path))
 
 

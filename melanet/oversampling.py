@@ -1,0 +1,228 @@
+"""Algorithm 1, stage one: undersample, train a CycleGAN, translate the majority (section 2.2.3)."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from melanet.cyclegan import CycleGAN, cyclegan
+from melanet.data.pipeline import load_symmetric, load_unpaired
+from melanet.data.prepared import (
+    MANIFEST,
+    Description,
+    InputError,
+    Item,
+    PreparedSet,
+    read_prepared,
+    write_prepared,
+)
+
+
+def undersample(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """As many rows of every label as the rarest has, drawn by `seed`, in the manifest's order.
+
+    Args:
+        manifest: Rows with a `label`.
+        seed: Seed of the drawing.
+    """
+    rarest = manifest["label"].value_counts().min()
+    drawn = manifest.groupby("label", sort=True).sample(int(rarest), random_state=seed)
+    return drawn.sort_index()
+
+
+def train_cyclegan(
+    prepared: PreparedSet,
+    ids: Sequence[str] | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    epochs: int = 500,
+    batch_size: int = 1,
+    seed: int = 0,
+    flip: bool = False,
+    keep_aspect_ratio: bool | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    model: CycleGAN | None = None,
+    **compile_arguments,
+) -> CycleGAN:
+    """Trains a CycleGAN between the two classes of a set, undersampled to equal counts.
+
+    Args:
+        prepared: A prepared set of two labels, majority first.
+        ids: Its training images; all if None.
+        image_size: `(height, width)`, multiples of 16; the set's own if None.
+        epochs, batch_size: The thesis trains for 500 epochs with batches of 1.
+        seed: Seed of the undersampling, the weights and the orders.
+        flip: Whether images are mirrored at random while training.
+        keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
+        callbacks: Keras callbacks of the training.
+        model: A CycleGAN of your own; a new one of the thesis's networks if None.
+        **compile_arguments: Of `CycleGAN.compile`.
+
+    Raises:
+        InputError: If the set has not two labels, or a label has no or too few images.
+    """
+    first, second = _two_labels(prepared)
+    size = image_size or prepared.description.image_size
+    # First of all: TensorFlow's orders, too, depend on the global seed.
+    keras.utils.set_random_seed(seed)
+    balanced = undersample(_chosen(prepared, ids), seed)
+    domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
+    pairs = load_unpaired(
+        (prepared, domains[0]),
+        (prepared, domains[1]),
+        image_size=size,
+        batch_size=batch_size,
+        seed=seed,
+        flip=flip,
+        keep_aspect_ratio=keep_aspect_ratio,
+    )
+    if model is None:
+        model = cyclegan((*size, prepared.description.channels), (first, second))
+    model.compile(**compile_arguments)
+    model.fit(pairs, epochs=epochs, callbacks=list(callbacks), shuffle=False, verbose=0)
+    return model
+
+
+def translate_majority(
+    model: CycleGAN,
+    prepared: PreparedSet,
+    folder: str | Path,
+    ids: Sequence[str] | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 16,
+    keep_aspect_ratio: bool | None = None,
+) -> PreparedSet:
+    """Translates every majority image into the minority and keeps the results as a prepared set.
+
+    Each translated image is stretched to [0, 255] by its own minimum and maximum. In the manifest
+    its `source` is `synthetic`, its `parent` the image it was made from, and the set's `origin`
+    the mark of the generator, so that stage two can run years later.
+
+    Args:
+        model: A CycleGAN from the set's first label to its second.
+        prepared: The set whose majority is translated.
+        folder: Where the synthetic set is or will be. What was made by the same generator from
+            the same images is opened, not made again.
+        ids: Images of which the majority ones are translated; all if None.
+        image_size, keep_aspect_ratio: As the model was trained.
+        batch_size: Images translated at once.
+
+    Raises:
+        InputError: If there is no majority image, or `folder` holds something else.
+    """
+    first, second = _two_labels(prepared)
+    chosen = _chosen(prepared, ids)
+    parents = list(chosen["id"][chosen["label"] == first])
+    size = image_size or prepared.description.image_size
+    description = Description(
+        name=f"{prepared.description.name}_synthetic",
+        title=f"{prepared.description.title}, {first} translated to {second}",
+        image_size=size,
+        channels=prepared.description.channels,
+        labels=prepared.description.labels,
+        origin=_mark(model.first_to_second, prepared, parents),
+    )
+    folder = Path(folder)
+    if (folder / MANIFEST).is_file():
+        there = read_prepared(folder)
+        if there.description.origin != description.origin:
+            raise InputError(
+                f"{folder}: was made by another generator or from other images; remove it or "
+                "choose another folder"
+            )
+        return there
+    if not parents:
+        raise InputError(f"{prepared.folder}: has no {first} image to translate")
+    images = load_symmetric(
+        (prepared, parents),
+        image_size=size,
+        batch_size=batch_size,
+        keep_aspect_ratio=keep_aspect_ratio,
+    )
+    stream = _pixels(model.translate(images, f"{first}_to_{second}"))
+    groups = chosen.set_index("id")["group"]
+    items = [
+        Item(
+            id=f"{parent}-as-{second}",
+            group=groups[parent],
+            # write_prepared asks for the images one by one, in this order.
+            image=partial(next, stream),
+            mask=None,
+            image_name=f"translation of {parent}",
+            label=second,
+            split="train",
+            source="synthetic",
+            parent=parent,
+        )
+        for parent in parents
+    ]
+    return write_prepared(folder, description, items)
+
+
+def oversample(
+    prepared: PreparedSet,
+    folder: str | Path,
+    ids: Sequence[str] | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    keep_aspect_ratio: bool | None = None,
+    **training,
+) -> tuple[CycleGAN, PreparedSet]:
+    """Algorithm 1, lines 1 to 13: from an unbalanced set to its synthetic minority.
+
+    The merged training set of line 14 is `load_dataset(prepared, synthetic, shuffle=True)`.
+
+    Args:
+        prepared: A prepared set of two labels, majority first.
+        folder: Where the synthetic set will be.
+        ids: Its training images; all if None.
+        image_size, keep_aspect_ratio: Size of the translation; the set's own if None.
+        **training: The other arguments of `train_cyclegan`.
+
+    Returns:
+        The trained CycleGAN and the synthetic set, an image for each majority image.
+    """
+    shape: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
+    model = train_cyclegan(prepared, ids, **shape, **training)
+    return model, translate_majority(model, prepared, folder, ids, **shape)
+
+
+def _two_labels(prepared: PreparedSet) -> tuple[str, str]:
+    labels = prepared.description.labels
+    if len(labels) != 2:
+        raise InputError(f"{prepared.folder}: has {len(labels)} classes; translation needs two")
+    return labels[0], labels[1]
+
+
+def _chosen(prepared: PreparedSet, ids: Sequence[str] | None) -> pd.DataFrame:
+    manifest = prepared.manifest
+    chosen = manifest if ids is None else manifest[manifest["id"].isin(set(ids))]
+    for label in prepared.description.labels:
+        if not (chosen["label"] == label).any():
+            raise InputError(f"{prepared.folder}: there is no {label} image to train with")
+    return chosen
+
+
+def _mark(generator: keras.Model, prepared: PreparedSet, parents: Sequence[str]) -> str:
+    """Hash of the generator's weights and of what it translates."""
+    mark = hashlib.sha256()
+    for weight in generator.get_weights():
+        mark.update(np.ascontiguousarray(weight).tobytes())
+    mark.update("\n".join([prepared.digest, *parents]).encode())
+    return mark.hexdigest()[:16]
+
+
+def _pixels(batches) -> Iterator[np.ndarray]:
+    """Images one by one, each stretched to uint8 by its own minimum and maximum."""
+    for batch in batches.as_numpy_iterator():
+        low = batch.min(axis=(1, 2, 3), keepdims=True)
+        high = batch.max(axis=(1, 2, 3), keepdims=True)
+        stretched = (batch - low) / np.maximum(high - low, 1e-6)
+        for image in np.round(255 * stretched).astype("uint8"):
+            yield image if image.shape[-1] == 3 else image[:, :, 0]

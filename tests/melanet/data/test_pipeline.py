@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from melanet.data import InputError, load_dataset, load_symmetric, load_unpaired
+from melanet.data.phantom import BENIGN_TO_MALIGNANT, read
+
+
+def arrays(dataset):
+    parts = zip(*dataset.as_numpy_iterator(), strict=True)
+    return [np.concatenate(part) for part in parts]
+
+
+def ids_of(prepared, label):
+    return list(prepared.manifest["id"][prepared.manifest["label"] == label])
+
+
+def test_the_phantom_is_four_to_one_with_an_official_test_split():
+    items = read()
+    assert len(items) == 225
+    for split, count in (("train", 150), ("test", 75)):
+        labels = [item.label for item in items if item.split == split]
+        assert len(labels) == count
+        assert labels.count("benign") == BENIGN_TO_MALIGNANT * labels.count("malignant")
+
+
+def test_shapes_ranges_and_labels(dermoscopy):
+    images, labels = arrays(load_dataset(dermoscopy, batch_size=4))
+    assert images.shape == (25, 32, 32, 3)
+    assert images.min() == 0
+    assert images.max() == 1
+    assert labels.shape == (25, 2)
+    malignant = dermoscopy.manifest["label"] == "malignant"
+    np.testing.assert_array_equal(labels[:, 1], malignant)
+
+
+def test_several_sets_are_merged_and_shuffled_together(dermoscopy):
+    benign, malignant = (ids_of(dermoscopy, label) for label in ("benign", "malignant"))
+    parts = (dermoscopy, benign), (dermoscopy, malignant)
+    _, ordered = arrays(load_dataset(*parts))
+    assert list(ordered[:, 1]) == [0] * 20 + [1] * 5
+    _, shuffled = arrays(load_dataset(*parts, shuffle=True, seed=1))
+    assert shuffled[:, 1].sum() == 5
+    assert list(shuffled[:, 1]) != list(ordered[:, 1])
+
+
+def test_unpaired_batches_end_with_the_smaller_domain_and_are_symmetric(dermoscopy):
+    benign, malignant = (ids_of(dermoscopy, label) for label in ("benign", "malignant"))
+    pairs = load_unpaired((dermoscopy, benign), (dermoscopy, malignant))
+    first, second = arrays(pairs)
+    assert first.shape == second.shape == (5, 32, 32, 3)
+    assert first.min() >= -1
+    assert second.max() <= 1
+    assert first.min() < -0.2
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_unpaired_orders_follow_the_seed_and_differ_from_pass_to_pass(dermoscopy, flip):
+    def passes(seed):
+        pairs = load_unpaired(dermoscopy, dermoscopy, seed=seed, flip=flip)
+        return [np.stack(arrays(pairs)) for _ in range(2)]
+
+    first, again, other = passes(1), passes(1), passes(2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], other[0])
+    assert not np.array_equal(first[0][0], first[0][1])
+
+
+def test_flips_mirror_about_half_of_the_images(dermoscopy):
+    straight = np.concatenate(list(load_symmetric(dermoscopy).as_numpy_iterator()))
+    seen, _ = arrays(load_unpaired(dermoscopy, dermoscopy, flip=True))
+    mirrored = [
+        any(np.array_equal(image[:, ::-1], original) for original in straight) for image in seen
+    ]
+    kept = [any(np.array_equal(image, original) for original in straight) for image in seen]
+    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
+    assert 5 <= sum(mirrored) <= 20
+
+
+def test_what_cannot_be_loaded_is_said(dermoscopy):
+    with pytest.raises(InputError, match="no image was chosen"):
+        load_dataset((dermoscopy, []))
+    with pytest.raises(InputError, match="5 images are fewer than a batch of 6"):
+        load_unpaired(dermoscopy, (dermoscopy, ids_of(dermoscopy, "malignant")), batch_size=6)

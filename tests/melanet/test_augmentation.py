@@ -1,0 +1,108 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from melanet import augmentation
+from melanet.augmentation import TRANSFORMATIONS, augment_offline
+from melanet.data import InputError, PreparedSet, load_dataset
+from melanet.data.prepared import Description
+
+
+def png(prepared, id):
+    return np.asarray(Image.open(prepared.folder / f"images/{id}.png"))
+
+
+def transformed(name, image, seed=0):
+    return TRANSFORMATIONS[name](image, np.random.default_rng(seed))
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(1).random((24, 32, 3))
+
+
+@pytest.mark.parametrize(("factor", "total"), [(5, 5_400), (10, 9_900)])
+def test_900_images_become_5400_and_9900(factor, total, monkeypatch):
+    rows = pd.DataFrame({"id": [f"i{n}" for n in range(900)], "label": "benign", "group": "g"})
+    rows["image"] = "images/" + rows["id"] + ".png"
+    written = []
+    monkeypatch.setattr(augmentation, "write_prepared", lambda *args: written.extend(args[2]))
+    description = Description("x", "X", (32, 32), 3, labels=("benign", "malignant"))
+    prepared = PreparedSet(rows.index, description, rows)
+    prepared.__dict__["digest"] = "0" * 64
+    monkeypatch.setattr(PreparedSet, "paths", lambda self, ids, column: list(ids))
+    augment_offline(prepared, factor, "nowhere")
+    assert len(rows) + len(written) == total
+    assert len({item.id for item in written}) == len(written)
+
+
+def test_every_transformation_of_section_2_3_1_is_there():
+    assert set(TRANSFORMATIONS) == {
+        "horizontal_flip", "vertical_flip", "gaussian_noise", "brightness", "zoom",
+        "horizontal_shift", "vertical_shift", "noise_per_channel", "colour_space", "rotation",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_each_keeps_the_shape_changes_the_image_and_follows_its_seed(name, image):
+    changed = transformed(name, image)
+    assert changed.shape == image.shape
+    assert not np.allclose(changed, image, atol=1e-3)
+    np.testing.assert_array_equal(changed, transformed(name, image))
+
+
+def test_flips_are_exact(image):
+    np.testing.assert_array_equal(transformed("horizontal_flip", image), image[:, ::-1])
+    np.testing.assert_array_equal(transformed("vertical_flip", image), image[::-1])
+
+
+def test_brightness_moves_all_pixels_alike_and_shifts_only_their_own_axis(image):
+    dim = 0.4 + 0.2 * image
+    difference = transformed("brightness", dim) - dim
+    np.testing.assert_allclose(difference, difference[0, 0, 0], atol=1e-6)
+    rows = np.broadcast_to(np.linspace(0, 1, 24)[:, None, None], (24, 32, 3))
+    np.testing.assert_allclose(transformed("horizontal_shift", rows), rows, atol=1e-5)
+    assert not np.allclose(transformed("vertical_shift", rows), rows, atol=1e-2)
+
+
+def test_grey_noise_and_noise_per_channel_differ_in_just_that(image):
+    grey = transformed("gaussian_noise", image) - image
+    coloured = transformed("noise_per_channel", image) - image
+    np.testing.assert_allclose(grey[..., 0], grey[..., 1], atol=1e-12)
+    assert not np.allclose(coloured[..., 0], coloured[..., 1])
+
+
+def test_copies_are_written_once_with_their_parents_and_used_equally(dermoscopy, tmp_path):
+    augmented = augment_offline(dermoscopy, 5, tmp_path / "augmented", seed=3)
+    manifest = augmented.manifest
+    assert len(manifest) == 5 * 25
+    assert set(manifest["parent"]) == set(dermoscopy.manifest["id"])
+    assert set(manifest["source"]) == {"synthetic"}
+    kinds = manifest["id"].str.split("-").str[-1].value_counts()
+    assert set(kinds.index) == set(TRANSFORMATIONS)
+    assert kinds.max() - kinds.min() <= 5
+    labels = dermoscopy.manifest.set_index("id")["label"]
+    assert all(labels[row.parent] == row.label for row in manifest.itertuples())
+    merged = load_dataset(dermoscopy, augmented)
+    assert sum(len(labels) for _, labels in merged.as_numpy_iterator()) == 6 * 25
+
+
+def test_the_same_seed_gives_the_same_pixels(dermoscopy, tmp_path):
+    ids = list(dermoscopy.manifest["id"][:2])
+    digests = [
+        augment_offline(dermoscopy, 10, tmp_path / str(n), ids=ids, seed=seed).digest
+        for n, seed in enumerate((1, 1, 2))
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_is_there_is_opened_if_it_is_the_same_and_named_if_not(dermoscopy, tmp_path):
+    first = augment_offline(dermoscopy, 2, tmp_path / "augmented")
+    stamp = (first.folder / "manifest.csv").stat().st_mtime_ns
+    augment_offline(dermoscopy, 2, tmp_path / "augmented")
+    assert (first.folder / "manifest.csv").stat().st_mtime_ns == stamp
+    with pytest.raises(InputError, match="other settings"):
+        augment_offline(dermoscopy, 3, tmp_path / "augmented")
+    with pytest.raises(InputError, match="factor of 0"):
+        augment_offline(dermoscopy, 0, tmp_path / "other")

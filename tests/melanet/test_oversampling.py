@@ -1,0 +1,95 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from melanet.cyclegan import cyclegan
+from melanet.data import InputError, load_dataset
+from melanet.oversampling import oversample, train_cyclegan, translate_majority, undersample
+
+
+def small_cyclegan():
+    return cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+
+
+def train_ids(prepared):
+    return list(prepared.manifest["id"][prepared.manifest["split"] == "train"])
+
+
+@pytest.mark.parametrize("benign", [727, 687])
+def test_undersampling_isic_2016_gives_173_and_173(benign):
+    labels = ["benign"] * benign + ["malignant"] * 173
+    manifest = pd.DataFrame({"id": range(len(labels)), "label": labels})
+    drawn = undersample(manifest, seed=0)
+    assert dict(drawn["label"].value_counts()) == {"benign": 173, "malignant": 173}
+    assert drawn["id"].is_unique
+    assert set(drawn["id"][drawn["label"] == "malignant"]) == set(range(benign, benign + 173))
+    assert list(undersample(manifest, seed=0)["id"]) == list(drawn["id"])
+    assert list(undersample(manifest, seed=1)["id"]) != list(drawn["id"])
+
+
+def test_algorithm_1_counts(dermoscopy, tmp_path):
+    ids = train_ids(dermoscopy)
+    model, synthetic = oversample(
+        dermoscopy, tmp_path / "synthetic", ids, epochs=1, model=small_cyclegan()
+    )
+    assert model.generator_optimizer.iterations == 4  # undersampled to 4 + 4, batches of 1
+    assert len(synthetic.manifest) == 16  # every benign training image
+    merged = load_dataset((dermoscopy, ids), synthetic, shuffle=True)
+    labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
+    assert labels.sum(axis=0).tolist() == [16, 4 + 16]
+
+
+def test_the_synthetic_set_says_where_it_comes_from(dermoscopy, tmp_path):
+    model = small_cyclegan()
+    synthetic = translate_majority(model, dermoscopy, tmp_path / "synthetic")
+    manifest = synthetic.manifest
+    assert set(manifest["source"]) == {"synthetic"}
+    assert set(manifest["label"]) == {"malignant"}
+    benign = dermoscopy.manifest[dermoscopy.manifest["label"] == "benign"]
+    assert list(manifest["parent"]) == list(benign["id"])
+    assert list(manifest["group"]) == list(benign["group"])
+    assert len(synthetic.description.origin) == 16
+
+
+def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_extremes(
+    dermoscopy, tmp_path
+):
+    model = small_cyclegan()
+    synthetic = translate_majority(model, dermoscopy, tmp_path / "synthetic", batch_size=3)
+    row = synthetic.manifest.iloc[4]
+    parent = np.asarray(Image.open(dermoscopy.folder / f"images/{row.parent}.png"))
+    made = model.translate(parent[None] / 127.5 - 1, "benign_to_malignant")[0]
+    expected = 255 * (made - made.min()) / (made.max() - made.min())
+    written = np.asarray(Image.open(synthetic.folder / row.image), "float32")
+    assert np.abs(written - expected).max() <= 1
+    assert written.min() == 0
+    assert written.max() == 255
+
+
+def test_what_the_same_generator_made_is_opened_and_another_s_is_named(dermoscopy, tmp_path):
+    model = small_cyclegan()
+    first = translate_majority(model, dermoscopy, tmp_path / "synthetic")
+    stamp = (first.folder / "manifest.csv").stat().st_mtime_ns
+    translate_majority(model, dermoscopy, tmp_path / "synthetic")
+    assert (first.folder / "manifest.csv").stat().st_mtime_ns == stamp
+    with pytest.raises(InputError, match="another generator"):
+        translate_majority(small_cyclegan(), dermoscopy, tmp_path / "synthetic")
+
+
+def test_training_is_the_same_for_the_same_seed(dermoscopy):
+    def weights(seed):
+        model = train_cyclegan(dermoscopy, image_size=(16, 16), epochs=1, seed=seed)
+        return model.first_to_second.get_weights()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(first, again, strict=True))
+    assert not np.allclose(first[0], other[0])
+
+
+def test_a_class_without_images_is_named(dermoscopy):
+    benign = dermoscopy.manifest["id"][dermoscopy.manifest["label"] == "benign"]
+    with pytest.raises(InputError, match="no malignant image"):
+        train_cyclegan(dermoscopy, list(benign), epochs=1)
+    with pytest.raises(InputError, match="fewer than a batch of 9"):
+        train_cyclegan(dermoscopy, epochs=1, batch_size=9)
