@@ -10,7 +10,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from experiments.sweep import run_table
+from experiments.segmentation_table import run_table
 from experiments.table_3_1 import TABLE
 
 PHANTOM = dataclasses.replace(

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from experiments.trial import (
+    EpochBar,
     fix_randomness,
     precision_policy,
     provenance,
@@ -79,6 +79,10 @@ class Trial:
     def record_path(self, out: Path) -> Path:
         """Where its record is or will be."""
         return out / "records" / f"{self.key}.json"
+
+    def run(self, out: Path) -> dict[str, Any]:
+        """Trains and writes the record; see `run_trial`."""
+        return run_trial(self, out)
 
 
 def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
@@ -172,29 +176,11 @@ def _callbacks(trial) -> list[keras.callbacks.Callback]:
         keras.callbacks.EarlyStopping(
             patience=trial.settings.patience, restore_best_weights=True, **watch
         ),
-        EpochBar(trial.settings.epochs, trial.key),
+        EpochBar(trial.settings.epochs, trial.key, "val_jaccard"),
     ]
     if released:
         callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=10, **watch))
     return callbacks
-
-
-class EpochBar(keras.callbacks.Callback):
-    """A progress bar of epochs, with the time left and the validation Jaccard."""
-
-    def __init__(self, epochs: int, name: str):
-        super().__init__()
-        self.epochs, self.name = epochs, name
-
-    def on_train_begin(self, logs=None):
-        self.bar = tqdm(total=self.epochs, desc=self.name, unit="epoch", leave=False)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.bar.set_postfix(jaccard=f"{(logs or {}).get('val_jaccard', 0):.3f}", refresh=False)
-        self.bar.update()
-
-    def on_train_end(self, logs=None):
-        self.bar.close()
 
 
 def _write_predictions(folder: Path, ids, probabilities) -> None:

@@ -1,93 +1,65 @@
-"""Many trials: prepare the data, skip what is done, run the rest, collect the records."""
+"""Many trials: skip what is done, run the rest, collect. And what every command shares."""
 
 import argparse
-import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from experiments import report
-from experiments.published import Scores
-from experiments.segmentation import Settings, Trial, run_trial
-from experiments.trial import PRECISIONS, read_record, resolve_precision, write_atomically
-from sharpunet import MODELS
-from sharpunet.data import InputError, PreparedSet, prepare
-from sharpunet.data.prepared import MANIFEST, read_prepared
-from sharpunet.models import check_sides
-from sharpunet.protocols import PROTOCOLS, splits
+from experiments.report import Section, write_page
+from experiments.trial import INPUT_ERRORS, PRECISIONS, read_record, write_atomically
+from sharpunet.data import InputError
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table of the thesis as data: what is compared on what, and what it printed."""
+class Trial(Protocol):
+    """One training, of whatever kind: a name, a place for its record, and a way to run it."""
 
-    name: str
-    title: str
-    datasets: Sequence[str]
-    models: Sequence[str]
-    published: dict[tuple[str, str], Scores]
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    def record_path(self, out: Path) -> Path: ...
+
+    def run(self, out: Path) -> dict[str, Any]: ...
 
 
-def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
-    """The command line of a table, from official files to its report.
+class Finished(Exception):
+    """Ends a command that has done what it was asked to, without a report."""
+
+
+def run_command(make_section: Callable[[], Section], out: Path, title: str) -> int:
+    """Runs a table's command, and writes its page into `out`.
 
     Returns:
         The exit code: 0; 2 for bad input, said in one line; 130 if it was interrupted.
     """
-    options = _parser(table).parse_args(arguments)
     try:
-        sets = [_prepared(name, options) for name in dict.fromkeys(options.datasets)]
-        trials = plan(sets, options)
-        if options.dry_run:
-            _list_trials(trials, options.out)
-            return 0
-        _check_writable(options.out)
-        records = run_sweep(trials, options.out)
-        page = report.write(table, records, sets, options.out)
-    except InputError as error:
+        section = make_section()
+        page = write_page(out / "index.html", title, [section])
+    except Finished:
+        return 0
+    except INPUT_ERRORS as error:
         print("error:", *str(error).split(), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
         return 130
-    print((options.out / "table.md").read_text())
+    print(section.markdown)
     print(f"Open {page}")
     return 0
 
 
-def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial]:
-    """The trials of every set, model and split, one dataset after another.
+def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
+    """Runs what has no record yet; returns the records of all, in the order of `trials`.
 
     Raises:
-        InputError: If a size does not suit the models, or the images do not suffice.
+        InputError: If `out` cannot be written to, or a record in it is damaged.
     """
-    trials = []
-    for prepared in sets:
-        size = tuple(options.image_size or prepared.description.image_size)
-        try:
-            check_sides(size)
-        except ValueError as error:
-            raise InputError(f"--image-size: {error}") from None
-        settings = Settings(
-            protocol=options.protocol,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            image_size=size,
-            precision=resolve_precision(options.precision),
-            deterministic=options.deterministic,
-        )
-        protocol = {"folds": options.folds, "repeats": options.repeats}
-        for split in splits(prepared.manifest, options.protocol, **protocol):
-            for model in dict.fromkeys(options.models):
-                trials.append(Trial(prepared, model, split, settings, options.seed))
-    return trials
-
-
-def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
-    """Runs what has no record yet; returns the records of all, in the order of `trials`."""
+    _check_writable(out)
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
     for trial in (trial for trial in trials if done[trial.key]):
         read_record(trial.record_path(out))  # a damaged one is said now, not after hours
@@ -95,38 +67,35 @@ def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
     if len(waiting) < len(trials):
         print(f"{len(trials) - len(waiting)} of {len(trials)} trials are done already")
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
-        run_trial(trial, out)
+        trial.run(out)
     return [read_record(trial.record_path(out)) for trial in trials]
 
 
-def _parser(table: Table) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"python -m experiments.{table.name}",
-        description=table.title,
-        epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),
-    )
+def list_trials(trials: Sequence[Trial], out: Path) -> None:
+    """Prints every trial and whether it is done."""
+    for trial in trials:
+        done = trial.record_path(out).exists()
+        print(f"{'done' if done else 'to do':6} {trial.key}  seed {trial.seed}")
+    done_count = sum(trial.record_path(out).exists() for trial in trials)
+    print(f"{len(trials)} trials, {len(trials) - done_count} to do")
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
+    """The flags that every table's command has."""
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with a folder for each dataset: its "
-        "official download, a prepared set, or images and masks of your own")  # fmt: skip
-    add("--datasets", nargs="+", default=list(table.datasets), metavar="NAME")
-    add("--models", nargs="+", default=list(table.models), choices=MODELS, metavar="NAME",
-        help=", ".join(MODELS))  # fmt: skip
-    add("--folds", type=_at_least(2), default=5)
-    add("--repeats", type=_at_least(1), default=5)
-    add("--epochs", type=_at_least(1), default=200, help="at most; early stopping may end sooner")
-    add("--batch-size", type=_at_least(1), default=16)
-    add("--image-size", type=_at_least(1), nargs=2, metavar=("H", "W"), help="the thesis's if none")
-    add("--protocol", choices=PROTOCOLS, default="thesis")
+    add("--image-size", type=at_least(1), nargs=2, metavar=("H", "W"), help="the thesis's if none")
+    add("--batch-size", type=at_least(1), default=16)
     add("--precision", choices=PRECISIONS, default="auto")
-    add("--seed", type=_at_least(0, 2**31), default=0, help="added to the seed of every trial")
+    add("--seed", type=at_least(0, 2**31), default=0, help="added to the seed of every trial")
     add("--deterministic", action=argparse.BooleanOptionalAction, default=True)
-    add("--out", type=Path, default=Path("results") / table.name)
+    add("--out", type=Path, default=out)
     add("--prepared", type=Path, default=Path("prepared"), help="where prepared sets are kept")
     add("--dry-run", action="store_true", help="prepare the data, list the trials and stop")
-    return parser
 
 
-def _at_least(least: int, most: int = sys.maxsize):
+def at_least(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
+    """An argparse type: a whole number within bounds."""
+
     def number(text: str) -> int:
         value = int(text)
         if not least <= value <= most:
@@ -137,21 +106,19 @@ def _at_least(least: int, most: int = sys.maxsize):
     return number
 
 
-def _prepared(name: str, options: argparse.Namespace) -> PreparedSet:
-    download = options.data / name
-    if not options.data.is_dir():
-        raise InputError(f"--data {options.data}: no such folder")
-    if (download / MANIFEST).is_file():
-        prepared = read_prepared(download)
-        if prepared.description.name != name:
-            # Records and pages go by the set's own name: two sets must not share one.
-            raise InputError(
-                f"{download}: holds the set {prepared.description.name!r}; name the folder so"
-            )
-    else:
-        prepared = prepare(name, download, options.prepared / name)
-    prepared.verify()
-    return prepared
+def download_folder(data: Path, name: str) -> Path:
+    """`data/name`, or an InputError if `data` is not there."""
+    if not data.is_dir():
+        raise InputError(f"--data {data}: no such folder")
+    return data / name
+
+
+def check_set_name(prepared, name: str) -> None:
+    """Records and pages go by a set's own name: two sets must not share one."""
+    if prepared.description.name != name:
+        raise InputError(
+            f"{prepared.folder}: holds the set {prepared.description.name!r}; name the folder so"
+        )
 
 
 def _check_writable(out: Path) -> None:
@@ -161,11 +128,3 @@ def _check_writable(out: Path) -> None:
         (out / ".writable").unlink()
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written to ({error.strerror})") from None
-
-
-def _list_trials(trials: Sequence[Trial], out: Path) -> None:
-    for trial in trials:
-        done = trial.record_path(out).exists()
-        print(f"{'done' if done else 'to do':6} {trial.key}  seed {trial.seed}")
-    done_count = sum(trial.record_path(out).exists() for trial in trials)
-    print(f"{len(trials)} trials, {len(trials) - done_count} to do")

@@ -9,7 +9,7 @@ It should give (Jaccard, U-Net and Sharp U-Net): ISBI-2012 83.95 and 87.00, Data
 import sys
 
 from experiments.published import TABLE_3_1
-from experiments.sweep import Table, run_table
+from experiments.segmentation_table import Table, run_table
 from sharpunet.data import SOURCES
 
 TABLE = Table(

@@ -12,10 +12,33 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
+import melanet.data.prepared
 from sharpunet.data.prepared import InputError
 
+#: Each package has its own.
+INPUT_ERRORS = (InputError, melanet.data.prepared.InputError)
+
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+class EpochBar(keras.callbacks.Callback):
+    """A progress bar of epochs, with the time left and one logged value."""
+
+    def __init__(self, epochs: int, name: str, shown: str):
+        super().__init__()
+        self.epochs, self.name, self.shown = epochs, name, shown
+
+    def on_train_begin(self, logs=None):
+        self.bar = tqdm(total=self.epochs, desc=self.name, unit="epoch", leave=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.set_postfix({self.shown: f"{(logs or {})[self.shown]:.3f}"}, refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
 
 
 def fix_randomness(seed: int, deterministic: bool = True) -> None:

@@ -5,7 +5,7 @@ import pytest
 from experiments.figure_cases import _choose
 from experiments.figure_curves import _best_so_far
 from experiments.published import TABLE_3_1
-from experiments.report import beside_thesis, runs_frame, summarise
+from experiments.segmentation_report import beside_thesis, runs_frame, summarise
 
 
 def record(model, fold, scores, dataset="isbi2012"):

@@ -8,7 +8,7 @@ import time
 import pandas as pd
 import pytest
 
-from experiments.sweep import run_table
+from experiments.segmentation_table import run_table
 from experiments.table_3_1 import TABLE
 from tests.conftest import write_dsb2018
 
