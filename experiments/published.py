@@ -1,4 +1,4 @@
-"""Every number of chapter 3 that the thesis prints, with its place, and the audit of them."""
+"""Every number that the thesis prints in tables 2.1, 3.1 and 3.2, and the audit of them."""
 
 import dataclasses
 
@@ -108,4 +108,58 @@ def audit_gains() -> dict[str, Finding]:
         gain = 100 * (sharp - plain) / plain
         place = f"section 3.3.5, relative gain on {DATASETS[dataset]}"
         findings[dataset] = Finding(place, printed, round(gain, 2), abs(gain - printed) < 0.05)
+    return findings
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """A row of table 2.1 as printed, in percent: what it calls sensitivity is another thing."""
+
+    auc: float
+    printed_sensitivity: float
+    false_negatives: int
+
+
+#: Table 2.1, our conditions only, on the 379 test images of ISIC-2016.
+TABLE_2_1 = {
+    "vgg_gap": Classification(79.08, 84.46, 55),
+    "augment_5x": Classification(78.81, 85.34, 51),
+    "augment_10x": Classification(79.56, 86.09, 47),
+    "melanet": Classification(81.18, 91.76, 22),
+}
+ISIC_TEST_BENIGN, ISIC_TEST_MALIGNANT = 304, 75
+
+
+@dataclasses.dataclass(frozen=True)
+class TrueClassification:
+    """What a row of table 2.1 implies, in percent."""
+
+    true_negatives: int
+    sensitivity: float
+    specificity: float
+
+
+def audit_table_2_1() -> dict[str, TrueClassification]:
+    """What the printed figures of table 2.1 are, if its "sensitivity" is TN / (TN + FN).
+
+    For every row there is just one number of true negatives, of 304, that gives the printed
+    figure; sensitivity and specificity follow from it.
+
+    Raises:
+        ValueError: If a row has no such number, or more than one.
+    """
+    findings = {}
+    for name, row in TABLE_2_1.items():
+        fitting = [
+            cleared
+            for cleared in range(1, ISIC_TEST_BENIGN + 1)
+            if round(100 * cleared / (cleared + row.false_negatives), 2) == row.printed_sensitivity
+        ]
+        if len(fitting) != 1:
+            raise ValueError(f"{name}: {len(fitting)} numbers of true negatives fit")
+        findings[name] = TrueClassification(
+            fitting[0],
+            round(100 * (ISIC_TEST_MALIGNANT - row.false_negatives) / ISIC_TEST_MALIGNANT, 2),
+            round(100 * fitting[0] / ISIC_TEST_BENIGN, 2),
+        )
     return findings
