@@ -63,7 +63,7 @@ def write_section(
         settings: How it was made, by name.
         runs: A row a run.
     """
-    markdown = emphasised(shown, "**{}**").to_markdown(index=False)
+    markdown = emphasised(shown, "**{}**").to_markdown(index=False, disable_numparse=True)
     markdown = f"{title}\n\n{markdown}\n\n{caption}\n"
     escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
     latex = emphasised(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
