@@ -25,7 +25,8 @@ def class_histogram(records: Sequence[dict[str, Any]], titles: dict[str, str]) -
         counts = [first[name]["training_images"].get(label, 0) for name in titles]
         bars = axes.bar(places + number * width, counts, width, color=colour, label=label)
         axes.bar_label(bars, fontsize=9)
-    axes.set_xticks(places + width * (len(labels) - 1) / 2, list(titles.values()))
+    names = [title.replace(" + ", "\n+ ") for title in titles.values()]
+    axes.set_xticks(places + width * (len(labels) - 1) / 2, names)
     axes.set_ylabel("training images")
     return _plain(figure, axes)
 
@@ -43,7 +44,8 @@ def bars(runs: pd.DataFrame, titles: dict[str, str]) -> Figure:
         axes.bar(places, means, width, yerr=errors, color=colour, label=title, capsize=2)
     axes.set_xticks(np.arange(len(metrics)) + 0.4 - width / 2, list(metrics.values()))
     axes.set_ylabel("percent")
-    axes.set_ylim(0, 105)
+    axes.set_ylim(0, 140)
+    axes.set_yticks(range(0, 101, 20))
     return _plain(figure, axes, ncols=2)
 
 
@@ -78,8 +80,9 @@ def translations(prepared: PreparedSet, synthetic: PreparedSet, count: int = 8) 
     for column, file in enumerate(rows["image"]):
         grid[0, column].imshow(images[column], cmap="gray")
         grid[1, column].imshow(Image.open(synthetic.folder / file), cmap="gray")
-    for axes, label in zip(grid[:, 0], (*prepared.description.labels, ""), strict=False):
-        axes.set_ylabel(label)
+    first, second = prepared.description.labels
+    grid[0, 0].set_ylabel(first)
+    grid[1, 0].set_ylabel(f"as {second}")
     for axes in grid.flat:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -88,6 +91,6 @@ def translations(prepared: PreparedSet, synthetic: PreparedSet, count: int = 8) 
 
 
 def _plain(figure, axes, ncols=1) -> Figure:
-    axes.legend(frameon=False, fontsize=9, ncols=ncols)
+    axes.legend(frameon=False, fontsize=9, ncols=ncols, loc="best" if ncols == 1 else "upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -14,6 +14,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+import melanet.data.phantom
+import melanet.data.prepared
 from sharpunet.data import phantom
 from sharpunet.data.prepared import Description, write_prepared
 
@@ -50,6 +52,20 @@ def small_phantom(tmp_path):
     """A prepared phantom of ten 32-pixel images."""
     description = Description("phantom", "Phantom", image_size=(32, 32), channels=1)
     return write_prepared(tmp_path / "phantom", description, phantom.read(count=10, size=32))
+
+
+@pytest.fixture
+def dermoscopy(tmp_path):
+    """A prepared phantom of 20 training and 5 test images of 32 pixels, a fifth malignant."""
+    return write_dermoscopy(tmp_path / "dermoscopy")
+
+
+def write_dermoscopy(folder: Path):
+    description = melanet.data.prepared.Description(
+        "phantom", "Phantom", image_size=(32, 32), channels=3, labels=melanet.data.phantom.LABELS
+    )
+    items = melanet.data.phantom.read(train=20, test=5, size=32)
+    return melanet.data.prepared.write_prepared(folder / "phantom", description, items)
 
 
 @pytest.fixture

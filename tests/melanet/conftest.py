@@ -2,19 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melanet.data import phantom
-from melanet.data.prepared import Description, write_prepared
-
-
-@pytest.fixture
-def dermoscopy(tmp_path):
-    """A prepared phantom of 20 training and 5 test images of 32 pixels, a fifth malignant."""
-    description = Description(
-        "phantom", "Phantom", image_size=(32, 32), channels=3, labels=phantom.LABELS
-    )
-    items = phantom.read(train=20, test=5, size=32)
-    return write_prepared(tmp_path / "dermoscopy", description, items)
-
 
 @pytest.fixture
 def isic2016(tmp_path):

@@ -1,0 +1,157 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.classification import split_images
+from experiments.published import TABLE_2_1, audit_table_2_1
+from experiments.table_2_1 import CONDITIONS, main, runs_frame
+from melanet.data import read_prepared
+from melanet.data.prepared import InputError
+
+SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",
+         "--image-size", "32", "32", "--precision", "float32"]  # fmt: skip
+
+
+def words(dermoscopy, out, *more):
+    return ["--data", str(dermoscopy.folder.parent), "--out", str(out), *SMALL, *more]
+
+
+def read_records(out):
+    return {r["condition"]: r for r in map(json.loads, map(_text, (out / "records").iterdir()))}
+
+
+def _text(path):
+    return path.read_text()
+
+
+@pytest.mark.slow
+def test_all_four_conditions_from_a_prepared_set_to_the_report(dermoscopy, tmp_path):
+    out = tmp_path / "out"
+    assert main(words(dermoscopy, out)) == 0
+    records = read_records(out)
+    counts = {name: record["training_images"] for name, record in records.items()}
+    assert counts == {
+        "vgg_gap": {"benign": 16, "malignant": 4},
+        "augment_5x": {"benign": 96, "malignant": 24},
+        "augment_10x": {"benign": 176, "malignant": 44},
+        "melanet": {"benign": 16, "malignant": 20},
+    }
+    for record in records.values():
+        assert record["images"] == {"train": 20, "validation": 0, "test": 5}
+        assert record["optimizer"] == "Adam 0.0001"  # not the thesis's, and it is said
+        assert record["weights"] is None
+        assert [score["positive"] for score in record["scores"]] == [True] + [False] * 4
+    page = (out / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 4  # figures 2.4, 2.6, 2.7 and 2.16
+    markdown = (out / "table.md").read_text()
+    assert "84.46 (the NPV)" in markdown
+    assert "26.67" in markdown
+    assert len(pd.read_csv(out / "table.csv")) == 4
+    stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.json")}
+    assert main(words(dermoscopy, out)) == 0  # all is done already
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["released", "clean"])
+def test_the_other_protocols_run(protocol, dermoscopy, tmp_path):
+    out = tmp_path / "out"
+    arguments = words(dermoscopy, out, "--protocol", protocol, "--conditions", "melanet")
+    if protocol == "clean":
+        arguments += ["--conditions", "vgg_gap"]
+    assert main(arguments) == 0
+    record = next(iter(read_records(out).values()))
+    assert record["protocol"] == protocol
+    assert "val_loss" in record["history"]
+
+
+def test_an_official_split_is_kept_and_clean_takes_its_validation_from_training(dermoscopy):
+    official = set(dermoscopy.manifest["id"][dermoscopy.manifest["split"] == "test"])
+    for protocol in ("thesis", "released", "clean"):
+        split = split_images(dermoscopy, protocol, seed=0)
+        assert set(split.test) == official
+        assert not set(split.train) & official
+        if protocol == "released":
+            assert split.validation == split.test
+        else:
+            assert not set(split.validation) & (set(split.train) | official)
+        assert bool(split.validation) == (protocol != "thesis")
+
+
+def test_without_one_a_stratified_split_by_seed(dermoscopy):
+    manifest = dermoscopy.manifest
+    manifest["split"] = ""
+    split = split_images(dermoscopy, "thesis", seed=1)
+    positives = manifest.set_index("id")["label"] == "malignant"
+    assert positives[list(split.test)].sum() == 1
+    assert positives[list(split.train)].sum() == 4
+    assert split == split_images(dermoscopy, "thesis", seed=1)
+    assert split != split_images(dermoscopy, "thesis", seed=2)
+    manifest.drop(manifest.index[positives.to_numpy()][1:], inplace=True)
+    with pytest.raises(InputError, match="cannot be split"):
+        split_images(dermoscopy, "thesis", seed=1)
+
+
+def test_the_audit_finds_one_number_of_true_negatives_for_every_row():
+    audit = audit_table_2_1()
+    assert {name: found.true_negatives for name, found in audit.items()} == {
+        "vgg_gap": 299, "augment_5x": 297, "augment_10x": 291, "melanet": 245,
+    }  # fmt: skip
+    sensitivities = [audit[name].sensitivity for name in TABLE_2_1]
+    assert sensitivities == [26.67, 32.0, 37.33, 70.67]
+    assert audit["melanet"].specificity == 80.59
+    assert set(CONDITIONS) == set(TABLE_2_1)
+
+
+def test_metrics_are_of_the_positive_class():
+    scores = [
+        {"id": "a", "positive": True, "score": 0.9},
+        {"id": "b", "positive": True, "score": 0.1},
+        {"id": "c", "positive": False, "score": 0.2},
+    ]
+    common = {"condition": "vgg_gap", "seed": 0, "epochs_run": 1, "best_epoch": 1, "seconds": 1}
+    row = runs_frame([{**common, "gan": None, "scores": scores}]).iloc[0]
+    assert row["sensitivity"] == 50
+    assert row["specificity"] == 100
+    assert row["false_negatives"] == 1
+    assert row["npv"] == 50
+    assert row["auc"] == 50
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--dataset", "ham10000"], "'ham10000' is no known dataset"),
+        (["--image-size", "40", "32"], "multiples of 16"),
+        (["--weights", "missing.h5"], "missing.h5: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(change, reason, dermoscopy, tmp_path, capsys):
+    assert main(words(dermoscopy, tmp_path / "out", *change)) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert reason in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_lists_the_trials(dermoscopy, tmp_path, capsys):
+    assert main(words(dermoscopy, tmp_path / "out", "--dry-run", "--repeats", "3")) == 0
+    assert "12 trials, 12 to do" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_synthetic_set_can_be_used_years_later(dermoscopy, tmp_path):
+    out = tmp_path / "out"
+    assert main(words(dermoscopy, out, "--conditions", "melanet")) == 0
+    folder = next((out / "sets").iterdir())
+    synthetic = read_prepared(folder)
+    assert set(synthetic.manifest["source"]) == {"synthetic"}
+    assert set(synthetic.manifest["parent"]) <= set(dermoscopy.manifest["id"])
+    next((out / "records").iterdir()).unlink()
+    assert main(words(dermoscopy, out, "--conditions", "melanet", "--epochs", "2")) == 0
+    assert [path.name for path in (out / "sets").iterdir()] == [folder.name]
+    assert np.isfinite(read_records(out)["melanet"]["gan"]["seconds"])
