@@ -87,8 +87,8 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
     if any(side % 16 or side < 32 for side in size):
         raise InputError(f"--image-size {size[0]} {size[1]}: multiples of 16, 32 or more, will do")
     weights = None if options.weights == "none" else options.weights
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise InputError(f"--weights {weights}: no such file")
+    if not options.dry_run:
+        _check_weights(options.model, weights, size, len(prepared.description.labels))
     settings = Settings(
         protocol=options.protocol,
         model=options.model,
@@ -106,6 +106,18 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
         for name in dict.fromkeys(options.conditions):
             trials.append(Trial(prepared, CONDITIONS[name], split, settings, seed))
     return trials
+
+
+def _check_weights(model: str, weights: str | None, size: tuple[int, int], classes: int) -> None:
+    """Builds the classifier once: weights that do not fit are said before hours of work."""
+    try:
+        CLASSIFIERS[model]((*size, 3), classes, weights=weights)
+    except ValueError as error:
+        raise InputError(f"--weights {weights}: {error}") from None
+    except Exception as error:  # Keras has no class of its own for a failed download
+        raise InputError(
+            f"--weights {weights}: cannot be downloaded ({error}); give a weights file, or none"
+        ) from None
 
 
 def make_section(

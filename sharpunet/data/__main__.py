@@ -1,20 +1,23 @@
-"""`python -m sharpunet.data NAME --download DIR --prepared DIR`: prepare one dataset."""
+"""`python -m PACKAGE.data NAME --download DIR --prepared DIR`: prepare one dataset.
+
+This file stands in both packages, the same to the letter.
+"""
 
 import argparse
 import sys
 
-from sharpunet.data import SOURCES, InputError, prepare
+from . import SOURCES, InputError, prepare
 
 
 def main(arguments=None) -> int:
     """Prepares a dataset; returns the exit code: 0, or 2 for bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m sharpunet.data",
-        description=__doc__,
+        prog=f"python -m {__package__}",
+        description="Brings the official download of a dataset into a prepared set.",
         epilog="datasets: "
         + "; ".join(f"{name}: {source.download}" for name, source in SOURCES.items()),
     )
-    parser.add_argument("name", help="dataset, or any name for a folder with images and masks")
+    parser.add_argument("name", help="dataset, see below; for masks of your own, any name")
     parser.add_argument("--download", default=".", help="folder with the official files")
     parser.add_argument("--prepared", required=True, help="where the prepared set will be")
     options = parser.parse_args(arguments)

@@ -7,6 +7,7 @@ import pytest
 from experiments.classification import split_images
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.table_2_1 import CONDITIONS, main, runs_frame
+from melanet.classifiers import vgg_gap
 from melanet.data import read_prepared
 from melanet.data.prepared import InputError
 
@@ -126,7 +127,7 @@ def test_metrics_are_of_the_positive_class():
         (["--data", "nowhere"], "nowhere: no such folder"),
         (["--dataset", "ham10000"], "'ham10000' is no known dataset"),
         (["--image-size", "40", "32"], "multiples of 16"),
-        (["--weights", "missing.h5"], "missing.h5: no such file"),
+        (["--weights", "missing.h5"], "no such file: missing.h5"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(change, reason, dermoscopy, tmp_path, capsys):
@@ -135,6 +136,23 @@ def test_bad_input_is_one_line_and_code_2(change, reason, dermoscopy, tmp_path, 
     assert message.startswith("error: ")
     assert reason in message
     assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_do_not_fit_or_do_not_come_are_said_first(
+    dermoscopy, tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "small.weights.h5"
+    vgg_gap((32, 32, 3), 5, weights=None).save_weights(path)
+    assert main(words(dermoscopy, tmp_path / "out", "--weights", str(path))) == 2
+    assert "does not fit vgg_gap" in capsys.readouterr().err
+
+    def offline(**_):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr("keras.applications.VGG16", offline)
+    assert main(words(dermoscopy, tmp_path / "out", "--weights", "imagenet")) == 2
+    assert "cannot be downloaded (URL fetch failure); give a" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

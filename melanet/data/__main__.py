@@ -1,0 +1,34 @@
+"""`python -m PACKAGE.data NAME --download DIR --prepared DIR`: prepare one dataset.
+
+This file stands in both packages, the same to the letter.
+"""
+
+import argparse
+import sys
+
+from . import SOURCES, InputError, prepare
+
+
+def main(arguments=None) -> int:
+    """Prepares a dataset; returns the exit code: 0, or 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__package__}",
+        description="Brings the official download of a dataset into a prepared set.",
+        epilog="datasets: "
+        + "; ".join(f"{name}: {source.download}" for name, source in SOURCES.items()),
+    )
+    parser.add_argument("name", help="dataset, see below; for masks of your own, any name")
+    parser.add_argument("--download", default=".", help="folder with the official files")
+    parser.add_argument("--prepared", required=True, help="where the prepared set will be")
+    options = parser.parse_args(arguments)
+    try:
+        prepared = prepare(options.name, options.download, options.prepared)
+    except InputError as error:
+        print("error:", *str(error).split(), file=sys.stderr)
+        return 2
+    print(f"{prepared.folder}: {len(prepared.manifest)} images of {prepared.description.title}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
