@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from sklearn.model_selection import train_test_split
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from experiments.trial import (
     EpochBar,
     fix_randomness,
     precision_policy,
     provenance,
+    read_record,
     write_record,
 )
 from melanet.augmentation import augment_offline
@@ -66,6 +68,7 @@ class Settings:
     batch_size: int
     image_size: tuple[int, int]
     precision: str
+    weights_sha256: str | None = None
     patience: int = 8
     plateau: int = 5
     deterministic: bool = True
@@ -107,10 +110,10 @@ def split_images(prepared: PreparedSet, protocol: str, seed: int) -> Split:
         if official.any():
             train, test = manifest[~official], manifest[official]
         else:
-            train, test = _stratified(manifest, 0.2, seed)
+            train, test = _stratified(manifest, 5, seed)
         validation = test if protocol == "released" else train.head(0)
         if protocol == "clean":
-            train, validation = _stratified(train, 0.1, seed)
+            train, validation = _stratified(train, 10, seed)
     except ValueError as error:
         raise InputError(f"{prepared.folder}: cannot be split: {error}") from None
     return Split(tuple(train["id"]), tuple(validation["id"]), tuple(test["id"]))
@@ -183,6 +186,10 @@ class Trial:
         ).history
         seconds = time.monotonic() - started
         scores = model.predict(test, verbose=0)[:, -1]
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"{self.key}: the training diverged; try --precision float32 or another --seed"
+            )
         positive = self.prepared.description.labels[-1]
         record = {
             "key": self.key,
@@ -206,6 +213,7 @@ class Trial:
             "best_epoch": callbacks[0].best_epoch + 1,
             "seconds": round(seconds, 1),
             "gan": gan,
+            "gan_epochs": settings.gan_epochs if gan else None,
             "history": {k: [round(float(v), 6) for v in curve] for k, curve in history.items()},
             "scores": [
                 {"id": id, "positive": label == positive, "score": round(float(score), 6)}
@@ -250,7 +258,11 @@ class Trial:
         """The CycleGAN of this seed: trained, or loaded where it was trained before."""
         path, notes = out / "gans" / f"{self.gan_key}.keras", out / "gans" / f"{self.gan_key}.json"
         if path.exists() and notes.exists():
-            return keras.models.load_model(path), json.loads(notes.read_text())
+            try:
+                return keras.models.load_model(path), read_record(notes)
+            except (ValueError, OSError, KeyError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
         settings = self.settings
         fix_randomness(self.seed, settings.deterministic)
         shown = f"cycle_{self.prepared.description.labels[0]}"
@@ -314,10 +326,20 @@ def _labels(part) -> list[str]:
     return list(prepared.manifest.set_index("id")["label"].loc[list(ids)])
 
 
-def _stratified(manifest, test_size, seed):
-    return train_test_split(
-        manifest, test_size=test_size, stratify=manifest["label"], random_state=seed
-    )
+def _stratified(manifest, folds, seed):
+    """All but the first, and the first, of `folds` parts with equal shares of every label.
+
+    Images of one group (patient) stay together.
+    """
+    if manifest["label"].value_counts().min() < 2:
+        raise ValueError("a class has fewer than two images")
+    if manifest["group"].is_unique:
+        return train_test_split(
+            manifest, test_size=1 / folds, stratify=manifest["label"], random_state=seed
+        )
+    by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    train, test = next(by_group.split(manifest, manifest["label"], manifest["group"]))
+    return manifest.iloc[train], manifest.iloc[test]
 
 
 def _mark(shaping) -> str:

@@ -8,6 +8,7 @@ has the true one, 26.67 and 70.67.
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,13 +87,20 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
     size = tuple(options.image_size or prepared.description.image_size)
     if any(side % 16 or side < 32 for side in size):
         raise InputError(f"--image-size {size[0]} {size[1]}: multiples of 16, 32 or more, will do")
+    described = prepared.description
+    if len(described.labels) != 2 or described.channels != 3:
+        raise InputError(
+            f"{prepared.folder}: has {len(described.labels)} classes and {described.channels} "
+            "channels; two classes of colour images are expected"
+        )
     weights = None if options.weights == "none" else options.weights
     if not options.dry_run:
-        _check_weights(options.model, weights, size, len(prepared.description.labels))
+        _check_weights(options.model, weights, size)
     settings = Settings(
         protocol=options.protocol,
         model=options.model,
         weights=weights,
+        weights_sha256=_file_hash(weights),
         epochs=options.epochs,
         gan_epochs=options.gan_epochs,
         batch_size=options.batch_size,
@@ -108,16 +116,23 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
     return trials
 
 
-def _check_weights(model: str, weights: str | None, size: tuple[int, int], classes: int) -> None:
+def _check_weights(model: str, weights: str | None, size: tuple[int, int]) -> None:
     """Builds the classifier once: weights that do not fit are said before hours of work."""
     try:
-        CLASSIFIERS[model]((*size, 3), classes, weights=weights)
+        CLASSIFIERS[model]((*size, 3), 2, weights=weights)
     except ValueError as error:
         raise InputError(f"--weights {weights}: {error}") from None
     except Exception as error:  # Keras has no class of its own for a failed download
         raise InputError(
             f"--weights {weights}: cannot be downloaded ({error}); give a weights file, or none"
         ) from None
+
+
+def _file_hash(weights: str | None) -> str | None:
+    """SHA-256 of a weights file: another content is another trial."""
+    if weights is None or not Path(weights).is_file():
+        return None
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def make_section(
@@ -235,6 +250,7 @@ def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
 def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """How the results were made, for a reader."""
     first = records[0]
+    gan_epochs = values_of([r for r in records if r["gan"]], lambda r: r["gan_epochs"])
     gan_seconds = {r["gan"]["key"]: r["gan"]["seconds"] for r in records if r["gan"]}
     return {
         "protocol": f"{first['protocol']}: {PROTOCOLS[first['protocol']]}",
@@ -244,7 +260,7 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "size": values_of(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
         "classifier": f"{first['model']}, weights {first['weights'] or 'random at the start'}, "
         f"{first['optimizer']}, batch {first['batch_size']}, at most {first['epochs']} epochs",
-        "CycleGAN": f"{first['gan_epochs']} epochs, batch 1, Adam 0.0002",
+        "CycleGAN": f"{gan_epochs} epochs, batch 1, Adam 0.0002" if gan_epochs else "none",
         **describe_origin(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",

@@ -1,5 +1,6 @@
 """The offline Augment-5x and 10x sets of section 2.3.1: written to disk once, never on the fly."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 import keras
 import numpy as np
 
+from melanet.data.pipeline import training_ids
 from melanet.data.prepared import (
     MANIFEST,
     Description,
@@ -85,15 +87,16 @@ def augment_offline(
     """Writes `factor` augmented copies of every image as a prepared set of their own.
 
     Copy k of image i undergoes transformation i + k of `TRANSFORMATIONS`, taken round: all are
-    used equally, and ten copies of an image differ in kind. With the 900 originals, factor 5 trains
-    on 5,400 images and factor 10 on 9,900: `load_dataset(prepared, augmented)`.
+    used equally, and ten copies of an image differ in kind. With the 900 training images of
+    ISIC-2016, factor 5 trains on 5,400 images and factor 10 on 9,900:
+    `load_dataset((prepared, ids), augmented)`.
 
     Args:
         prepared: A prepared set with labels.
         factor: Copies of each image.
         folder: Where the augmented set is or will be. What was made from the same images with the
             same seed is opened, not made again.
-        ids: Images to augment; all if None.
+        ids: Images to augment; all but the official test images if None.
         seed: Seed of every random number.
 
     Returns:
@@ -104,7 +107,8 @@ def augment_offline(
     """
     if factor < 1:
         raise InputError(f"an augmentation factor of {factor}; 1 is the least")
-    ids = list(prepared.manifest["id"]) if ids is None else list(ids)
+    ids = training_ids(prepared, ids)
+    marked = hashlib.sha256("\n".join([prepared.digest, *ids]).encode()).hexdigest()[:16]
     described = prepared.description
     description = Description(
         name=f"{described.name}_augmented_{factor}x",
@@ -113,7 +117,7 @@ def augment_offline(
         channels=described.channels,
         labels=described.labels,
         keep_aspect_ratio=described.keep_aspect_ratio,
-        origin=f"{prepared.digest[:16]} {len(ids)} images, factor {factor}, seed {seed}",
+        origin=f"{marked}, factor {factor}, seed {seed}",
     )
     folder = Path(folder)
     if (folder / MANIFEST).is_file():

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from melanet.cyclegan import CycleGAN, cyclegan
-from melanet.data.pipeline import load_symmetric, load_unpaired
+from melanet.data.pipeline import load_symmetric, load_unpaired, training_ids
 from melanet.data.prepared import (
     MANIFEST,
     Description,
@@ -53,7 +53,7 @@ def train_cyclegan(
 
     Args:
         prepared: A prepared set of two labels, majority first.
-        ids: Its training images; all if None.
+        ids: Its training images; all but the official test images if None.
         image_size: `(height, width)`, multiples of 16; the set's own if None.
         epochs, batch_size: The thesis trains for 500 epochs with batches of 1.
         seed: Seed of the undersampling, the weights and the orders.
@@ -109,7 +109,8 @@ def translate_majority(
         prepared: The set whose majority is translated.
         folder: Where the synthetic set is or will be. What was made by the same generator from
             the same images is opened, not made again.
-        ids: Images of which the majority ones are translated; all if None.
+        ids: Images of which the majority ones are translated; all but the official test images
+            if None.
         image_size, keep_aspect_ratio: As the model was trained.
         batch_size: Images translated at once.
 
@@ -126,7 +127,7 @@ def translate_majority(
         image_size=size,
         channels=prepared.description.channels,
         labels=prepared.description.labels,
-        origin=_mark(model.first_to_second, prepared, parents),
+        origin=_mark(model.first_to_second, prepared, parents, size, keep_aspect_ratio),
     )
     folder = Path(folder)
     if (folder / MANIFEST).is_file():
@@ -176,18 +177,25 @@ def oversample(
 ) -> tuple[CycleGAN, PreparedSet]:
     """Algorithm 1, lines 1 to 13: from an unbalanced set to its synthetic minority.
 
-    The merged training set of line 14 is `load_dataset(prepared, synthetic, shuffle=True)`.
+    The merged training set of line 14 is `load_dataset((prepared, ids), synthetic, shuffle=True)`.
 
     Args:
         prepared: A prepared set of two labels, majority first.
-        folder: Where the synthetic set will be.
-        ids: Its training images; all if None.
+        folder: Where the synthetic set will be; it must not exist, or be empty.
+        ids: Its training images; all but the official test images if None.
         image_size, keep_aspect_ratio: Size of the translation; the set's own if None.
         **training: The other arguments of `train_cyclegan`.
 
     Returns:
         The trained CycleGAN and the synthetic set, an image for each majority image.
+
+    Raises:
+        InputError: If the set is not fit for it, or `folder` is taken: said before the training.
     """
+    if Path(folder).exists() and any(Path(folder).iterdir()):
+        raise InputError(
+            f"{folder}: exists already; open it with read_prepared, or choose another folder"
+        )
     shape: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
     model = train_cyclegan(prepared, ids, **shape, **training)
     return model, translate_majority(model, prepared, folder, ids, **shape)
@@ -202,19 +210,19 @@ def _two_labels(prepared: PreparedSet) -> tuple[str, str]:
 
 def _chosen(prepared: PreparedSet, ids: Sequence[str] | None) -> pd.DataFrame:
     manifest = prepared.manifest
-    chosen = manifest if ids is None else manifest[manifest["id"].isin(set(ids))]
+    chosen = manifest[manifest["id"].isin(set(training_ids(prepared, ids)))]
     for label in prepared.description.labels:
         if not (chosen["label"] == label).any():
             raise InputError(f"{prepared.folder}: there is no {label} image to train with")
     return chosen
 
 
-def _mark(generator: keras.Model, prepared: PreparedSet, parents: Sequence[str]) -> str:
-    """Hash of the generator's weights and of what it translates."""
+def _mark(generator, prepared, parents, size, keep_aspect_ratio) -> str:
+    """Hash of the generator's weights, of what it translates and at which size."""
     mark = hashlib.sha256()
     for weight in generator.get_weights():
         mark.update(np.ascontiguousarray(weight).tobytes())
-    mark.update("\n".join([prepared.digest, *parents]).encode())
+    mark.update("\n".join([prepared.digest, f"{size} {keep_aspect_ratio}", *parents]).encode())
     return mark.hexdigest()[:16]
 
 

@@ -27,7 +27,8 @@ def read(folder: Path) -> list[Item]:
     """One item an image that is labelled, of the training and, if there, the test part."""
     items: list[Item] = []
     for split, prefix in PARTS.items():
-        if split == "train" or (folder / f"{prefix}_GroundTruth.csv").exists():
+        parts = (folder / f"{prefix}_GroundTruth.csv", folder / f"{prefix}_Data")
+        if split == "train" or any(part.exists() for part in parts):
             items += _read_part(folder, split, prefix)
     seen: dict[str, str] = {}
     for item in items:

@@ -113,6 +113,18 @@ def load_symmetric(
     return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
+def training_ids(prepared: PreparedSet, ids: Sequence[str] | None = None) -> list[str]:
+    """`ids`, or those of all images that the official split does not keep for testing.
+
+    Raises:
+        InputError: If an id is unknown, or there is no image.
+    """
+    if ids is None:
+        ids = prepared.manifest["id"][prepared.manifest["split"] != "test"]
+    prepared.paths(list(ids), "image")  # names an unknown id
+    return _rows((prepared, list(ids)))[1]
+
+
 def scale_min_max(image: tf.Tensor) -> tf.Tensor:
     """Scales an image to [0, 1] by its own minimum and maximum (eq. 2.7); a constant one to 0."""
     image = tf.cast(image, tf.float32)

@@ -1,12 +1,14 @@
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments.classification import split_images
 from experiments.published import TABLE_2_1, audit_table_2_1
-from experiments.table_2_1 import CONDITIONS, main, runs_frame
+from experiments.table_2_1 import CONDITIONS, main, parse, plan, runs_frame
+from experiments.trial import write_record
 from melanet.classifiers import vgg_gap
 from melanet.data import read_prepared
 from melanet.data.prepared import InputError
@@ -59,13 +61,16 @@ def test_all_four_conditions_from_a_prepared_set_to_the_report(dermoscopy, tmp_p
 @pytest.mark.parametrize("protocol", ["released", "clean"])
 def test_the_other_protocols_run(protocol, dermoscopy, tmp_path):
     out = tmp_path / "out"
-    arguments = words(dermoscopy, out, "--protocol", protocol, "--conditions", "melanet")
-    if protocol == "clean":
-        arguments += ["--conditions", "vgg_gap"]
-    assert main(arguments) == 0
-    record = next(iter(read_records(out).values()))
+    assert main(words(dermoscopy, out, "--protocol", protocol, "--conditions", "melanet")) == 0
+    record = read_records(out)["melanet"]
     assert record["protocol"] == protocol
     assert "val_loss" in record["history"]
+    split = split_images(dermoscopy, protocol, seed=0)
+    synthetic = read_prepared(next((out / "sets").iterdir()))
+    benign = dermoscopy.manifest.set_index("id")["label"] == "benign"
+    assert set(synthetic.manifest["parent"]) == {id for id in split.train if benign[id]}
+    if protocol == "clean":
+        assert not set(synthetic.manifest["parent"]) & set(split.validation)
 
 
 def test_an_official_split_is_kept_and_clean_takes_its_validation_from_training(dermoscopy):
@@ -79,6 +84,50 @@ def test_an_official_split_is_kept_and_clean_takes_its_validation_from_training(
         else:
             assert not set(split.validation) & (set(split.train) | official)
         assert bool(split.validation) == (protocol != "thesis")
+
+
+@pytest.mark.parametrize("protocol", ["thesis", "clean"])
+def test_patients_stay_on_one_side_where_groups_are_known(protocol, dermoscopy):
+    manifest = dermoscopy.manifest
+    manifest["split"] = ""
+    manifest["group"] = [f"patient-{index // 2}" for index in range(len(manifest))]
+    split = split_images(dermoscopy, protocol, seed=0)
+    group = manifest.set_index("id")["group"]
+    parts = [set(group[list(part)]) for part in (split.train, split.validation, split.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 13
+
+
+def test_another_weights_file_is_another_trial(dermoscopy, tmp_path):
+    keys = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        vgg_gap((32, 32, 3), weights=None).save_weights(tmp_path / "vgg.weights.h5")
+        arguments = words(dermoscopy, tmp_path, "--weights", str(tmp_path / "vgg.weights.h5"))
+        keys.append(plan(dermoscopy, parse(arguments))[0].key)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(("field", "value"), [("channels", 1), ("labels", ["a", "b", "c"])])
+def test_sets_that_do_not_suit_are_named(field, value, dermoscopy, tmp_path, capsys):
+    path = dermoscopy.folder / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    manifest = pd.read_csv(dermoscopy.folder / "manifest.csv")
+    if field == "labels":
+        manifest["label"] = "a"
+    manifest.to_csv(dermoscopy.folder / "manifest.csv", index=False)
+    assert main(words(dermoscopy, tmp_path / "out")) == 2
+    assert "two classes of colour images are expected" in capsys.readouterr().err
+
+
+def test_a_damaged_cyclegan_is_named(dermoscopy, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = words(dermoscopy, out, "--conditions", "melanet")
+    [trial] = plan(dermoscopy, parse(arguments))
+    (out / "gans").mkdir(parents=True)
+    (out / "gans" / f"{trial.gan_key}.keras").write_text("not one")
+    write_record(out / "gans" / f"{trial.gan_key}.json", {"key": trial.gan_key, "seconds": 1})
+    assert main(arguments) == 2
+    assert "cannot be loaded" in capsys.readouterr().err
 
 
 def test_without_one_a_stratified_split_by_seed(dermoscopy):
@@ -168,7 +217,7 @@ def test_the_synthetic_set_can_be_used_years_later(dermoscopy, tmp_path):
     folder = next((out / "sets").iterdir())
     synthetic = read_prepared(folder)
     assert set(synthetic.manifest["source"]) == {"synthetic"}
-    assert set(synthetic.manifest["parent"]) <= set(dermoscopy.manifest["id"])
+    assert len(synthetic.manifest) == 16
     next((out / "records").iterdir()).unlink()
     assert main(words(dermoscopy, out, "--conditions", "melanet", "--epochs", "2")) == 0
     assert [path.name for path in (out / "sets").iterdir()] == [folder.name]

@@ -26,6 +26,7 @@ def image():
 def test_900_images_become_5400_and_9900(factor, total, monkeypatch):
     rows = pd.DataFrame({"id": [f"i{n}" for n in range(900)], "label": "benign", "group": "g"})
     rows["image"] = "images/" + rows["id"] + ".png"
+    rows["split"] = "train"
     written = []
     monkeypatch.setattr(augmentation, "write_prepared", lambda *args: written.extend(args[2]))
     description = Description("x", "X", (32, 32), 3, labels=("benign", "malignant"))
@@ -76,16 +77,17 @@ def test_grey_noise_and_noise_per_channel_differ_in_just_that(image):
 def test_copies_are_written_once_with_their_parents_and_used_equally(dermoscopy, tmp_path):
     augmented = augment_offline(dermoscopy, 5, tmp_path / "augmented", seed=3)
     manifest = augmented.manifest
-    assert len(manifest) == 5 * 25
-    assert set(manifest["parent"]) == set(dermoscopy.manifest["id"])
+    training = dermoscopy.manifest[dermoscopy.manifest["split"] == "train"]
+    assert len(manifest) == 5 * 20
+    assert set(manifest["parent"]) == set(training["id"])  # never a test image
     assert set(manifest["source"]) == {"synthetic"}
     kinds = manifest["id"].str.split("-").str[-1].value_counts()
     assert set(kinds.index) == set(TRANSFORMATIONS)
     assert kinds.max() - kinds.min() <= 5
     labels = dermoscopy.manifest.set_index("id")["label"]
     assert all(labels[row.parent] == row.label for row in manifest.itertuples())
-    merged = load_dataset(dermoscopy, augmented)
-    assert sum(len(labels) for _, labels in merged.as_numpy_iterator()) == 6 * 25
+    merged = load_dataset((dermoscopy, training["id"]), augmented)
+    assert sum(len(labels) for _, labels in merged.as_numpy_iterator()) == 6 * 20
 
 
 def test_the_same_seed_gives_the_same_pixels(dermoscopy, tmp_path):
@@ -104,5 +106,10 @@ def test_what_is_there_is_opened_if_it_is_the_same_and_named_if_not(dermoscopy, 
     assert (first.folder / "manifest.csv").stat().st_mtime_ns == stamp
     with pytest.raises(InputError, match="other settings"):
         augment_offline(dermoscopy, 3, tmp_path / "augmented")
+    others = list(dermoscopy.manifest["id"][:20])[::-1]
+    with pytest.raises(InputError, match="made from other images"):
+        augment_offline(dermoscopy, 2, tmp_path / "augmented", ids=others)
+    with pytest.raises(InputError, match="the id 'nobody'"):
+        augment_offline(dermoscopy, 2, tmp_path / "other", ids=["nobody"])
     with pytest.raises(InputError, match="factor of 0"):
         augment_offline(dermoscopy, 0, tmp_path / "other")

@@ -47,7 +47,7 @@ def test_the_synthetic_set_says_where_it_comes_from(dermoscopy, tmp_path):
     manifest = synthetic.manifest
     assert set(manifest["source"]) == {"synthetic"}
     assert set(manifest["label"]) == {"malignant"}
-    benign = dermoscopy.manifest[dermoscopy.manifest["label"] == "benign"]
+    benign = dermoscopy.manifest.query("label == 'benign' and split == 'train'")
     assert list(manifest["parent"]) == list(benign["id"])
     assert list(manifest["group"]) == list(benign["group"])
     assert len(synthetic.description.origin) == 16
@@ -76,6 +76,15 @@ def test_what_the_same_generator_made_is_opened_and_another_s_is_named(dermoscop
     assert (first.folder / "manifest.csv").stat().st_mtime_ns == stamp
     with pytest.raises(InputError, match="another generator"):
         translate_majority(small_cyclegan(), dermoscopy, tmp_path / "synthetic")
+    with pytest.raises(InputError, match="another generator"):
+        translate_majority(model, dermoscopy, tmp_path / "synthetic", keep_aspect_ratio=True)
+
+
+def test_a_folder_that_is_taken_is_said_before_the_training(dermoscopy, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/thesis.doc").write_text("years of work")
+    with pytest.raises(InputError, match="exists already"):
+        oversample(dermoscopy, tmp_path / "taken", epochs=10**9)
 
 
 def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
@@ -88,6 +97,11 @@ def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
     first, again, other = weights(1), weights(1), weights(2)
     assert all(np.allclose(a, b, atol=2e-3) for a, b in zip(first, again, strict=True))
     assert not np.allclose(first[0], other[0])
+
+
+def test_an_unknown_id_is_named(dermoscopy):
+    with pytest.raises(InputError, match="the id 'nobody'"):
+        train_cyclegan(dermoscopy, [*train_ids(dermoscopy), "nobody"], epochs=1)
 
 
 def test_a_class_without_images_is_named(dermoscopy):

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,6 +24,7 @@ def test_both_csv_forms_and_the_official_split(isic2016, tmp_path):
 
 def test_the_test_part_may_be_missing(isic2016, tmp_path):
     (isic2016 / table(TEST)).unlink()
+    shutil.rmtree(isic2016 / f"{TEST}_Data")
     assert len(prepare("isic2016", isic2016, tmp_path / "prepared").manifest) == 5
 
 
@@ -77,6 +80,10 @@ CASES = {
     ),
     "an empty table": (lambda f: (f / table(TRAIN)).write_text(""), [table(TRAIN), "cannot be"]),
     "no table": (lambda f: (f / table(TRAIN)).unlink(), [table(TRAIN), "no such file"]),
+    "test images without their table": (
+        lambda f: (f / table(TEST)).unlink(),
+        [table(TEST), "no such file"],
+    ),
     "no images": (
         lambda f: (f / f"{TRAIN}_Data").rename(f / "elsewhere"),
         [f"{TRAIN}_Data: no such folder"],
