@@ -40,7 +40,7 @@ clean:
 	@echo "Setting up .venv (once; about 2 GB, a few minutes) ..."
 	@$(PYTHON) -m venv .venv
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --use-pep517 --editable .
 	@$(RUN) -c 'import cv2' || \
 	  { echo "error: OpenCV lacks a system library; on Debian: apt install libgl1 libglib2.0-0"; exit 2; }
 	@touch $@
