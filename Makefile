@@ -6,7 +6,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: help reproduce test lint format lock clean
 
 help:
-	@echo "make reproduce   run the paper's comparison on the embedded phantom (minutes, CPU)"
+	@echo "make reproduce   run both chapters on embedded phantoms (minutes, CPU)"
 	@echo "make test        run every test; make test DATA=DIR also those on real images"
 	@echo "make lint        check style and types"
 	@echo "make format      rewrite to the style"

@@ -50,6 +50,24 @@ class Condition:
 
 
 @dataclasses.dataclass(frozen=True)
+class Translation:
+    """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
+
+    Attributes:
+        epochs: Passes over the undersampled classes, with batches of 1.
+        filters, rates: Of the first block, and Adam's learning rate: of generators and of
+            discriminators.
+        adversarial_loss, identity_weight: As `CycleGAN.compile`.
+    """
+
+    epochs: int = 500
+    filters: tuple[int, int] = (32, 64)
+    rates: tuple[float, float] = (2e-4, 2e-4)
+    adversarial_loss: str = "log"
+    identity_weight: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """All that a training is told, but its images. Defaults are the thesis's (section 2.3.3).
 
@@ -64,7 +82,7 @@ class Settings:
     model: str
     weights: str | None
     epochs: int
-    gan_epochs: int
+    translation: Translation
     batch_size: int
     image_size: tuple[int, int]
     precision: str
@@ -134,15 +152,16 @@ class Trial:
         """Name of its record: readable, and different if anything that shapes the result is."""
         shaping = [*self._shaping, dataclasses.asdict(self.settings)]
         if not self.condition.oversample:
-            shaping[-1].pop("gan_epochs")
+            shaping[-1].pop("translation")
         name = f"{self.prepared.description.name}-{self.settings.model}-{self.condition.name}"
         return f"{name}-s{self.seed}-{_mark(shaping)}"
 
     @property
     def gan_key(self) -> str:
         """Name of its CycleGAN, which other classifiers of the same seed share."""
-        names = ("protocol", "gan_epochs", "image_size", "precision", "deterministic")
-        shaping = [*self._shaping, [getattr(self.settings, name) for name in names]]
+        names = ("protocol", "translation", "image_size", "precision", "deterministic")
+        settings = dataclasses.asdict(self.settings)
+        shaping = [*self._shaping, [settings[name] for name in names]]
         return f"{self.prepared.description.name}-s{self.seed}-{_mark(shaping)}"
 
     @property
@@ -209,11 +228,11 @@ class Trial:
             },
             "seed": self.seed,
             **dataclasses.asdict(settings),
+            "translation": dataclasses.asdict(settings.translation) if gan else None,
             "epochs_run": len(history["loss"]),
             "best_epoch": callbacks[0].best_epoch + 1,
             "seconds": round(seconds, 1),
             "gan": gan,
-            "gan_epochs": settings.gan_epochs if gan else None,
             "history": {k: [round(float(v), 6) for v in curve] for k, curve in history.items()},
             "scores": [
                 {"id": id, "positive": label == positive, "score": round(float(score), 6)}
@@ -263,23 +282,29 @@ class Trial:
             except (ValueError, OSError, KeyError) as error:
                 reason = str(error).strip().splitlines()[0]
                 raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
-        settings = self.settings
+        settings, translation = self.settings, self.settings.translation
         fix_randomness(self.seed, settings.deterministic)
         shown = f"cycle_{self.prepared.description.labels[0]}"
-        bar = EpochBar(settings.gan_epochs, f"CycleGAN {self.gan_key}", shown)
+        bar = EpochBar(translation.epochs, f"CycleGAN {self.gan_key}", shown)
         started = time.monotonic()
         with precision_policy(settings.precision):
+            generator_optimizer, discriminator_optimizer = (
+                keras.optimizers.Adam(rate, beta_1=0.5) for rate in translation.rates
+            )
             model = train_cyclegan(
                 self.prepared,
                 self.split.train,
                 image_size=settings.image_size,
-                epochs=settings.gan_epochs,
+                filters=translation.filters,
+                epochs=translation.epochs,
                 seed=self.seed,
                 flip=settings.released,
                 keep_aspect_ratio=settings.keep_aspect_ratio,
                 callbacks=[bar],
-                adversarial_loss="least_squares" if settings.released else "log",
-                identity_weight=1.0 if settings.released else 0.0,
+                generator_optimizer=generator_optimizer,
+                discriminator_optimizer=discriminator_optimizer,
+                adversarial_loss=translation.adversarial_loss,
+                identity_weight=translation.identity_weight,
             )
         gan = {"key": self.gan_key, "seconds": round(time.monotonic() - started, 1)}
         path.parent.mkdir(parents=True, exist_ok=True)

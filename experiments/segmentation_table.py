@@ -41,7 +41,7 @@ class Table:
 def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
     """The command line of a table, from official files to its report; returns the exit code."""
     options = parse(table, arguments)
-    return run_command(lambda: run(table, options), options.out, table.title)
+    return run_command(lambda: [run(table, options)], options.out, table.title)
 
 
 def run(table: Table, options: argparse.Namespace) -> Section:

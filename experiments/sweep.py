@@ -1,6 +1,7 @@
 """Many trials: skip what is done, run the rest, collect. And what every command shares."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,15 +32,15 @@ class Finished(Exception):
     """Ends a command that has done what it was asked to, without a report."""
 
 
-def run_command(make_section: Callable[[], Section], out: Path, title: str) -> int:
-    """Runs a table's command, and writes its page into `out`.
+def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title: str) -> int:
+    """Runs the command of one table or more, and writes their page into `out`.
 
     Returns:
         The exit code: 0; 2 for bad input, said in one line; 130 if it was interrupted.
     """
     try:
-        section = make_section()
-        page = write_page(out / "index.html", title, [section])
+        sections = make_sections()
+        page = write_page(out / "index.html", title, sections)
     except Finished:
         return 0
     except INPUT_ERRORS as error:
@@ -48,7 +49,7 @@ def run_command(make_section: Callable[[], Section], out: Path, title: str) -> i
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
         return 130
-    print(section.markdown)
+    print(*(section.markdown for section in sections), sep="\n")
     print(f"Open {page}")
     return 0
 
@@ -104,6 +105,22 @@ def at_least(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def positive(text: str) -> float:
+    """An argparse type: a number above 0."""
+    value = not_negative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """An argparse type: a finite number that is 0 or more."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return value
 
 
 def download_folder(data: Path, name: str) -> Path:

@@ -18,7 +18,14 @@ import numpy as np
 import pandas as pd
 
 from experiments import figure_classes
-from experiments.classification import PROTOCOLS, Condition, Settings, Trial, split_images
+from experiments.classification import (
+    PROTOCOLS,
+    Condition,
+    Settings,
+    Translation,
+    Trial,
+    split_images,
+)
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.report import Section, describe_origin, values_of, write_section
 from experiments.sweep import (
@@ -28,6 +35,8 @@ from experiments.sweep import (
     check_set_name,
     download_folder,
     list_trials,
+    not_negative,
+    positive,
     run_command,
     run_sweep,
 )
@@ -59,7 +68,7 @@ COLUMNS = {
 def main(arguments: Sequence[str] | None = None, title: str = TITLE) -> int:
     """The command line, from official files to the report; returns the exit code."""
     options = parse(arguments)
-    return run_command(lambda: run(options, title), options.out, title)
+    return run_command(lambda: [run(options, title)], options.out, title)
 
 
 def run(options: argparse.Namespace, title: str = TITLE) -> Section:
@@ -102,7 +111,7 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
         weights=weights,
         weights_sha256=_file_hash(weights),
         epochs=options.epochs,
-        gan_epochs=options.gan_epochs,
+        translation=_translation(options),
         batch_size=options.batch_size,
         image_size=size,
         precision=resolve_precision(options.precision),
@@ -114,6 +123,19 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
         for name in dict.fromkeys(options.conditions):
             trials.append(Trial(prepared, CONDITIONS[name], split, settings, seed))
     return trials
+
+
+def _translation(options: argparse.Namespace) -> Translation:
+    """How the CycleGAN is trained: as the protocol says, but where an option says otherwise."""
+    released = options.protocol == "released"
+    loss, weight = ("least_squares", 1.0) if released else ("log", 0.0)
+    return Translation(
+        epochs=options.gan_epochs,
+        filters=tuple(options.gan_filters),
+        rates=tuple(options.gan_rates),
+        adversarial_loss=options.adversarial_loss or loss,
+        identity_weight=weight if options.identity_weight is None else options.identity_weight,
+    )
 
 
 def _check_weights(model: str, weights: str | None, size: tuple[int, int]) -> None:
@@ -250,8 +272,8 @@ def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
 def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """How the results were made, for a reader."""
     first = records[0]
-    gan_epochs = values_of([r for r in records if r["gan"]], lambda r: r["gan_epochs"])
-    gan_seconds = {r["gan"]["key"]: r["gan"]["seconds"] for r in records if r["gan"]}
+    translating = [record for record in records if record["gan"]]
+    gan_seconds = {r["gan"]["key"]: r["gan"]["seconds"] for r in translating}
     return {
         "protocol": f"{first['protocol']}: {PROTOCOLS[first['protocol']]}",
         "images (train / validation / test)": values_of(
@@ -260,11 +282,22 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "size": values_of(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
         "classifier": f"{first['model']}, weights {first['weights'] or 'random at the start'}, "
         f"{first['optimizer']}, batch {first['batch_size']}, at most {first['epochs']} epochs",
-        "CycleGAN": f"{gan_epochs} epochs, batch 1, Adam 0.0002" if gan_epochs else "none",
+        "CycleGAN": values_of(translating, _describe_translation) or "none",
         **describe_origin(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
     }
+
+
+def _describe_translation(record) -> str:
+    translation = Translation(**record["translation"])
+    generators, discriminators = (f"{rate:g}" for rate in translation.rates)
+    return (
+        f"{translation.epochs} epochs, batch 1, first filters "
+        f"{' and '.join(map(str, translation.filters))}, Adam {generators} and {discriminators} "
+        f"(generators and discriminators), {translation.adversarial_loss.replace('_', ' ')} loss, "
+        f"identity weight {translation.identity_weight:g}"
+    )
 
 
 def _caption(records) -> str:
@@ -302,7 +335,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--weights", default="imagenet", help="imagenet, none, or a weights file")
     add("--repeats", type=at_least(1), default=1, help="seeds; the thesis trains once")
     add("--epochs", type=at_least(1), default=100, help="at most; early stopping may end sooner")
-    add("--gan-epochs", type=at_least(1), default=500)
+    gan = Translation()
+    add("--gan-epochs", type=at_least(1), default=gan.epochs)
+    add("--gan-filters", type=at_least(1), nargs=2, default=gan.filters,
+        metavar=("GENERATOR", "DISCRIMINATOR"), help="of their first blocks")  # fmt: skip
+    add("--gan-rates", type=positive, nargs=2, default=gan.rates,
+        metavar=("GENERATOR", "DISCRIMINATOR"), help="learning rates of Adam")  # fmt: skip
+    add("--adversarial-loss", choices=("log", "least_squares"), help="the protocol's if none")
+    add("--identity-weight", type=not_negative, help="the protocol's if none")
     add("--protocol", choices=PROTOCOLS, default="thesis")
     add_common_arguments(parser, Path("results") / "table_2_1")
     return parser.parse_args(arguments)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -11,13 +11,12 @@ import numpy as np
 
 from melanet.data.pipeline import training_ids
 from melanet.data.prepared import (
-    MANIFEST,
     Description,
     InputError,
     Item,
     PreparedSet,
     read_image,
-    read_prepared,
+    reopen,
     write_prepared,
 )
 
@@ -43,12 +42,17 @@ def _shifted_hue(image, random):
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def _with_layer(layer_of: Callable[[int], keras.layers.Layer]):
+def _with_layer(layer_class: type[keras.layers.Layer], *args, **kwargs):
     """A transformation that a Keras layer makes, seeded for each image."""
 
+    @cache
+    def layer():
+        return layer_class(*args, **kwargs, seed=0)
+
     def transform(image, random):
-        layer = layer_of(int(random.integers(2**31)))
-        return keras.ops.convert_to_numpy(layer(image[None].astype("float32"), training=True))[0]
+        # A layer a transformation, not an image: building one takes longer than using it.
+        layer().generator.state.assign([int(random.integers(2**31)), 0])
+        return keras.ops.convert_to_numpy(layer()(image[None].astype("float32"), training=True))[0]
 
     return transform
 
@@ -58,21 +62,13 @@ TRANSFORMATIONS: dict[str, Callable] = {
     "horizontal_flip": lambda image, _: image[:, ::-1],
     "vertical_flip": lambda image, _: image[::-1],
     "gaussian_noise": _gaussian_noise,
-    "brightness": _with_layer(
-        lambda seed: keras.layers.RandomBrightness(0.2, value_range=(0, 1), seed=seed)
-    ),
-    "zoom": _with_layer(lambda seed: keras.layers.RandomZoom(0.2, fill_mode="reflect", seed=seed)),
-    "horizontal_shift": _with_layer(
-        lambda seed: keras.layers.RandomTranslation(0, 0.15, fill_mode="reflect", seed=seed)
-    ),
-    "vertical_shift": _with_layer(
-        lambda seed: keras.layers.RandomTranslation(0.15, 0, fill_mode="reflect", seed=seed)
-    ),
+    "brightness": _with_layer(keras.layers.RandomBrightness, 0.2, value_range=(0, 1)),
+    "zoom": _with_layer(keras.layers.RandomZoom, 0.2, fill_mode="reflect"),
+    "horizontal_shift": _with_layer(keras.layers.RandomTranslation, 0, 0.15, fill_mode="reflect"),
+    "vertical_shift": _with_layer(keras.layers.RandomTranslation, 0.15, 0, fill_mode="reflect"),
     "noise_per_channel": _noise_per_channel,
     "colour_space": _shifted_hue,
-    "rotation": _with_layer(
-        lambda seed: keras.layers.RandomRotation(0.25, fill_mode="reflect", seed=seed)
-    ),
+    "rotation": _with_layer(keras.layers.RandomRotation, 0.25, fill_mode="reflect"),
 }
 
 
@@ -119,16 +115,8 @@ def augment_offline(
         keep_aspect_ratio=described.keep_aspect_ratio,
         origin=f"{marked}, factor {factor}, seed {seed}",
     )
-    folder = Path(folder)
-    if (folder / MANIFEST).is_file():
-        there = read_prepared(folder)
-        if there.description.origin != description.origin:
-            raise InputError(
-                f"{folder}: was made from other images or with other settings; remove it or "
-                "choose another folder"
-            )
-        return there
-    return write_prepared(folder, description, list(_copies(prepared, ids, factor, seed)))
+    copies = list(_copies(prepared, ids, factor, seed))
+    return reopen(folder, description) or write_prepared(folder, description, copies)
 
 
 def _copies(prepared, ids, factor, seed) -> Iterator[Item]:

@@ -13,12 +13,11 @@ import pandas as pd
 from melanet.cyclegan import CycleGAN, cyclegan
 from melanet.data.pipeline import load_symmetric, load_unpaired, training_ids
 from melanet.data.prepared import (
-    MANIFEST,
     Description,
     InputError,
     Item,
     PreparedSet,
-    read_prepared,
+    reopen,
     write_prepared,
 )
 
@@ -46,6 +45,7 @@ def train_cyclegan(
     flip: bool = False,
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    filters: tuple[int, int] = (32, 64),
     model: CycleGAN | None = None,
     **compile_arguments,
 ) -> CycleGAN:
@@ -60,6 +60,7 @@ def train_cyclegan(
         flip: Whether images are mirrored at random while training.
         keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
         callbacks: Keras callbacks of the training.
+        filters: Filters of the first block of the generators and of the discriminators.
         model: A CycleGAN of your own; a new one of the thesis's networks if None.
         **compile_arguments: Of `CycleGAN.compile`.
 
@@ -82,7 +83,12 @@ def train_cyclegan(
         keep_aspect_ratio=keep_aspect_ratio,
     )
     if model is None:
-        model = cyclegan((*size, prepared.description.channels), (first, second))
+        model = cyclegan(
+            (*size, prepared.description.channels),
+            (first, second),
+            generator_filters=filters[0],
+            discriminator_filters=filters[1],
+        )
     model.compile(**compile_arguments)
     model.fit(pairs, epochs=epochs, callbacks=list(callbacks), shuffle=False, verbose=0)
     return model
@@ -129,14 +135,7 @@ def translate_majority(
         labels=prepared.description.labels,
         origin=_mark(model.first_to_second, prepared, parents, size, keep_aspect_ratio),
     )
-    folder = Path(folder)
-    if (folder / MANIFEST).is_file():
-        there = read_prepared(folder)
-        if there.description.origin != description.origin:
-            raise InputError(
-                f"{folder}: was made by another generator or from other images; remove it or "
-                "choose another folder"
-            )
+    if there := reopen(folder, description):
         return there
     if not parents:
         raise InputError(f"{prepared.folder}: has no {first} image to translate")

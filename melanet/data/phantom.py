@@ -1,7 +1,8 @@
 """A phantom of dermoscopy: benign and malignant lesions at 4 to 1, without a download.
 
-Benign lesions are round and of one brown; malignant ones are ragged and lopsided, with black
-blotches and a blue-grey veil. Skin, light and hairs are the same for both.
+Benign lesions are round and of one brown; malignant ones are ragged, with black blotches and a
+blue-grey veil, each to its own degree: a faint one looks much like a dark benign lesion. Skin,
+light and hairs are the same for both.
 """
 
 from functools import partial
@@ -28,14 +29,15 @@ def generate(index: int, malignant: bool, size: int = 64, seed: int = 2021) -> n
     """
     random = np.random.default_rng([seed, index, malignant])
     image = _skin(random, size)
-    inside = _lesion(random, size, roughness=0.13 if malignant else 0.03)
-    brown = np.array([0.50, 0.32, 0.22]) * random.uniform(0.75, 1.25)
+    degree = random.uniform(0.3, 1) if malignant else random.uniform(0, 0.3)
+    inside = _lesion(random, size, roughness=0.03 + 0.1 * degree)
+    brown = np.array([0.50, 0.32, 0.22]) * random.uniform(0.7, 1.3)
     image = _blend(image, brown + 0.03 * _field(random, size, 0.05)[..., None], inside)
-    if malignant:
-        image = _blend(image, [0.12, 0.07, 0.06], inside * _blotches(random, size, 0.06, 0.6))
-        image = _blend(image, [0.42, 0.47, 0.60], 0.8 * inside * _blotches(random, size, 0.1, 0.9))
-    for _ in range(random.integers(0, 4)):
-        image = _blend(image, [0.15, 0.1, 0.08], 0.8 * _hair(random, size))
+    black, veil = _blotches(random, size, 0.06, 0.6), _blotches(random, size, 0.1, 0.6)
+    image = _blend(image, [0.12, 0.07, 0.06], 0.9 * degree * inside * black)
+    image = _blend(image, [0.42, 0.47, 0.60], 0.9 * degree * inside * veil)
+    for _ in range(random.integers(0, 3)):
+        image = _blend(image, [0.15, 0.1, 0.08], 0.6 * _hair(random, size))
     image = image + random.normal(0, 0.015, image.shape)
     return np.clip(255 * image, 0, 255).astype("uint8")
 
@@ -103,7 +105,7 @@ def _hair(random, size):
     curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
     hair = np.zeros((size, size), "uint8")
     cv2.polylines(hair, [np.round(curve).astype("int32")], False, 255, 1, cv2.LINE_AA)
-    return hair / 255
+    return cv2.GaussianBlur(hair / 255, (0, 0), 0.01 * size)
 
 
 def _blend(image, colour, weight):

@@ -169,6 +169,23 @@ def read_prepared(folder: str | Path) -> PreparedSet:
     return PreparedSet(folder, description, manifest)
 
 
+def reopen(folder: str | Path, description: Description) -> PreparedSet | None:
+    """The set that was made in `folder` before from the same origin; None if there is none.
+
+    Raises:
+        InputError: If `folder` holds a set of another origin.
+    """
+    if not (Path(folder) / MANIFEST).is_file():
+        return None
+    there = read_prepared(folder)
+    if there.description.origin != description.origin:
+        raise InputError(
+            f"{folder}: was made from other images or with other settings; remove it or choose "
+            "another folder"
+        )
+    return there
+
+
 def write_prepared(
     folder: str | Path,
     description: Description,

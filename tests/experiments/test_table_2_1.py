@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.classification import split_images
+from experiments.classification import Translation, split_images
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.table_2_1 import CONDITIONS, main, parse, plan, runs_frame
 from experiments.trial import write_record
@@ -203,6 +203,37 @@ def test_weights_that_do_not_fit_or_do_not_come_are_said_first(
     assert main(words(dermoscopy, tmp_path / "out", "--weights", "imagenet")) == 2
     assert "cannot be downloaded (URL fetch failure); give a" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_cyclegan_is_the_protocol_s_but_where_an_option_says_otherwise(dermoscopy, tmp_path):
+    def translation(*more):
+        return plan(dermoscopy, parse(words(dermoscopy, tmp_path, *more)))[0].settings.translation
+
+    assert translation() == Translation(epochs=1)  # log loss, no identity loss
+    released = translation("--protocol", "released")
+    assert (released.adversarial_loss, released.identity_weight) == ("least_squares", 1)
+    told = translation("--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
+                       "--adversarial-loss", "least_squares", "--identity-weight", "5")  # fmt: skip
+    assert told == Translation(1, (8, 4), (1e-3, 1e-4), "least_squares", 5)
+
+
+def test_how_the_cyclegan_is_trained_is_part_of_its_name_and_its_classifier_s(dermoscopy, tmp_path):
+    more = ["--conditions", "vgg_gap", "melanet"]
+    first = plan(dermoscopy, parse(words(dermoscopy, tmp_path, *more)))
+    other = plan(dermoscopy, parse(words(dermoscopy, tmp_path, *more, "--gan-filters", "8", "4")))
+    assert first[0].key == other[0].key
+    assert first[1].key != other[1].key
+    assert first[1].gan_key != other[1].gan_key
+
+
+@pytest.mark.parametrize(
+    "change", [("--gan-rates", "0", "1"), ("--gan-rates", "nan", "1"), ("--identity-weight", "-1")]
+)
+def test_an_impossible_number_is_named(change, dermoscopy, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words(dermoscopy, tmp_path / "out", *change))
+    assert stopped.value.code == 2
+    assert change[0] in capsys.readouterr().err
 
 
 def test_dry_run_lists_the_trials(dermoscopy, tmp_path, capsys):
