@@ -3,10 +3,21 @@ import numpy as np
 import pytest
 from keras import ops
 
-from sharpunet import KERNELS, MODELS, SharpBlock, sharp_unet, unet, wide_sharp_unet, wide_unet
+from sharpunet import KERNELS, MODELS, SharpBlock, encoder_unet, sharp_unet, unet
+from sharpunet.models import ENCODED, POOLINGS
 
 SMALL = (4, 6, 8, 10, 12)
-PAIRS = [(unet, sharp_unet), (wide_unet, wide_sharp_unet)]
+#: Trainable parameters at 3 channels, and all of them.
+PARAMETERS = {
+    "unet": (7_760_097, 7_760_097),
+    "sharp_unet": (7_760_097, 7_764_417),
+    "wide_unet": (9_282_876, 9_282_876),
+    "wide_sharp_unet": (9_282_876, 9_287_601),
+    "ternausnet16": (23_757_457, 23_761_489),
+    "sharp_ternausnet16": (23_757_457, 23_774_737),
+    "unet_resnet50": (32_547_665, 32_602_769),
+    "sharp_unet_resnet50": (32_547_665, 32_619_473),
+}
 
 
 def trainable(model):
@@ -17,26 +28,76 @@ def sharp_blocks(model):
     return [layer for layer in model.layers if isinstance(layer, SharpBlock)]
 
 
-@pytest.mark.parametrize(
-    ("build", "channels", "parameters"),
-    [
-        (unet, 1, 7_759_521),
-        (unet, 3, 7_760_097),
-        (sharp_unet, 3, 7_760_097),
-        (wide_unet, 3, 9_282_876),
-        (wide_sharp_unet, 3, 9_282_876),
-    ],
-)
-def test_trainable_parameters_of_the_thesis(build, channels, parameters):
-    assert trainable(build((32, 32, channels))) == parameters
+def small(name, shape=(32, 32, 3), classes=1):
+    """A model of `MODELS`, with few filters where they can be chosen."""
+    return MODELS[name](shape, classes, **({} if name in ENCODED else {"filters": SMALL}))
 
 
-@pytest.mark.parametrize(("plain", "sharp"), PAIRS)
-def test_the_sharp_twin_learns_as_much_and_freezes_nine_weights_a_skip_channel(plain, sharp):
-    with_blocks, without = sharp((32, 32, 1)), plain((32, 32, 1))
-    skip_channels = sum(block.depthwise_kernel.shape[2] for block in sharp_blocks(with_blocks))
-    assert trainable(with_blocks) == trainable(without)
-    assert with_blocks.count_params() - without.count_params() == 9 * skip_channels
+def plain_twin(name):
+    return name.replace("sharp_", "")
+
+
+@pytest.mark.parametrize("name", MODELS)
+class TestEveryModel:
+    """What holds for every model, whatever its encoder."""
+
+    def test_parameters_and_those_of_the_sharp_twin(self, name):
+        model = MODELS[name]((32, 32, 3))
+        assert (trainable(model), model.count_params()) == PARAMETERS[name]
+        assert trainable(model) == PARAMETERS[plain_twin(name)][0]
+        frozen = PARAMETERS[name][1] - PARAMETERS[plain_twin(name)][1]
+        assert frozen == 9 * sum(block.depthwise_kernel.shape[2] for block in sharp_blocks(model))
+        assert bool(sharp_blocks(model)) == name.startswith(("sharp", "wide_sharp"))
+
+    @pytest.mark.parametrize(("channels", "classes"), [(1, 1), (3, 4)])
+    def test_one_probability_a_pixel_and_class_and_a_file_that_gives_the_same(
+        self, name, channels, classes, tmp_path
+    ):
+        model = small(name, (64, 32, channels), classes)
+        images = np.random.default_rng(0).random((2, 64, 32, channels), "float32")
+        output = ops.convert_to_numpy(model(images))
+        assert output.shape == (2, 64, 32, classes)
+        assert output.min() >= 0
+        assert output.max() <= 1
+        if classes > 1:
+            np.testing.assert_allclose(output.sum(axis=-1), 1, atol=1e-5)
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(output, ops.convert_to_numpy(again(images)))
+        kernels = [block.kernel for block in sharp_blocks(model)]
+        assert [block.kernel for block in sharp_blocks(again)] == kernels
+
+    @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+    def test_training_lowers_the_loss_and_probabilities_are_float32(self, name, policy):
+        keras.utils.set_random_seed(0)
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = small(name)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        # Eagerly, because tracing takes longer than the steps.
+        model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", run_eagerly=True)
+        images = np.random.default_rng(0).random((4, 32, 32, 3), "float32")
+        masks = (images[..., :1] > 0.5).astype("float32")
+        losses = [model.train_on_batch(images, masks) for _ in range(3)]
+        assert losses[-1] < losses[0]
+        assert model(images).dtype == "float32"
+
+    @pytest.mark.parametrize("shape", [(100, 96, 3), (96, 100, 3), (8, 96, 3)])
+    def test_sides_that_do_not_divide_are_refused_with_sizes_that_work(self, name, shape):
+        factor = 2 ** POOLINGS[name]
+        works = "(96 or 112|16 or 32)" if factor == 16 else "(96 or 128|32 or 64)"
+        with pytest.raises(ValueError, match=rf"multiples of {factor}.*{works} would do"):
+            MODELS[name](shape)
+
+    def test_any_size_is_possible_where_none_is_given(self, name):
+        model = small(name, (None, None, 1))
+        for height, width in ((32, 64), (64, 32)):
+            assert model(np.zeros((1, height, width, 1))).shape == (1, height, width, 1)
+
+
+def test_unet_at_one_channel_has_the_parameters_of_the_thesis():
+    assert trainable(unet((32, 32, 1))) == 7_759_521
 
 
 def test_sharp_unet_has_a_block_on_each_of_four_skips_and_4320_frozen_weights():
@@ -64,35 +125,6 @@ def test_plain_and_sharp_start_from_the_same_weights_for_one_seed():
         np.testing.assert_array_equal(ops.convert_to_numpy(plain), ops.convert_to_numpy(sharp))
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("channels", "classes"), [(1, 1), (3, 4)])
-def test_output_is_one_probability_a_pixel_and_class(name, channels, classes):
-    model = MODELS[name]((48, 32, channels), classes, filters=SMALL)
-    images = np.random.default_rng(0).random((2, 48, 32, channels), "float32")
-    output = ops.convert_to_numpy(model(images))
-    assert output.shape == (2, 48, 32, classes)
-    assert output.min() >= 0
-    assert output.max() <= 1
-    if classes > 1:
-        np.testing.assert_allclose(output.sum(axis=-1), 1, atol=1e-5)
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_training_lowers_the_loss_and_probabilities_are_float32(policy):
-    keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(policy)
-    try:
-        model = sharp_unet((32, 32, 1), filters=SMALL)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
-    images = np.random.default_rng(0).random((4, 32, 32, 1), "float32")
-    masks = (images > 0.5).astype("float32")
-    losses = model.fit(images, masks, epochs=6, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    assert model(images).dtype == "float32"
-
-
 def test_keras_file_round_trip_without_custom_objects(tmp_path):
     model = sharp_unet((32, 32, 1), filters=SMALL, kernel="log")
     model.save(tmp_path / "model.keras")
@@ -102,19 +134,6 @@ def test_keras_file_round_trip_without_custom_objects(tmp_path):
         model.predict(images, verbose=0), again.predict(images, verbose=0)
     )
     assert {block.kernel for block in sharp_blocks(again)} == {"log"}
-
-
-def test_any_size_is_possible_where_none_is_given():
-    model = sharp_unet((None, None, 1), filters=SMALL)
-    for height, width in ((32, 48), (64, 16)):
-        assert model(np.zeros((1, height, width, 1))).shape == (1, height, width, 1)
-
-
-@pytest.mark.parametrize("build", MODELS.values())
-@pytest.mark.parametrize("shape", [(100, 96, 3), (96, 100, 3), (8, 96, 3)])
-def test_sides_that_the_poolings_do_not_divide_are_refused_with_sizes_that_work(build, shape):
-    with pytest.raises(ValueError, match=r"multiples of 16.*(96 or 112|16 or 32) would do"):
-        build(shape)
 
 
 @pytest.mark.parametrize(
@@ -135,3 +154,53 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_kernels_are_chosen_by_name(kernel):
     blocks = sharp_blocks(sharp_unet((32, 32, 1), filters=SMALL, kernel=kernel))
     assert [block.kernel for block in blocks] == [kernel] * 4
+
+
+@pytest.mark.parametrize(
+    ("encoder", "skips"),
+    [("VGG19", 5), ("DenseNet121", 4), ("EfficientNetV2B0", 4), ("MobileNetV2", 4)],
+)
+def test_other_encoders_come_for_free(encoder, skips):
+    model = encoder_unet(encoder, (32, 32, 3), skip="sharp")
+    blocks = sharp_blocks(model)
+    assert len(blocks) == skips
+    sides = [block.input.shape[1] for block in blocks]
+    assert sides == [2, 4, 8, 16, 32][:skips]
+    assert model(np.zeros((1, 32, 32, 3))).shape == (1, 32, 32, 1)
+
+
+def test_an_encoder_gets_what_it_was_trained_on():
+    model = encoder_unet("VGG16", (32, 32, 3))
+    images = np.zeros((1, 32, 32, 3), "float32")
+    images[..., 0] = 1  # pure red
+    fed = keras.Model(model.input, model.get_layer("block1_conv1").input)(images)
+    # VGG's own: blue, green, red in [0, 255], less the means of ImageNet.
+    np.testing.assert_allclose(fed[0, 0, 0], [-103.939, -116.779, 255 - 123.68], rtol=1e-5)
+
+
+def test_a_weights_file_is_loaded_and_one_that_does_not_fit_is_named(tmp_path):
+    first = encoder_unet("MobileNetV2", (32, 32, 3))
+    first.save_weights(tmp_path / "first.weights.h5")
+    again = encoder_unet("MobileNetV2", (32, 32, 3), weights=tmp_path / "first.weights.h5")
+    for one, other in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"first.weights.h5 does not fit"):
+        encoder_unet("MobileNetV2", (32, 32, 3), 4, weights=tmp_path / "first.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"encoder": "VGG99"}, "encoder"),
+        ({"encoder": unet}, "encoder"),
+        ({"encoder": "Xception"}, "does not halve"),
+        ({"skip": "dense"}, "skip"),
+        ({"weights": "missing.h5"}, "no such file: missing.h5"),
+        ({"input_shape": (32, 32, 2)}, "1 or 3 channels"),
+        ({"decoder_filters": (8, 8)}, "does not halve"),
+    ],
+)
+def test_wrong_encoder_arguments_are_named(arguments, message):
+    told = {"encoder": "MobileNetV2", "input_shape": (128, 128, 3), **arguments}
+    with pytest.raises(ValueError, match=message):
+        encoder_unet(**told)
