@@ -21,6 +21,7 @@ setup(
         "imagecodecs",
         # Distribution needs names that Keras does not promise; a minor version may move them.
         "keras>=3.15,<3.16",
+        "nibabel>=5.3",
         "numpy>=2",
         "opencv-python>=4.10",
         "pandas>=2.2",

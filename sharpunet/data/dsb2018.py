@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from sharpunet.data.files import check_pairs
 from sharpunet.data.prepared import Description, InputError, Item, read_image
 from sharpunet.data.sources import Source, require_file
 
@@ -41,11 +42,11 @@ def read(folder: Path) -> list[Item]:
             images[id].append(name)
         elif kind == "masks":
             masks[id].append(name)
-    for id in sorted(images.keys() ^ masks.keys()):
-        if id in images:
-            raise InputError(f"{archive.filename}: the image {images[id][0]} has no mask")
-        raise InputError(f"{archive.filename}: the mask {masks[id][0]} has no image")
-    return [_item(archive, id, images[id], sorted(masks[id])) for id in sorted(images)]
+    named = [
+        {id: f"{archive.filename}:{names[0]}" for id, names in kind.items()}
+        for kind in (images, masks)
+    ]
+    return [_item(archive, id, images[id], sorted(masks[id])) for id in check_pairs(*named)]
 
 
 def _open(path: Path) -> zipfile.ZipFile:

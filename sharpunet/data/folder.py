@@ -1,11 +1,9 @@
 """Your own images: `images/NAME.png` with `masks/NAME.png` beside them."""
 
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from sharpunet.data.prepared import Description, InputError, Item, read_image
+from sharpunet.data.files import pair_files
+from sharpunet.data.prepared import Description, InputError, Item
 from sharpunet.data.sources import Source
 
 DOWNLOAD = (
@@ -19,22 +17,7 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 def read(folder: Path) -> list[Item]:
     """One item an image; its mask has the same name, whatever the ending."""
-    images, masks = _files(folder / "images"), _files(folder / "masks")
-    for id in sorted(images.keys() ^ masks.keys()):
-        if id in images:
-            raise InputError(f"{images[id]}: has no mask {folder / 'masks' / id}.png")
-        raise InputError(f"{masks[id]}: has no image {folder / 'images' / id}.png")
-    return [
-        Item(
-            id=id,
-            group=id,
-            image=partial(read_image, images[id]),
-            mask=partial(_read_mask, masks[id]),
-            image_name=str(images[id]),
-            mask_name=str(masks[id]),
-        )
-        for id in sorted(images)
-    ]
+    return pair_files(_files(folder / "images"), _files(folder / "masks"))
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -50,15 +33,6 @@ def _files(folder: Path) -> dict[str, Path]:
             raise InputError(f"{path}: has the same name as {files[path.stem].name}")
         files[path.stem] = path
     return files
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    mask = read_image(path)
-    if mask.ndim == 3:
-        if (mask != mask[:, :, :1]).any():
-            raise InputError(f"{path}: the mask is in colour; 0 and 255 are expected")
-        mask = mask[:, :, 0]
-    return mask
 
 
 SOURCE = Source(

@@ -1,13 +1,11 @@
 """ISBI-2012: 30 electron-microscopy slices of a fly larva's nerve cord, cells against membranes."""
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import tifffile
+import numpy as np
 
+from sharpunet.data.files import count_tiff_pages, read_tiff_page
 from sharpunet.data.prepared import Description, InputError, Item
 from sharpunet.data.sources import Source, require_file
 
@@ -25,7 +23,7 @@ def read(folder: Path) -> list[Item]:
     """One item a slice: the cells (255 in the labels) are the foreground."""
     volume = require_file(folder, "train-volume.tif", DOWNLOAD)
     labels = require_file(folder, "train-labels.tif", DOWNLOAD)
-    slices, mask_slices = _count_pages(volume), _count_pages(labels)
+    slices, mask_slices = count_tiff_pages(volume), count_tiff_pages(labels)
     if slices != mask_slices:
         raise InputError(f"{labels}: holds {mask_slices} slices, but {volume.name} {slices}")
     return [
@@ -41,43 +39,10 @@ def read(folder: Path) -> list[Item]:
     ]
 
 
-def _count_pages(path: Path) -> int:
-    try:
-        with _complaints() as complaints, tifffile.TiffFile(path) as stack:
-            count = len(stack.pages)
-    except (tifffile.TiffFileError, ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a TIFF stack ({error})") from None
-    if complaints:
-        raise InputError(f"{path}: cannot be read to its end ({complaints[0]}); get it anew")
-    return count
-
-
-@contextlib.contextmanager
-def _complaints() -> Iterator[list[str]]:
-    """What tifffile logs: of a truncated stack it tells only its log, and returns fewer pages."""
-    messages: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    logger = tifffile.logger()
-    logger.addHandler(handler)
-    logger.propagate, before = False, logger.propagate
-    try:
-        yield messages
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = before
-
-
-def _read_page(path: Path, index: int):
-    try:
-        page = tifffile.imread(path, key=index)
-    except Exception as error:  # tifffile lets its codecs' own exceptions through
-        raise InputError(f"{path}: slice {index} cannot be read ({error})") from None
-    if page.ndim != 2 or page.dtype != "uint8":
-        raise InputError(
-            f"{path}: slice {index} is {page.dtype} of shape {page.shape}; "
-            "8-bit grey slices are expected"
-        )
+def _read_page(path: Path, index: int) -> np.ndarray:
+    page = read_tiff_page(path, index)
+    if page.dtype != "uint8":
+        raise InputError(f"{path}: slice {index} is {page.dtype}; 8-bit slices are expected")
     return page
 
 
