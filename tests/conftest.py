@@ -9,6 +9,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -118,3 +119,76 @@ def write_dsb2018(folder: Path, sizes, extra=()):
         for name, content in extra:
             archive.writestr(name, content)
     loose.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def isic2018(tmp_path):
+    """The two folders of ISIC-2018 with three images, and the texts that lie beside them."""
+    folder = tmp_path / "isic2018"
+    images = folder / "ISIC2018_Task1-2_Training_Input"
+    masks = folder / "ISIC2018_Task1_Training_GroundTruth"
+    for index in range(3):
+        save_png(images / f"ISIC_000000{index}.jpg", np.full((40, 48, 3), 80 * index))
+        save_png(masks / f"ISIC_000000{index}_segmentation.png", square_mask())
+    for part in (images, masks):
+        (part / "LICENSE.txt").write_text("CC BY-NC")
+        (part / "ATTRIBUTION.txt").write_text("ISIC")
+    return folder
+
+
+@pytest.fixture
+def cvc_clinicdb(tmp_path):
+    """CVC-ClinicDB as published, the frames about the border of its first two videos."""
+    return write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [1, 25, 26, 612])
+
+
+def write_cvc_clinicdb(folder: Path, frames, part="", suffix=".tif", mask=None):
+    mask = square_mask() if mask is None else mask
+    for frame in frames:
+        image = np.full((40, 48, 3), frame % 256)
+        save_png(folder / part / "Original" / f"{frame}{suffix}", image)
+        save_png(folder / part / "Ground Truth" / f"{frame}{suffix}", mask)
+    return folder
+
+
+def save_nifti(path: Path, array) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(array), np.eye(4)), path)
+    return path
+
+
+@pytest.fixture
+def covid_ct(tmp_path):
+    """The two volumes of COVID-19 CT Segmentation: four slices, whose axes are (x, y, slice)."""
+    folder = tmp_path / "covid_ct"
+    volume = np.full((24, 24, 4), -1200, "float32")
+    volume[:, 1, :], volume[:, 2, :], volume[:, 3, :] = -300, 400, 900
+    volume[5, 0, 2] = 0
+    labels = np.zeros((24, 24, 4), "float32")
+    labels[4:8, 10, 1], labels[4:8, 11, 1], labels[4:8, 12, 1] = 1, 2, 3
+    save_nifti(folder / "tr_im.nii.gz", volume)
+    save_nifti(folder / "tr_mask.nii.gz", labels)
+    return folder
+
+
+@pytest.fixture
+def lung(tmp_path):
+    """Lung Segmentation: three single slices in Hounsfield units, one volume of five."""
+    return write_lung(tmp_path / "lung")
+
+
+def write_lung(folder: Path) -> Path:
+    for name in ("2d_images", "2d_masks"):
+        (folder / name).mkdir(parents=True)
+    for name in ("ID_0000_Z_0142", "ID_0002_Z_0080", "ID_0007_Z_0080"):
+        page = np.full((24, 24), -1000, "int32")
+        page[0, :4] = [-512, 0, 512, 3000]
+        tifffile.imwrite(folder / "2d_images" / f"{name}.tif", page)
+        tifffile.imwrite(folder / "2d_masks" / f"{name}.tif", square_mask(24, 24))
+    volume = np.full((5, 24, 24), -1000, "int16")
+    volume[3, 0, 1] = 512
+    masks = np.zeros((5, 24, 24), "uint8")
+    masks[3, 4:9, 4:20] = 255
+    save_nifti(folder / "3d_images/IMG_0002.nii.gz", volume)
+    save_nifti(folder / "3d_images/MASK_0002.nii.gz", masks)
+    return folder

@@ -3,14 +3,24 @@
 import dataclasses
 from pathlib import Path
 
-from sharpunet.data import dsb2018, folder, isbi2012, phantom
+from sharpunet.data import (
+    covid_ct,
+    cvc_clinicdb,
+    dsb2018,
+    folder,
+    isbi2012,
+    isic2018,
+    lung,
+    phantom,
+)
 from sharpunet.data.pipeline import load_dataset
 from sharpunet.data.prepared import InputError, PreparedSet, read_prepared
 from sharpunet.data.sources import Source, prepare_source
 
 #: Every dataset by its short name, in the order of table 3.1. A new one is one module and one line.
 SOURCES: dict[str, Source] = {
-    module.SOURCE.description.name: module.SOURCE for module in (isbi2012, dsb2018, phantom)
+    module.SOURCE.description.name: module.SOURCE
+    for module in (cvc_clinicdb, isbi2012, covid_ct, isic2018, dsb2018, lung, phantom)
 }
 
 __all__ = [

@@ -1,0 +1,41 @@
+"""COVID-19 CT Segmentation: 100 axial slices with three findings of a COVID-19 pneumonia."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from sharpunet.data.files import read_nifti, slice_volume
+from sharpunet.data.prepared import Description, Item
+from sharpunet.data.sources import Source, require_file
+
+DOWNLOAD = (
+    "Get tr_im.nii.gz and tr_mask.nii.gz of MedSeg's COVID-19 CT segmentation dataset "
+    "(http://medicalsegmentation.com/covid19, also https://doi.org/10.6084/m9.figshare.13521488; "
+    "all its files 167 MB; CC0, no account) and put them there"
+)
+#: Background 0, ground-glass 1, consolidation 2, pleural effusion 3.
+CLASSES = 4
+#: Hounsfield units that become 0 and 255: air, and all soft tissue, which the findings resemble.
+WINDOW = (-1000, 400)
+
+
+def read(folder: Path) -> list[Item]:
+    """One item a slice.
+
+    The slices are of about 40 patients, but the files do not say which are of the same: each is
+    its own group, and `clean` cannot keep a patient on one side.
+    """
+    image = require_file(folder, "tr_im.nii.gz", DOWNLOAD)
+    mask = require_file(folder, "tr_mask.nii.gz", DOWNLOAD)
+    unpack = lru_cache(maxsize=2)(read_nifti)
+    return slice_volume(image, mask, unpack, name="slice", window=WINDOW)
+
+
+SOURCE = Source(
+    Description(
+        "covid_ct", "COVID-19 CT Segmentation", image_size=(512, 512), channels=1, classes=CLASSES
+    ),
+    read,
+    DOWNLOAD,
+    published_count=100,
+    allow_empty_masks=True,
+)

@@ -1,0 +1,32 @@
+"""ISIC-2018, task 1: dermoscopic images of skin lesions, each with its outline as a mask."""
+
+from pathlib import Path
+
+from sharpunet.data.files import find_files, pair_files
+from sharpunet.data.prepared import Description, Item
+from sharpunet.data.sources import Source
+
+DOWNLOAD = (
+    "Get ISIC2018_Task1-2_Training_Input.zip (10.4 GB) and ISIC2018_Task1_Training_GroundTruth.zip "
+    "(26 MB) of the ISIC 2018 challenge (https://challenge.isic-archive.com/data/#2018; "
+    "CC BY-NC 4.0, no account), unpack both and put their two folders there"
+)
+
+
+def read(folder: Path) -> list[Item]:
+    """One item an image. The set names no patients, so each image is its own group."""
+    images = folder / "ISIC2018_Task1-2_Training_Input"
+    masks = folder / "ISIC2018_Task1_Training_GroundTruth"
+    return pair_files(
+        find_files(images, "ISIC_*.jpg", DOWNLOAD),
+        find_files(masks, "ISIC_*_segmentation.png", DOWNLOAD),
+        id_of="ISIC_{}".format,
+    )
+
+
+SOURCE = Source(
+    Description("isic2018", "ISIC-2018", image_size=(192, 256), channels=3, keep_aspect_ratio=True),
+    read,
+    DOWNLOAD,
+    published_count=2594,
+)

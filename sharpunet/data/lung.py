@@ -1,0 +1,95 @@
+"""Lung Segmentation: slices and whole volumes of chest CT with manually segmented lungs.
+
+The thesis prepares them as Azad et al. 2019 (its reference 107): Hounsfield units from -512 to 512
+become 0 to 255. They leave out the slices of a volume that show no lung; here all are kept.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from sharpunet.data.files import (
+    check_pairs,
+    find_files,
+    pair_files,
+    read_nifti,
+    read_tiff_page,
+    slice_volume,
+    window_ct,
+)
+from sharpunet.data.prepared import Description, InputError, Item
+from sharpunet.data.sources import Source
+
+DOWNLOAD = (
+    "Get 2d_images.zip and 2d_masks.zip, or 3d_images.zip, or all three, of Finding and Measuring "
+    "Lungs in CT Data (https://www.kaggle.com/datasets/kmader/finding-lungs-in-ct-data; 663 MB in "
+    "all; licence: see there; needs a Kaggle account), unpack them and put the folders 2d_images, "
+    "2d_masks and 3d_images there"
+)
+WINDOW = (-512, 512)
+
+
+def read(folder: Path) -> list[Item]:
+    """One item a slice: the single slices, then those of the volumes; either may be absent.
+
+    Slices of one scan are one group, whether they come alone or in a volume. The publisher does
+    not explain the names: in `ID_0059_Z_0142.tif` the first number, which counts the files, is
+    taken for the scan, as in `IMG_0059.nii.gz`, and the second for the height of the slice.
+    """
+    items = []
+    if (folder / "2d_images").is_dir() or (folder / "2d_masks").is_dir():
+        items += _single_slices(folder / "2d_images", folder / "2d_masks")
+    if (folder / "3d_images").is_dir():
+        items += _volumes(folder / "3d_images")
+    if not items:
+        raise InputError(f"{folder}: has no folder 2d_images or 3d_images. {DOWNLOAD}")
+    return items
+
+
+def _single_slices(images: Path, masks: Path) -> list[Item]:
+    return pair_files(
+        find_files(images, "ID_*.tif", DOWNLOAD),
+        find_files(masks, "ID_*.tif", DOWNLOAD),
+        id_of="ID_{}".format,
+        group_of=lambda key: f"scan-{key.split('_')[0]}",
+        image=_read_image,
+        mask=lambda path: _to_mask(read_tiff_page(path)),
+    )
+
+
+def _read_image(path: Path) -> np.ndarray:
+    page = read_tiff_page(path)
+    return page if page.dtype == "uint8" else window_ct(page, WINDOW, str(path))
+
+
+def _to_mask(values: np.ndarray) -> np.ndarray:
+    return np.where(values != 0, 255, 0)
+
+
+def _volumes(folder: Path) -> list[Item]:
+    images = find_files(folder, "IMG_*.nii.gz", DOWNLOAD)
+    masks = find_files(folder, "MASK_*.nii.gz", DOWNLOAD)
+    unpack = lru_cache(maxsize=2)(read_nifti)
+    items = []
+    for scan in check_pairs(images, masks):
+        group = f"scan-{scan}"
+        items += slice_volume(
+            images[scan],
+            masks[scan],
+            unpack,
+            name=f"{group}-slice",
+            group=group,
+            window=WINDOW,
+            to_mask=_to_mask,
+        )
+    return items
+
+
+SOURCE = Source(
+    Description("lung", "Lung Segmentation", image_size=(512, 512), channels=1),
+    read,
+    DOWNLOAD,
+    published_count=267,
+    allow_empty_masks=True,
+)

@@ -1,0 +1,325 @@
+"""The datasets of table 3.1, from small files in their official layouts."""
+
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from experiments.published import DATASETS
+from sharpunet.data import SOURCES, InputError, files, prepare
+from sharpunet.data.prepared import Item
+from tests.conftest import save_nifti, save_png, square_mask, write_cvc_clinicdb
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
+NEW = ["cvc_clinicdb", "covid_ct", "isic2018", "lung"]
+
+
+@pytest.fixture
+def download(request):
+    """The folder of the official files of the dataset that the test is parametrized with."""
+    return request.getfixturevalue(request.param)
+
+
+def prepare_beside(folder):
+    return prepare(folder.name, folder, folder.parent / "prepared")
+
+
+def pixels(prepared, id, column="mask"):
+    return np.asarray(Image.open(prepared.paths([id], column)[0]))
+
+
+def groups(prepared):
+    return dict(zip(prepared.manifest["id"], prepared.manifest["group"], strict=True))
+
+
+def test_the_sources_are_the_datasets_of_table_3_1_and_the_phantom():
+    assert list(SOURCES) == [*DATASETS, "phantom"]
+    for name, title in DATASETS.items():
+        assert SOURCES[name].description.title == title
+
+
+def test_sizes_channels_classes_and_counts_are_those_of_section_3_3_1():
+    found = {
+        name: (*d.image_size, d.channels, d.classes, d.keep_aspect_ratio, source.published_count)
+        for name, source in SOURCES.items()
+        if (d := source.description)
+    }
+    assert found["isic2018"] == (192, 256, 3, 1, True, 2594)
+    assert found["cvc_clinicdb"] == (192, 256, 3, 1, True, 612)
+    assert found["lung"] == (512, 512, 1, 1, False, 267)
+    assert found["covid_ct"] == (512, 512, 1, 4, False, 100)
+
+
+@pytest.mark.parametrize("download", NEW, indirect=True)
+def test_listing_decodes_no_pixels(download, monkeypatch):
+    monkeypatch.setattr(tifffile, "imread", None)
+    monkeypatch.setattr(Image, "open", None)
+    monkeypatch.setattr(nibabel.Nifti1Image, "get_fdata", None)
+    items = SOURCES[download.name].read(download)
+    assert items
+    assert all(isinstance(item, Item) for item in items)
+
+
+@pytest.mark.parametrize("download", NEW, indirect=True)
+def test_another_count_than_the_published_is_a_warning(download):
+    published = SOURCES[download.name].published_count
+    with pytest.warns(UserWarning, match=f"images found, {published} are published"):
+        prepare_beside(download)
+
+
+def test_isic2018_pairs_images_with_masks_and_leaves_its_texts_out(isic2018):
+    prepared = prepare_beside(isic2018)
+    names = ["ISIC_0000000", "ISIC_0000001", "ISIC_0000002"]
+    assert groups(prepared) == dict(zip(names, names, strict=True))
+    np.testing.assert_array_equal(pixels(prepared, "ISIC_0000001"), square_mask())
+    image = pixels(prepared, "ISIC_0000002", "image")
+    assert image.shape == (40, 48, 3)
+    assert abs(image.astype(int) - 160).max() <= 1  # JPEG
+
+
+def test_cvc_clinicdb_keeps_the_frames_of_a_video_together(cvc_clinicdb):
+    assert groups(prepare_beside(cvc_clinicdb)) == {
+        "frame-001": "video-01",
+        "frame-025": "video-01",
+        "frame-026": "video-02",
+        "frame-612": "video-29",
+    }
+
+
+def test_cvc_clinicdb_has_29_videos_of_612_frames(tmp_path):
+    for kind in ("Original", "Ground Truth"):
+        (tmp_path / kind).mkdir()
+        for frame in range(1, 613):
+            (tmp_path / kind / f"{frame}.tif").touch()
+    items = SOURCES["cvc_clinicdb"].read(tmp_path)
+    assert [item.id for item in items] == [f"frame-{frame:03d}" for frame in range(1, 613)]
+    videos = [item.group for item in items]
+    assert videos == sorted(videos)  # each is a run of frames
+    assert len(set(videos)) == 29
+
+
+@pytest.mark.parametrize(("part", "suffix"), [("PNG", ".png"), ("TIF", ".tif")])
+def test_cvc_clinicdb_is_read_from_its_copy_too(part, suffix, tmp_path):
+    folder = write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], part, suffix)
+    prepared = prepare_beside(folder)
+    np.testing.assert_array_equal(pixels(prepared, "frame-003"), square_mask())
+    assert (pixels(prepared, "frame-003", "image") == 3).all()
+
+
+def test_cvc_clinicdb_masks_are_cut_at_half(tmp_path):
+    mask = square_mask()
+    mask[0, :4] = [3, 127, 128, 252]
+    prepared = prepare_beside(write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], mask=mask))
+    assert pixels(prepared, "frame-003")[0, :5].tolist() == [0, 0, 255, 255, 0]
+
+
+def test_covid_ct_has_four_classes_and_a_group_a_slice(covid_ct):
+    prepared = prepare_beside(covid_ct)
+    assert groups(prepared) == {f"slice-00{n}": f"slice-00{n}" for n in range(4)}
+    labels = pixels(prepared, "slice-001")
+    assert labels[9:13, 3:9].tolist() == [  # rows are NIfTI's second axis, columns its first
+        [0, 0, 0, 0, 0, 0],
+        [0, 1, 1, 1, 1, 0],
+        [0, 2, 2, 2, 2, 0],
+        [0, 3, 3, 3, 3, 0],
+    ]
+    assert not pixels(prepared, "slice-000").any()
+
+
+def test_covid_ct_windows_air_to_black_and_tissue_to_white(covid_ct):
+    image = pixels(prepare_beside(covid_ct), "slice-002", "image")
+    # -1200 and below -1000: 0; -300: 700 / 1400 of 255; 400 and above: 255; 0: 1000 / 1400 of 255
+    assert image[:4, 0].tolist() == [0, 128, 255, 255]
+    assert image[0, 5] == 182
+
+
+def test_lung_slices_and_volumes_of_a_scan_are_one_group(lung):
+    assert groups(prepare_beside(lung)) == {
+        "ID_0000_Z_0142": "scan-0000",
+        "ID_0002_Z_0080": "scan-0002",
+        "ID_0007_Z_0080": "scan-0007",
+        **{f"scan-0002-slice-00{n}": "scan-0002" for n in range(5)},
+    }
+
+
+def test_lung_windows_as_azad_et_al(lung):
+    prepared = prepare_beside(lung)
+    # -1000 and -512: 0; 0: half of 255; 512 and above: 255
+    image = pixels(prepared, "ID_0000_Z_0142", "image")
+    assert image[0, :5].tolist() == [0, 128, 255, 255, 0]
+    assert pixels(prepared, "scan-0002-slice-003", "image")[0, :3].tolist() == [0, 255, 0]
+
+
+def test_lung_masks_of_slices_and_volumes_and_slices_without_lung(lung):
+    prepared = prepare_beside(lung)
+    np.testing.assert_array_equal(pixels(prepared, "ID_0000_Z_0142"), square_mask(24, 24))
+    mask = pixels(prepared, "scan-0002-slice-003")
+    assert (mask[4:9, 4:20] == 255).all()
+    assert np.count_nonzero(mask) == 5 * 16
+    assert not pixels(prepared, "scan-0002-slice-000").any()
+
+
+def test_lung_eight_bit_slices_stay_as_they_are(lung):
+    page = np.arange(24 * 24).reshape(24, 24).astype("uint8")
+    tifffile.imwrite(lung / "2d_images/ID_0000_Z_0142.tif", page)
+    image = pixels(prepare_beside(lung), "ID_0000_Z_0142", "image")
+    np.testing.assert_array_equal(image, page)
+
+
+@pytest.mark.parametrize(("gone", "left"), [(["3d_images"], 3), (["2d_images", "2d_masks"], 5)])
+def test_lung_slices_or_volumes_alone_suffice(gone, left, lung):
+    for name in gone:
+        shutil.rmtree(lung / name)
+    assert len(prepare_beside(lung).manifest) == left
+
+
+@pytest.mark.parametrize("download", ["covid_ct", "lung"], indirect=True)
+def test_a_volume_is_unpacked_once_and_not_once_a_slice(download, monkeypatch):
+    unpacked = []
+    open_nifti = nibabel.Nifti1Image.get_fdata
+
+    def count(image, **options):
+        unpacked.append(image.get_filename())
+        return open_nifti(image, **options)
+
+    monkeypatch.setattr(nibabel.Nifti1Image, "get_fdata", count)
+    prepare_beside(download)
+    assert len(unpacked) == len(set(unpacked)) == 2
+
+
+def test_axial_slices_lie_across_the_axis_that_is_not_square(tmp_path):
+    wide = save_nifti(tmp_path / "wide.nii.gz", np.zeros((24, 20, 16), "int16"))
+    with pytest.raises(InputError, match=r"wide.nii.gz.*\(24, 20, 16\)"):
+        files.slice_volume(wide, wide, files.read_nifti, name="slice", window=(-1, 1))
+
+
+def truncate(path, keep=0.5):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+
+
+ISIC_MASKS = "ISIC2018_Task1_Training_GroundTruth"
+ISIC_IMAGES = "ISIC2018_Task1-2_Training_Input"
+NOISE = np.random.default_rng(0).integers(-1000, 1000, (24, 24, 4)).astype("int16")
+#: By case: the dataset, what is done to its folder, what the message names, and what it says.
+BAD = {
+    "no folder of images": (
+        "isic2018", lambda f: shutil.rmtree(f / ISIC_IMAGES), ISIC_IMAGES, "https://challenge.isic",
+    ),
+    "an empty folder of masks": (
+        "isic2018", lambda f: [p.unlink() for p in (f / ISIC_MASKS).glob("*.png")], ISIC_MASKS,
+        "holds no ISIC_*_segmentation.png",
+    ),
+    "an image without its mask": (
+        "isic2018", lambda f: (f / ISIC_MASKS / "ISIC_0000001_segmentation.png").unlink(),
+        f"{ISIC_IMAGES}/ISIC_0000001.jpg", "has no mask",
+    ),
+    "a mask without its image": (
+        "isic2018", lambda f: (f / ISIC_IMAGES / "ISIC_0000001.jpg").unlink(),
+        f"{ISIC_MASKS}/ISIC_0000001_segmentation.png", "has no image",
+    ),
+    "a mask of another size": (
+        "isic2018",
+        lambda f: save_png(f / ISIC_MASKS / "ISIC_0000001_segmentation.png", square_mask(41)),
+        "ISIC_0000001_segmentation.png", "48x41 differs from the size 48x40",
+    ),
+    "no frames": (
+        "cvc_clinicdb", lambda f: shutil.rmtree(f / "Original"), "Original", "no such folder",
+    ),
+    "no masks of frames": (
+        "cvc_clinicdb", lambda f: shutil.rmtree(f / "Ground Truth"), "Ground Truth",
+        "https://polyp.grand-challenge.org",
+    ),
+    "a frame that is not of the set": (
+        "cvc_clinicdb", lambda f: write_cvc_clinicdb(f, [613]), "Original/613.tif", "1 to 612",
+    ),
+    "a frame without a number": (
+        "cvc_clinicdb", lambda f:
+        (f / "Original/1.tif").rename(f / "Original/first.tif"), "first.tif", "1 to 612",
+    ),
+    "a truncated frame": (
+        "cvc_clinicdb", lambda f: truncate(f / "Original/25.tif"), "Original/25.tif", "read",
+    ),
+    "a missing volume": (
+        "covid_ct", lambda f: (f / "tr_mask.nii.gz").unlink(), "tr_mask.nii.gz",
+        "http://medicalsegmentation.com",
+    ),
+    "a truncated volume": (
+        "covid_ct", lambda f: truncate(save_nifti(f / "tr_im.nii.gz", NOISE)), "tr_im.nii.gz",
+        "cannot be read to its end",
+    ),
+    "an empty volume": (
+        "covid_ct", lambda f: truncate(f / "tr_im.nii.gz", 0), "tr_im.nii.gz", "as NIfTI",
+    ),
+    "no NIfTI": (
+        "covid_ct", lambda f: (f / "tr_im.nii.gz").write_bytes(b"<html>" * 100), "tr_im.nii.gz",
+        "as NIfTI",
+    ),
+    "a flat NIfTI": (
+        "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", NOISE[:, :, 0]), "tr_im.nii.gz",
+        "three dimensions",
+    ),
+    "volumes of two shapes": (
+        "covid_ct", lambda f: save_nifti(f / "tr_mask.nii.gz", np.zeros((24, 24, 3), "uint8")),
+        "tr_mask.nii.gz", "(24, 24, 3) differs from the shape (24, 24, 4)",
+    ),
+    "a class too many": (
+        "covid_ct", lambda f: save_nifti(f / "tr_mask.nii.gz", np.full((24, 24, 4), 4, "uint8")),
+        "tr_mask.nii.gz (slice 0)", "holds the class 4",
+    ),
+    "a mask of fractions": (
+        "covid_ct",
+        lambda f: save_nifti(f / "tr_mask.nii.gz", np.full((24, 24, 4), 0.5, "float32")),
+        "tr_mask.nii.gz (slice 0)", "fractions",
+    ),
+    "values that are no numbers": (
+        "covid_ct",
+        lambda f: save_nifti(f / "tr_im.nii.gz", np.full((24, 24, 4), np.nan, "float32")),
+        "tr_im.nii.gz", "no finite numbers",
+    ),
+    "a volume in other units": (
+        "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", np.ones((24, 24, 4), "float32")),
+        "tr_im.nii.gz (slice 0)", "Hounsfield",
+    ),
+    "neither slices nor volumes": (
+        "lung", lambda f: [shutil.rmtree(p) for p in f.iterdir()], "lung", "https://www.kaggle.com",
+    ),
+    "slices without a folder of masks": (
+        "lung", lambda f: shutil.rmtree(f / "2d_masks"), "2d_masks", "no such folder",
+    ),
+    "a slice without its mask": (
+        "lung", lambda f: (f / "2d_masks/ID_0007_Z_0080.tif").unlink(),
+        "2d_images/ID_0007_Z_0080.tif", "has no mask",
+    ),
+    "a volume without its mask": (
+        "lung", lambda f: (f / "3d_images/MASK_0002.nii.gz").rename(f / "3d_images/MASK_3.nii.gz"),
+        "IMG_0002.nii.gz", "has no mask",
+    ),
+    "an unreadable slice": (
+        "lung", lambda f: truncate(f / "2d_images/ID_0007_Z_0080.tif", 0.3),
+        "2d_images/ID_0007_Z_0080.tif", "cannot be read",
+    ),
+    "a slice in colour": (
+        "lung",
+        lambda f: save_png(f / "2d_images/ID_0007_Z_0080.tif", np.zeros((24, 24, 3))),
+        "2d_images/ID_0007_Z_0080.tif", "grey slices",
+    ),
+    "a truncated mask of a volume": (
+        "lung", lambda f: truncate(f / "3d_images/MASK_0002.nii.gz", 0.8), "MASK_0002.nii.gz",
+        "cannot be read",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_with_a_download_is_said_in_one_line(case, request, tmp_path):
+    name, spoil, file, reason = BAD[case]
+    folder = request.getfixturevalue(name)
+    spoil(folder)
+    with pytest.raises(InputError) as raised:
+        prepare_beside(folder)
+    assert file in str(raised.value)
+    assert reason in str(raised.value)
+    assert not (tmp_path / "prepared").exists()
