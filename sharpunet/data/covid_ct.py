@@ -10,8 +10,13 @@ from sharpunet.data.sources import Source, require_file
 DOWNLOAD = (
     "Get tr_im.nii.gz and tr_mask.nii.gz of MedSeg's COVID-19 CT segmentation dataset "
     "(http://medicalsegmentation.com/covid19, also https://doi.org/10.6084/m9.figshare.13521488; "
-    "all its files 167 MB; CC0, no account) and put them there"
+    "all its files 167 MB; CC0, no account) and put them there; "
+    "python -m sharpunet.data.download covid_ct --to DIR does that"
 )
+URLS = {
+    "tr_im.nii.gz": "https://ndownloader.figshare.com/files/25953977",
+    "tr_mask.nii.gz": "https://ndownloader.figshare.com/files/25953980",
+}
 #: Background 0, ground-glass 1, consolidation 2, pleural effusion 3.
 CLASSES = 4
 #: Hounsfield units that become 0 and 255: air, and all soft tissue, which the findings resemble.

@@ -9,8 +9,17 @@ from sharpunet.data.sources import Source
 DOWNLOAD = (
     "Get ISIC2018_Task1-2_Training_Input.zip (10.4 GB) and ISIC2018_Task1_Training_GroundTruth.zip "
     "(26 MB) of the ISIC 2018 challenge (https://challenge.isic-archive.com/data/#2018; "
-    "CC BY-NC 4.0, no account), unpack both and put their two folders there"
+    "CC BY-NC 4.0, no account), unpack both and put their two folders there; "
+    "python -m sharpunet.data.download isic2018 --to DIR does that"
 )
+SERVER = "https://isic-archive.s3.amazonaws.com/challenges/2018/"
+URLS = {
+    name: SERVER + name
+    for name in (
+        "ISIC2018_Task1-2_Training_Input.zip",
+        "ISIC2018_Task1_Training_GroundTruth.zip",
+    )
+}
 
 
 def read(folder: Path) -> list[Item]:

@@ -1,0 +1,146 @@
+"""`python -m sharpunet.data.download NAME --to DIR`: official files that need no account.
+
+An interrupted download goes on where it stopped when it is asked for again.
+"""
+
+import argparse
+import hashlib
+import http.client
+import shutil
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sharpunet.data import covid_ct, isic2018
+from sharpunet.data.prepared import InputError
+
+#: By dataset the addresses of its files by their names, zips included.
+URLS = {module.SOURCE.description.name: module.URLS for module in (covid_ct, isic2018)}
+BLOCK = 1 << 20
+TIMEOUT = 60  # seconds without a byte
+
+
+def fetch_dataset(name: str, folder: str | Path) -> None:
+    """Puts the official files of a dataset into `folder`, unpacked; what is there stays.
+
+    Raises:
+        InputError: If a file cannot be had or unpacked.
+    """
+    for file, url in URLS[name].items():
+        path = Path(folder) / file
+        if path.suffix != ".zip":
+            fetch(url, path)
+        elif not path.with_suffix("").is_dir():
+            fetch(url, path)
+            unpack(path)
+
+
+def fetch(url: str, path: str | Path, sha256: str | None = None) -> Path:
+    """Downloads `url` to `path`, whole or not at all.
+
+    What has come is kept in `PATH.partial` until it is whole; the next call asks for the rest. A
+    file that is there is taken as it is.
+
+    Raises:
+        InputError: If it cannot be had or written, is cut off, or has another SHA-256.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = _download(url, partial, path.name)
+    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
+        raise InputError(
+            f"{path}: cannot be downloaded from {url} ({error}); the next try goes on where this "
+            "one stopped"
+        ) from None
+    there = partial.stat().st_size
+    if size is not None and there < size:
+        raise InputError(
+            f"{path}: {url} was cut off after {there} of {size} bytes; the next try goes on where "
+            "this one stopped"
+        )
+    if (size is not None and there > size) or (sha256 and _sha256(partial) != sha256):
+        partial.unlink()
+        raise InputError(f"{path}: what came from {url} is damaged and was removed; try again")
+    partial.replace(path)
+    return path
+
+
+def _download(url: str, partial: Path, name: str) -> int | None:
+    """Appends what `partial` lacks; returns the size of the whole, None if nobody tells."""
+    start = partial.stat().st_size if partial.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and start:  # nothing is left to send
+            return int(error.headers.get("Content-Range", "").rpartition("/")[2])
+        raise
+    with response:
+        if response.status != 206:  # the server sends all of it again
+            start = 0
+        length = response.headers["Content-Length"]
+        size = None if length is None else start + int(length)
+        bar = tqdm(total=size, initial=start, desc=name, unit="B", unit_scale=True)
+        with bar, partial.open("ab" if start else "wb") as file:
+            while block := response.read(BLOCK):
+                file.write(block)
+                bar.update(len(block))
+    return size
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpack(archive: Path) -> Path:
+    """Unpacks `NAME.zip`, which holds a folder NAME, beside itself, and removes it.
+
+    Raises:
+        InputError: If it is damaged or holds no such folder; nothing is left half-unpacked.
+    """
+    folder = archive.with_suffix("")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(partial)
+        (partial / folder.name).replace(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(
+            f"{archive}: cannot be unpacked ({error}); remove it and try again"
+        ) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    archive.unlink()
+    return folder
+
+
+def main(arguments=None) -> int:
+    """Downloads a dataset; returns the exit code: 0, or 2 if it failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sharpunet.data.download",
+        description="Downloads the official files of a dataset that needs no account.",
+    )
+    parser.add_argument("name", choices=URLS)
+    parser.add_argument("--to", type=Path, required=True, help="folder for the files")
+    options = parser.parse_args(arguments)
+    try:
+        fetch_dataset(options.name, options.to)
+    except InputError as error:
+        print("error:", *str(error).split(), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
