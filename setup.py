@@ -32,7 +32,13 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "experiments": ["jinja2>=3.1", "matplotlib>=3.9", "tabulate>=0.9", "umap-learn>=0.5.7"],
+        "experiments": [
+            "jinja2>=3.1",
+            "matplotlib>=3.9",
+            "scipy>=1.14",
+            "tabulate>=0.9",
+            "umap-learn>=0.5.7",
+        ],
         "notebooks": ["ipykernel>=6.29", "matplotlib>=3.9", "nbclient>=0.10", "nbformat>=5.10"],
         "test": ["mypy>=1.15", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
     },

@@ -28,6 +28,7 @@ class Section:
         figures: Pairs of a caption and a data URI.
         settings: How it was made, by name.
         runs: HTML of a table of every run.
+        comparison: HTML of a table of differences; empty if nothing is compared.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Section:
     figures: Sequence[tuple[str, str]]
     settings: dict[str, str]
     runs: str
+    comparison: str = ""
 
 
 def write_section(
@@ -50,6 +52,7 @@ def write_section(
     figures: dict[str, tuple[str, Figure]],
     settings: dict[str, str],
     runs: pd.DataFrame,
+    comparison: pd.DataFrame | None = None,
 ) -> Section:
     """Writes `table.csv`, `.md`, `.tex` and `figures/*.png` into `out`; returns the section.
 
@@ -62,9 +65,16 @@ def write_section(
         figures: By file name, a caption and the figure, which is closed.
         settings: How it was made, by name.
         runs: A row a run.
+        comparison: Cells of a table of differences, as text.
     """
     markdown = emphasised(shown, "**{}**").to_markdown(index=False, disable_numparse=True)
     markdown = f"{title}\n\n{markdown}\n\n{caption}\n"
+    compared = ""
+    if comparison is not None and len(comparison):
+        compared = comparison.to_html(index=False, border=0)
+        lines = comparison.to_markdown(index=False, disable_numparse=True)
+        markdown += f"\nIs the difference real?\n\n{lines}\n"
+        write_atomically(out / "comparison.csv", comparison.to_csv(index=False))
     escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
     latex = emphasised(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
     table = emphasised(shown.map(html.escape), "<b>{}</b>")
@@ -79,6 +89,7 @@ def write_section(
         figures=[(text, _save(out, name, figure)) for name, (text, figure) in figures.items()],
         settings=settings,
         runs=runs.round(3).to_html(index=False, border=0),
+        comparison=compared,
     )
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from experiments.trial import (
     write_atomically,
     write_record,
 )
-from sharpunet import MODELS, Dice, Jaccard, dice, jaccard
+from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
+from sharpunet.models import ENCODED
 from sharpunet.protocols import Split
 
 
@@ -35,6 +37,8 @@ class Settings:
         patience: Epochs without a better validation score before training stops; not given in
             the thesis, 20 in the released code.
         learning_rate: Of Adam (section 3.3.3).
+        loss: A name in `sharpunet.LOSSES`.
+        weights: Of an ImageNet encoder at the start: `"imagenet"`, or None for random ones.
     """
 
     protocol: str
@@ -44,18 +48,21 @@ class Settings:
     precision: str
     learning_rate: float = 1e-3
     patience: int = 20
+    loss: str = "cross_entropy"
+    weights: str | None = None
     deterministic: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One training: a model on one split of one prepared set."""
+    """One training: a model, `build` by the name of `model`, on one split of one prepared set."""
 
     prepared: PreparedSet
     model: str
     split: Split
     settings: Settings
     base_seed: int = 0
+    build: Callable[..., keras.Model] | None = None
 
     @property
     def seed(self) -> int:
@@ -161,9 +168,11 @@ def _load(trial):
 def _compiled_model(trial) -> keras.Model:
     description = trial.prepared.description
     input_shape = (*trial.settings.image_size, description.channels)
-    model = MODELS[trial.model](input_shape, description.classes)
-    loss = "binary_crossentropy" if description.classes == 1 else "categorical_crossentropy"
+    build = trial.build or MODELS[trial.model]
+    encoder = {"weights": trial.settings.weights} if trial.model in ENCODED else {}
+    model = build(input_shape, description.classes, **encoder)
     optimizer = keras.optimizers.Adam(trial.settings.learning_rate)
+    loss = LOSSES[trial.settings.loss](description.classes)
     model.compile(optimizer, loss, metrics=[Jaccard(), Dice()])
     return model
 

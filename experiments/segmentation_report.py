@@ -11,6 +11,7 @@ from experiments.figure_cases import cases
 from experiments.figure_curves import fold_by_fold, learning_curves
 from experiments.published import DATASETS, MODELS, Scores
 from experiments.report import Section, describe_origin, values_of, write_section
+from experiments.significance import comparisons
 from sharpunet.data import PreparedSet
 from sharpunet.protocols import PROTOCOLS
 
@@ -49,16 +50,21 @@ def make_section(
             "images (as figures 3.6 to 3.8), ranked by rule.",
             cases(of_set, prepared, out),
         )
+    if summary["model"].nunique() > 2:
+        shown, emphasised = a_row_a_model(summary, table.published, titles), _bold_best_row
+    else:
+        shown, emphasised = beside_thesis(summary, table.published, titles), _bold_best
     return write_section(
         out,
         title=table.title,
         caption=_caption(records),
         numbers=summary,
-        shown=beside_thesis(summary, table.published, titles),
-        emphasised=_bold_best,
+        shown=shown,
+        emphasised=emphasised,
         figures=figures,
         settings=describe(records),
         runs=runs,
+        comparison=_readable(comparisons(records, table.pairs), titles),
     )
 
 
@@ -82,6 +88,7 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "seconds": record["seconds"],
                 "seed": record["seed"],
                 "trainable": record["parameters"]["trainable"],
+                "frozen": record["parameters"]["frozen"],
             }
         )
     return pd.DataFrame(rows)
@@ -97,7 +104,10 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
             for metric in METRICS
             for name, function in (("mean", "mean"), ("sd", "std"))
         },
+        trainable=("trainable", "first"),
+        frozen=("frozen", "first"),
         seconds=("seconds", "sum"),
+        epochs_run=("epochs_run", "sum"),
     ).reset_index()
 
 
@@ -123,6 +133,29 @@ def beside_thesis(
     return pd.DataFrame(rows)
 
 
+def a_row_a_model(
+    summary: pd.DataFrame, published: dict[tuple[str, str], Scores], titles: dict[str, str]
+) -> pd.DataFrame:
+    """The table for many models: a row each, the thesis's beneath, with parameters and cost.
+
+    Where what was printed is of another dataset, it comes last.
+    """
+    rows, printed = [], dict(published)
+    for row in summary.itertuples():
+        cells = {m: _cell(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in METRICS}
+        cost = row.seconds / max(row.epochs_run, 1)
+        trained = f"{row.trainable:,} + {row.frozen:,}"
+        rows.append(
+            _tall_row(row.dataset, row.model, titles, "ours", cells, trained, f"{cost:.1f}")
+        )
+        if (row.dataset, row.model) in printed:
+            rows.append(_printed_row(row.dataset, row.model, titles, printed))
+    models = set(summary["model"])
+    for dataset, model in [key for key in printed if key[1] in models]:
+        rows.append(_printed_row(dataset, model, titles, printed))
+    return pd.DataFrame(rows)
+
+
 def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """How the results were made, for a reader: what all records share, or each value there is."""
     first = records[0]
@@ -138,7 +171,11 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         + ("Jaccard" if first["protocol"] == "released" else "loss"),
         "optimizer": f"Adam {first['learning_rate']:g}, "
         f"batch {values_of(records, lambda r: r['batch_size'])}",
-        "weights": "random at the start",
+        "loss": values_of(records, lambda r: r["loss"].replace("_", " ")),
+        "weights": values_of(
+            records,
+            lambda r: f"ImageNet ({r['model']})" if r["weights"] else "random at the start",
+        ),
         **describe_origin(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min in all",
     }
@@ -169,15 +206,58 @@ def _printed_scores(scores: Scores | None):
     return {metric: (score.mean, score.deviation) for metric, score in cells.items()}
 
 
+def _printed_row(dataset, model, titles, printed) -> dict[str, str]:
+    scores = printed.pop((dataset, model))
+    return _tall_row(
+        dataset, model, titles, "thesis", {"jaccard": str(scores.jaccard), "dice": str(scores.dice)}
+    )
+
+
+def _tall_row(dataset, model, titles, source, cells, parameters="–", cost="–") -> dict[str, str]:
+    return {
+        "Dataset": DATASETS.get(dataset) or titles.get(dataset, dataset),
+        "Model": MODELS.get(model, model),
+        "": source,
+        **{metric.capitalize(): cells[metric] for metric in METRICS},
+        "Parameters (trained + frozen)": parameters,
+        "Seconds an epoch": cost,
+    }
+
+
+def _cell(mean, sd) -> str:
+    if np.isnan(mean):
+        return "–"
+    return f"{mean:.2f} ± " + ("–" if np.isnan(sd) else f"{sd:.2f}")
+
+
+def _readable(compared: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
+    """Differences as text."""
+    return pd.DataFrame(
+        {
+            "Dataset": DATASETS.get(row.dataset) or titles[row.dataset],
+            "Pair": f"{MODELS.get(row.contender, row.contender)} less "
+            f"{MODELS.get(row.baseline, row.baseline)}",
+            "Runs": str(row.runs),
+            "Difference": f"{row.difference:+.2f}",
+            "95% over splits": _interval(row.low, row.high),
+            "p": "–" if np.isnan(row.p) else f"{row.p:.3f}",
+            "95% over images": _interval(row.images_low, row.images_high),
+            "Verdict": row.verdict,
+        }
+        for row in compared.itertuples()
+    )
+
+
+def _interval(low, high) -> str:
+    return "–" if np.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+
+
 def _row(title, source, models, scores) -> dict[str, str]:
     row = {"Dataset": title, "": source}
     for model in models:
         for metric in METRICS:
             mean, sd = scores[model][metric] if scores[model] else (np.nan, np.nan)
-            text = (
-                "–" if np.isnan(mean) else f"{mean:.2f} ± " + ("–" if np.isnan(sd) else f"{sd:.2f}")
-            )
-            row[f"{MODELS.get(model, model)} {metric.capitalize()}"] = text
+            row[f"{MODELS.get(model, model)} {metric.capitalize()}"] = _cell(mean, sd)
     return row
 
 
@@ -191,4 +271,15 @@ def _bold_best(shown: pd.DataFrame, style: str) -> pd.DataFrame:
             if len(filled) > 1:
                 best = max(filled, key=lambda name: float(marked.loc[place, name].split()[0]))
                 marked.loc[place, best] = style.format(marked.loc[place, best])
+    return marked
+
+
+def _bold_best_row(shown: pd.DataFrame, style: str) -> pd.DataFrame:
+    """Marks, among our rows of each dataset, the best mean of each metric."""
+    marked = shown.copy()
+    ours = marked[marked[""] == "ours"]
+    for metric in (name.capitalize() for name in METRICS):
+        means = pd.to_numeric(ours[metric].str.split().str[0], errors="coerce").dropna()
+        for place in means.groupby(ours["Dataset"]).idxmax():
+            marked.loc[place, metric] = style.format(marked.loc[place, metric])
     return marked

@@ -2,8 +2,10 @@
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import keras
 
 from experiments.published import Scores
 from experiments.report import Section
@@ -20,22 +22,42 @@ from experiments.sweep import (
     run_sweep,
 )
 from experiments.trial import resolve_precision
-from sharpunet import MODELS
+from sharpunet import LOSSES, MODELS
 from sharpunet.data import InputError, PreparedSet, prepare, read_prepared
 from sharpunet.data.prepared import MANIFEST
-from sharpunet.models import check_sides
+from sharpunet.models import ENCODED, POOLINGS, check_sides
 from sharpunet.protocols import PROTOCOLS, splits
+
+#: Every model with its sharp twin.
+SHARP_PAIRS = (
+    ("unet", "sharp_unet"),
+    ("wide_unet", "wide_sharp_unet"),
+    ("ternausnet16", "sharp_ternausnet16"),
+    ("unet_resnet50", "sharp_unet_resnet50"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of chapter 3 as data: what is compared on what, and what the thesis printed."""
+    """A table of chapter 3 as data: what is compared on what, and what the thesis printed.
+
+    Attributes:
+        name, title: Of the command, and of the page.
+        datasets, models: What is run unless the command says otherwise.
+        published: Scores by dataset and model.
+        pairs: Models whose difference is tested, `(baseline, contender)`.
+        builders: Model builders by name.
+    """
 
     name: str
     title: str
     datasets: Sequence[str]
     models: Sequence[str]
     published: dict[tuple[str, str], Scores]
+    pairs: Sequence[tuple[str, str]] = SHARP_PAIRS
+    builders: Mapping[str, Callable[..., keras.Model]] = dataclasses.field(
+        default_factory=lambda: MODELS
+    )
 
 
 def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +73,9 @@ def run(table: Table, options: argparse.Namespace) -> Section:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
-    sets = [_prepared(name, options) for name in dict.fromkeys(options.datasets)]
-    trials = plan(sets, options)
+    names = options.datasets or _datasets_there(table, options.data)
+    sets = [_prepared(name, options) for name in dict.fromkeys(names)]
+    trials = plan(table, sets, options)
     if options.dry_run:
         list_trials(trials, options.out)
         raise Finished
@@ -60,17 +83,21 @@ def run(table: Table, options: argparse.Namespace) -> Section:
     return make_section(table, records, sets, options.out)
 
 
-def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial]:
+def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial]:
     """The trials of every set, model and split, one dataset after another.
 
     Raises:
         InputError: If a size does not suit the models, or the images do not suffice.
     """
+    models = list(dict.fromkeys(options.models))
+    weights = None if options.weights == "none" else options.weights
+    if weights and not options.dry_run:
+        _check_weights([model for model in models if model in ENCODED], weights)
     trials = []
     for prepared in sets:
         size = tuple(options.image_size or prepared.description.image_size)
         try:
-            check_sides(size)
+            check_sides(size, max(POOLINGS.get(model, 4) for model in models))
         except ValueError as error:
             raise InputError(f"--image-size: {error}") from None
         settings = Settings(
@@ -80,12 +107,39 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
             image_size=size,
             precision=resolve_precision(options.precision),
             deterministic=options.deterministic,
+            loss=options.loss,
         )
         protocol = {"folds": options.folds, "repeats": options.repeats}
         for split in splits(prepared.manifest, options.protocol, **protocol):
-            for model in dict.fromkeys(options.models):
-                trials.append(Trial(prepared, model, split, settings, options.seed))
+            for model in models:
+                own = dataclasses.replace(settings, weights=weights if model in ENCODED else None)
+                build = table.builders[model]
+                trials.append(Trial(prepared, model, split, own, options.seed, build))
     return trials
+
+
+def _datasets_there(table: Table, data: Path) -> list[str]:
+    """The table's datasets of which `data` has the folder; the others are named."""
+    there = [name for name in table.datasets if (data / name).is_dir()]
+    missing = [name for name in table.datasets if name not in there]
+    if not there:
+        raise InputError(f"--data {data}: has none of the folders {', '.join(missing)}; see --help")
+    if missing:
+        print(f"{data} has no folder {', '.join(missing)}: left out")
+    return there
+
+
+def _check_weights(models: Sequence[str], weights: str) -> None:
+    """Builds each encoder once: weights that do not come are said before hours of work."""
+    for model in models:
+        try:
+            MODELS[model]((32, 32, 3), weights=weights)
+        except Exception as error:  # Keras has no class of its own for a failed download
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"--weights {weights}: those of {model} cannot be had ({reason}); say none for "
+                "random weights"
+            ) from None
 
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -98,9 +152,13 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with a folder for each dataset: its "
         "official download, a prepared set, or images and masks of your own")  # fmt: skip
-    add("--datasets", nargs="+", default=list(table.datasets), metavar="NAME")
-    add("--models", nargs="+", default=list(table.models), choices=MODELS, metavar="NAME",
-        help=", ".join(MODELS))  # fmt: skip
+    add("--datasets", nargs="+", metavar="NAME",
+        help=f"those that are there of {', '.join(table.datasets)}, if none")  # fmt: skip
+    add("--models", nargs="+", default=list(table.models), choices=table.builders, metavar="NAME",
+        help=", ".join(table.builders))  # fmt: skip
+    add("--weights", choices=("imagenet", "none"), default="imagenet",
+        help="of the encoders of TernausNet and ResNet-50 at the start")  # fmt: skip
+    add("--loss", choices=LOSSES, default="cross_entropy")
     add("--folds", type=at_least(2), default=5)
     add("--repeats", type=at_least(1), default=5)
     add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")

@@ -70,6 +70,8 @@ class SharpBlock(keras.layers.Layer):
     Args:
         kernel: A name in `KERNELS` (`"laplacian"`, K of eq. 3.1, is the default), or an
             odd-sized 2-D array.
+        learned: Whether training changes each channel's kernel from there. The thesis's does not;
+            this is for comparison with it.
 
     Input and output shape:
         `(batch, height, width, channels)`.
@@ -78,8 +80,9 @@ class SharpBlock(keras.layers.Layer):
         ValueError: If `kernel` is neither a known name nor an odd-sized 2-D array.
     """
 
-    def __init__(self, kernel="laplacian", **kwargs):
+    def __init__(self, kernel="laplacian", learned=False, **kwargs):
         super().__init__(**kwargs)
+        self.learned = learned
         self._values = sharpening_kernel(kernel)
         self.kernel = kernel if isinstance(kernel, str) else self._values.tolist()
 
@@ -90,7 +93,7 @@ class SharpBlock(keras.layers.Layer):
             shape=(*self._values.shape, channels, 1),
             initializer=self._kernel_per_channel,
             # Frozen here rather than on the layer, so that `model.trainable = True` keeps it so.
-            trainable=False,
+            trainable=self.learned,
         )
         self.built = True
 
@@ -105,4 +108,4 @@ class SharpBlock(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "kernel": self.kernel}
+        return {**super().get_config(), "kernel": self.kernel, "learned": self.learned}

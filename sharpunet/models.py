@@ -40,17 +40,27 @@ def unet(input_shape=(192, 256, 3), classes=1, *, filters=FILTERS, name="unet") 
 
 
 def sharp_unet(
-    input_shape=(192, 256, 3), classes=1, *, filters=FILTERS, kernel="laplacian", name="sharp_unet"
+    input_shape=(192, 256, 3),
+    classes=1,
+    *,
+    filters=FILTERS,
+    kernel="laplacian",
+    learned=False,
+    name="sharp_unet",
 ) -> keras.Model:
     """Sharp U-Net: `unet` with a `SharpBlock` on every skip connection (figure 3.1).
 
     It has the trainable parameters of `unet`, and 3 * 3 * M frozen weights for a skip connection
     of M channels (4,320 in all).
 
-    `kernel` is that of the sharp blocks, as in `SharpBlock`. The other arguments, the result and
-    what is raised are those of `unet`.
+    `kernel` and `learned` are those of the sharp blocks, as in `SharpBlock`. The other arguments,
+    the result and what is raised are those of `unet`.
     """
-    return _unet(input_shape, classes, filters, lambda skip: SharpBlock(kernel)(skip), name)
+
+    def connect(skip):
+        return SharpBlock(kernel, learned)(skip)
+
+    return _unet(input_shape, classes, filters, connect, name)
 
 
 def wide_unet(

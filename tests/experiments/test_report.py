@@ -19,7 +19,7 @@ def record(model, fold, scores, dataset="isbi2012"):
         "epochs_run": 2,
         "seconds": 3,
         "seed": 0,
-        "parameters": {"trainable": 4},
+        "parameters": {"trainable": 4, "frozen": 0},
     }
 
 

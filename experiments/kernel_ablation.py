@@ -1,0 +1,35 @@
+"""Which kernel? The study that section 4.3.2 proposes: Sharp U-Net with every kernel.
+
+    python -m experiments.kernel_ablation --data DIR --datasets isbi2012
+
+Plain U-Net is the baseline; `learned` starts each channel from K of eq. 3.1 and trains it. The
+thesis gives no numbers for it.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import keras
+
+from experiments.segmentation_table import Table, run_table
+from experiments.table_3_1 import TABLE as TABLE_3_1
+from sharpunet import KERNELS, sharp_unet, unet
+
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    "unet": unet,
+    **{kernel: partial(sharp_unet, kernel=kernel) for kernel in KERNELS},
+    "learned": partial(sharp_unet, learned=True),
+}
+TABLE = Table(
+    name="kernel_ablation",
+    title="Kernel ablation: Sharp U-Net with every kernel of the sharp block",
+    datasets=TABLE_3_1.datasets,
+    models=list(BUILDERS),
+    published={},
+    pairs=[("unet", name) for name in BUILDERS if name != "unet"],
+    builders=BUILDERS,
+)
+
+if __name__ == "__main__":
+    sys.exit(run_table(TABLE))

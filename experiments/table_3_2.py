@@ -1,0 +1,24 @@
+"""Table 3.2 and figure 3.5: sharp blocks in wider U-Nets, and in those with ImageNet encoders.
+
+    python -m experiments.table_3_2 --data DIR
+
+It should give, on CVC-ClinicDB, a mean Jaccard from 70.02 (U-Net) to 83.98 (Sharp U-Net with a
+ResNet-50 encoder). The wide models are those of figure 3.5, for which no number is printed.
+"""
+
+import sys
+
+from experiments.published import TABLE_3_2
+from experiments.segmentation_table import Table, run_table
+from sharpunet import MODELS
+
+TABLE = Table(
+    name="table_3_2",
+    title="Table 3.2: plain and sharp skip connections with other encoders",
+    datasets=["cvc_clinicdb"],
+    models=list(MODELS),
+    published=TABLE_3_2,
+)
+
+if __name__ == "__main__":
+    sys.exit(run_table(TABLE))
