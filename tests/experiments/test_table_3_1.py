@@ -1,13 +1,16 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.published import DATASETS
 from experiments.segmentation_table import run_table
 from experiments.table_3_1 import TABLE
 from tests.conftest import write_dsb2018
@@ -48,24 +51,42 @@ def test_defaults_are_the_thesis_s(capsys, isbi2012, tmp_path):
 
 
 @pytest.mark.slow
-def test_from_official_files_to_the_report(isbi2012, dsb2018, tmp_path, capsys):
+def test_every_dataset_goes_from_official_files_to_the_report(
+    isbi2012, dsb2018, isic2018, cvc_clinicdb, covid_ct, lung, tmp_path, capsys
+):
     write_dsb2018(dsb2018, {f"{index:064x}": (40, 48) for index in range(4)})
+    for path in isic2018.rglob("ISIC_0000002*"):  # two folds want four images
+        shutil.copy(path, path.with_name(path.name.replace("2", "3", 1)))
     out = tmp_path / "out"
-    arguments = ["--data", str(tmp_path), "--datasets", "isbi2012", "dsb2018", "--out", str(out),
-                 "--prepared", str(tmp_path / "prepared"), *SMALL, "--epochs", "1"]  # fmt: skip
+    arguments = ["--data", str(tmp_path), "--out", str(out),
+                 "--prepared", str(tmp_path / "prepared"), *SMALL,
+                 "--protocol", "released"]  # fmt: skip
     assert run_table(TABLE, arguments) == 0
-    assert len(records(out)) == 8
+    assert len(records(out)) == 12
     table = pd.read_csv(out / "table.csv")
-    assert list(table["dataset"]) == ["isbi2012"] * 2 + ["dsb2018"] * 2
-    assert set(table["runs"]) == {2}
+    assert list(dict.fromkeys(table["dataset"])) == list(DATASETS)
+    assert set(table["runs"]) == {1}
+    assert np.isfinite(table["jaccard_mean"]).all()
+    assert list(pd.read_csv(out / "comparison.csv")["Pair"]) == ["Sharp U-Net less U-Net"] * 6
     markdown = (out / "table.md").read_text()
     assert "83.95 ± 3.47" in markdown  # the thesis's own, beside ours
     page = (out / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == 4  # curves, folds, and cases of two sets
+    assert page.count("data:image/png;base64,") >= 8  # curves, folds, and cases of six sets
+    assert "Is the difference real?" in page
     assert "http" not in page.replace("http-equiv", "")
     assert r"\begin{tabular}" in (out / "table.tex").read_text()
-    assert "thesis: k folds" in page
+    assert "one split: no test" in page
     assert "Open" in capsys.readouterr().out
+
+
+def test_datasets_that_are_not_there_are_named_and_left_out(isbi2012, tmp_path, capsys):
+    arguments = ["--data", str(tmp_path), "--prepared", str(tmp_path / "prepared"), "--dry-run"]
+    assert run_table(TABLE, arguments) == 0
+    printed = capsys.readouterr().out
+    assert "has no folder cvc_clinicdb, covid_ct, isic2018, dsb2018, lung: left out" in printed
+    assert "50 trials" in printed
+    assert run_table(TABLE, ["--data", str(isbi2012), *arguments[2:]]) == 2
+    assert "has none of the folders" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -134,3 +134,16 @@ def test_a_fresh_process_loads_it_after_importing_the_package(tmp_path):
     model.save(tmp_path / "block.keras")
     code = "import sys, keras, sharpunet; keras.models.load_model(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, tmp_path / "block.keras"], check=True)
+
+
+def test_a_learned_block_starts_from_the_kernel_and_leaves_it():
+    block = SharpBlock(learned=True)
+    model = keras.Sequential([keras.Input((8, 8, 2)), block])
+    before = ops.convert_to_numpy(block.depthwise_kernel).copy()
+    for channel in range(2):
+        np.testing.assert_array_equal(before[:, :, channel, 0], KERNELS["laplacian"])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    images = np.random.default_rng(0).random((2, 8, 8, 2), "float32")
+    model.train_on_batch(images, images)
+    assert np.abs(ops.convert_to_numpy(block.depthwise_kernel) - before).max() > 1e-3
+    assert SharpBlock.from_config(block.get_config()).learned
