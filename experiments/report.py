@@ -86,7 +86,9 @@ def write_section(
         caption=caption,
         table=table.to_html(index=False, escape=False, border=0),
         markdown=markdown,
-        figures=[(text, _save(out, name, figure)) for name, (text, figure) in figures.items()],
+        figures=[
+            (text, save_figure(out, name, figure)) for name, (text, figure) in figures.items()
+        ],
         settings=settings,
         runs=runs.round(3).to_html(index=False, border=0),
         comparison=compared,
@@ -136,8 +138,8 @@ def _hardware(hardware) -> str:
     return ", ".join(hardware["gpus"]) or f"{hardware['cpu']}, {hardware['cores']} cores"
 
 
-def _save(out: Path, name: str, figure: Figure) -> str:
-    """Writes `figures/NAME.png`; returns it as a data URI."""
+def save_figure(out: Path, name: str, figure: Figure) -> str:
+    """Writes `figures/NAME.png` and closes the figure; returns it as a data URI."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import io
 import json
 import time
@@ -23,7 +24,6 @@ from experiments.trial import (
 )
 from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
-from sharpunet.models import ENCODED
 from sharpunet.protocols import Split
 
 
@@ -92,6 +92,23 @@ class Trial:
         return run_trial(self, out)
 
 
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a training leaves.
+
+    Attributes:
+        model: With the weights of its best epoch.
+        history: A value an epoch, by the name of the loss or metric.
+        best_epoch: Counted from 1.
+        seconds: That the epochs took.
+    """
+
+    model: keras.Model
+    history: dict[str, list[float]]
+    best_epoch: int
+    seconds: float
+
+
 def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
     """Trains, predicts the test images, and writes predictions and then the record.
 
@@ -104,24 +121,10 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         The record.
     """
     settings, split = trial.settings, trial.split
-    fix_randomness(trial.seed, settings.deterministic)
-    train, validation, test = _load(trial)
-    with precision_policy(settings.precision):
-        model = _compiled_model(trial)
-    started = time.monotonic()
-    callbacks = _callbacks(trial)
-    history = model.fit(
-        train,
-        validation_data=validation,
-        epochs=settings.epochs,
-        shuffle=False,  # the dataset shuffles itself, by the trial's seed
-        verbose=0,
-        callbacks=callbacks,
-    ).history
-    seconds = time.monotonic() - started
-
+    training = train(trial)
+    test = _load(trial, split.test)
     truth = np.concatenate([masks for _, masks in test])
-    probabilities = model.predict(test, verbose=0)
+    probabilities = training.model.predict(test, verbose=0)
     _write_predictions(out / "predictions" / trial.key, split.test, probabilities)
     record = {
         "key": trial.key,
@@ -132,8 +135,8 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         },
         "model": trial.model,
         "parameters": {
-            "trainable": _count(model.trainable_weights),
-            "frozen": _count(model.non_trainable_weights),
+            "trainable": _count(training.model.trainable_weights),
+            "frozen": _count(training.model.non_trainable_weights),
         },
         "repeat": split.repeat,
         "fold": split.fold,
@@ -144,10 +147,12 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         },
         "seed": trial.seed,
         **dataclasses.asdict(settings),
-        "epochs_run": len(history["loss"]),
-        "best_epoch": callbacks[0].best_epoch + 1,
-        "seconds": round(seconds, 1),
-        "history": {name: [round(float(v), 6) for v in curve] for name, curve in history.items()},
+        "epochs_run": len(training.history["loss"]),
+        "best_epoch": training.best_epoch,
+        "seconds": round(training.seconds, 1),
+        "history": {
+            name: [round(float(v), 6) for v in curve] for name, curve in training.history.items()
+        },
         "scores": _scores(split.test, truth, probabilities),
         **provenance(),
     }
@@ -155,22 +160,49 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
     return record
 
 
-def _load(trial):
-    settings, split = trial.settings, trial.split
-    common = {"image_size": settings.image_size, "batch_size": settings.batch_size}
-    return (
-        load_dataset(trial.prepared, split.train, shuffle=True, seed=trial.seed, **common),
-        load_dataset(trial.prepared, split.validation, **common),
-        load_dataset(trial.prepared, split.test, **common),
-    )
+def train(trial: Trial) -> Training:
+    """Trains the model of `trial` from its seed, and chooses the weights by the validation."""
+    settings = trial.settings
+    fix_randomness(trial.seed, settings.deterministic)
+    shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed)
+    validation = _load(trial, trial.split.validation)
+    with precision_policy(settings.precision):
+        model = _compiled_model(trial)
+    started = time.monotonic()
+    callbacks = _callbacks(trial)
+    history = model.fit(
+        shuffled,
+        validation_data=validation,
+        epochs=settings.epochs,
+        shuffle=False,  # the dataset shuffles itself, by the trial's seed
+        verbose=0,
+        callbacks=callbacks,
+    ).history
+    seconds = time.monotonic() - started
+    return Training(model, history, callbacks[0].best_epoch + 1, seconds)
 
 
-def _compiled_model(trial) -> keras.Model:
+def build_model(trial: Trial) -> keras.Model:
+    """The model of `trial` with new weights, under the Keras dtype policy that holds."""
     description = trial.prepared.description
     input_shape = (*trial.settings.image_size, description.channels)
     build = trial.build or MODELS[trial.model]
-    encoder = {"weights": trial.settings.weights} if trial.model in ENCODED else {}
-    model = build(input_shape, description.classes, **encoder)
+    encoder = {"weights": trial.settings.weights} if has_encoder(build) else {}
+    return build(input_shape, description.classes, **encoder)
+
+
+def has_encoder(build: Callable[..., keras.Model]) -> bool:
+    """Whether a model builder takes weights for an encoder."""
+    return "weights" in inspect.signature(build).parameters
+
+
+def _load(trial, ids, **options):
+    size, batch_size = trial.settings.image_size, trial.settings.batch_size
+    return load_dataset(trial.prepared, ids, image_size=size, batch_size=batch_size, **options)
+
+
+def _compiled_model(trial) -> keras.Model:
+    model = build_model(trial)
     optimizer = keras.optimizers.Adam(trial.settings.learning_rate)
     loss = LOSSES[trial.settings.loss](description.classes)
     model.compile(optimizer, loss, metrics=[Jaccard(), Dice()])

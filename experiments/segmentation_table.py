@@ -74,7 +74,7 @@ def run(table: Table, options: argparse.Namespace) -> Section:
         Finished: After a dry run.
     """
     names = options.datasets or _datasets_there(table, options.data)
-    sets = [_prepared(name, options) for name in dict.fromkeys(names)]
+    sets = [prepared_set(name, options) for name in dict.fromkeys(names)]
     trials = plan(table, sets, options)
     if options.dry_run:
         list_trials(trials, options.out)
@@ -167,7 +167,8 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     return parser.parse_args(arguments)
 
 
-def _prepared(name: str, options: argparse.Namespace) -> PreparedSet:
+def prepared_set(name: str, options: argparse.Namespace) -> PreparedSet:
+    """The dataset `name` in `--data`, made ready in `--prepared` if it is a download."""
     download = download_folder(options.data, name)
     if (download / MANIFEST).is_file():
         prepared = read_prepared(download)

@@ -38,9 +38,20 @@ def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title
     Returns:
         The exit code: 0; 2 for bad input, said in one line; 130 if it was interrupted.
     """
-    try:
+
+    def report():
         sections = make_sections()
         page = write_page(out / "index.html", title, sections)
+        print(*(section.markdown for section in sections), sep="\n")
+        print(f"Open {page}")
+
+    return exit_code(report)
+
+
+def exit_code(act: Callable[[], None]) -> int:
+    """Does what a command is for; returns its exit code, as `run_command` gives it."""
+    try:
+        act()
     except Finished:
         return 0
     except INPUT_ERRORS as error:
@@ -49,8 +60,6 @@ def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
         return 130
-    print(*(section.markdown for section in sections), sep="\n")
-    print(f"Open {page}")
     return 0
 
 
@@ -60,7 +69,7 @@ def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: If `out` cannot be written to, or a record in it is damaged.
     """
-    _check_writable(out)
+    check_writable(out)
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
     for trial in (trial for trial in trials if done[trial.key]):
         read_record(trial.record_path(out))  # a damaged one is said now, not after hours
@@ -138,7 +147,8 @@ def check_set_name(prepared, name: str) -> None:
         )
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
+    """An InputError if `out` cannot be written to; makes it if it is not there."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / ".writable", "")
