@@ -95,7 +95,7 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
     with precision_policy("float32"):
         model = build_model(trial)
     try:
-        with warnings.catch_warnings(action="ignore"):  # what does not fit is raised as well
+        with warnings.catch_warnings(action="ignore"):  # Keras raises besides, if it lacks any
             model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
