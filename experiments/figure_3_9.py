@@ -2,8 +2,9 @@
 
     python -m experiments.figure_3_9 --data DIR --dataset lung
 
-It should show (section 3.3.5): U-Net has its evidence on the regions in the early, deep
-concatenations and little in the last one; Sharp U-Net has it in the last one, like the mask.
+The thesis sees in it (feature visualization, chapter 3) U-Net's evidence on the regions in the
+early concatenations and little in the last, and Sharp U-Net's in the last, like the mask. After
+few epochs on the phantom it is not so.
 
 Concatenation 1 is the deepest, next to the bridge, the last the finest, next to the output.
 Grad-CAM explains one score: here the mean over pixels of the probability of a class. Each heat map
