@@ -27,7 +27,7 @@ from experiments.figure_cases import evenly, show
 from experiments.published import MODELS as TITLES
 from experiments.report import save_figure
 from experiments.segmentation import Trial, build_model, train
-from experiments.segmentation_table import plan, prepared_set
+from experiments.segmentation_table import add_training_arguments, plan, prepared_set
 from experiments.sweep import (
     Finished,
     add_common_arguments,
@@ -35,6 +35,7 @@ from experiments.sweep import (
     check_writable,
     exit_code,
 )
+from experiments.table_3_1 import TABLE
 from experiments.trial import precision_policy, write_atomically
 from melanet.explain import grad_cam
 from sharpunet import MODELS
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
     """
     prepared = prepared_set(options.dataset, options)
     class_index = _class_index(options.class_index, prepared.description.classes)
-    trials = [trial for trial in plan([prepared], options) if trial.split.fold == 0]
+    trials = [trial for trial in plan(TABLE, [prepared], options) if trial.split.fold == 0]
     if options.dry_run:
         for trial in trials:
             there = weights_path(trial, options.out).exists()
@@ -198,6 +199,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")
     add("--protocol", choices=PROTOCOLS, default="thesis")
     parser.set_defaults(repeats=1)
+    add_training_arguments(parser)
     add_common_arguments(parser, Path("results") / NAME)
     return parser.parse_args(arguments)
 

@@ -1,5 +1,6 @@
 """Figure 3.3: the best validation Jaccard so far against epochs; and the scores fold by fold."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,7 +52,8 @@ def fold_by_fold(runs: pd.DataFrame, records: Sequence[dict[str, Any]]) -> Figur
         for place, (name, colour) in enumerate(models):
             axes.scatter([place] * len(scores), scores[name], color=colour, zorder=2, s=36)
             axes.hlines(scores[name].mean(), place - 0.2, place + 0.2, color=colour, linewidth=3)
-        axes.set_xticks(range(len(models)), [MODELS.get(name, name) for name, _ in models])
+        slope = {"rotation": 30, "ha": "right"} if len(models) > 3 else {}
+        axes.set_xticks(range(len(models)), [MODELS.get(name, name) for name, _ in models], **slope)
         axes.set_xlim(-0.5, len(models) - 0.5)
         axes.set_ylabel("test Jaccard (%)")
 
@@ -77,7 +79,7 @@ def _panel_a_dataset(records, draw) -> Figure:
 
 def _model_colours(records):
     models = dict.fromkeys(record["model"] for record in records)
-    return list(zip(models, COLOURS, strict=False))
+    return list(zip(models, itertools.cycle(COLOURS), strict=False))
 
 
 def _best_so_far(curves: Sequence[Sequence[float]]) -> np.ndarray:

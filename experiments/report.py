@@ -73,8 +73,10 @@ def write_section(
     if comparison is not None and len(comparison):
         compared = comparison.to_html(index=False, border=0)
         lines = comparison.to_markdown(index=False, disable_numparse=True)
-        markdown += f"\nIs the difference real?\n\n{lines}\n"
+        markdown += f"\nIs the difference real? (Percent points of Jaccard)\n\n{lines}\n"
         write_atomically(out / "comparison.csv", comparison.to_csv(index=False))
+    else:
+        (out / "comparison.csv").unlink(missing_ok=True)  # of an earlier run, of other models
     escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
     latex = emphasised(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
     table = emphasised(shown.map(html.escape), "<b>{}</b>")

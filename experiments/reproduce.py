@@ -53,11 +53,14 @@ def run(out: Path, prepared: Path) -> list[Section]:
     def places(part: str) -> list[str]:
         return ["--data", ".", "--prepared", str(prepared), "--out", str(out / part)]
 
-    segmentation = [*SEGMENTATION_OPTIONS, *places("segmentation")]
-    classification = [*CLASSIFICATION_OPTIONS, *places("classification")]
+    segmentation = segmentation_table.parse(
+        SEGMENTATION, [*SEGMENTATION_OPTIONS, *places("segmentation")]
+    )
+    classification = table_2_1.parse([*CLASSIFICATION_OPTIONS, *places("classification")])
+    table_2_1.prepared_set(classification)  # what is wrong with it is said before the trainings
     return [
-        segmentation_table.run(SEGMENTATION, segmentation_table.parse(SEGMENTATION, segmentation)),
-        table_2_1.run(table_2_1.parse(classification), CLASSIFICATION),
+        segmentation_table.run(SEGMENTATION, segmentation),
+        table_2_1.run(classification, CLASSIFICATION),
     ]
 
 

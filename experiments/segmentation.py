@@ -204,7 +204,7 @@ def _load(trial, ids, **options):
 def _compiled_model(trial) -> keras.Model:
     model = build_model(trial)
     optimizer = keras.optimizers.Adam(trial.settings.learning_rate)
-    loss = LOSSES[trial.settings.loss](description.classes)
+    loss = LOSSES[trial.settings.loss](trial.prepared.description.classes)
     model.compile(optimizer, loss, metrics=[Jaccard(), Dice()])
     return model
 

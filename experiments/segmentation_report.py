@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.figure_bars import model_bars
 from experiments.figure_cases import cases
 from experiments.figure_curves import fold_by_fold, learning_curves
+from experiments.figure_multiclass import class_maps
 from experiments.published import DATASETS, MODELS, Scores
 from experiments.report import Section, describe_origin, values_of, write_section
 from experiments.significance import comparisons
@@ -45,6 +47,17 @@ def make_section(
     for prepared in sets:
         name = prepared.description.name
         of_set = [record for record in records if record["dataset"]["name"] == name]
+        if runs["model"].nunique() > 2:
+            figures[f"bars-{name}"] = (
+                f"{prepared.description.title}: mean over runs, ± 1 sample sd (as figure 3.5).",
+                model_bars(runs, name, prepared.description.title),
+            )
+        if prepared.description.classes > 1:
+            figures[f"classes-{name}"] = (
+                f"{prepared.description.title}: class maps (as figure 3.4), at even steps of the "
+                "ranking by Jaccard.",
+                class_maps(of_set, prepared, out),
+            )
         figures[f"cases-{name}"] = (
             f"{prepared.description.title}: the hardest, most over- and most under-segmented test "
             "images (as figures 3.6 to 3.8), ranked by rule.",
@@ -187,7 +200,7 @@ def _caption(records) -> str:
     first = records[0]
     return (
         f"Percent, mean ± sample sd over {counted} runs a cell; protocol {first['protocol']}, "
-        f"at most {first['epochs']} epochs. Bold: the better of ours."
+        f"at most {first['epochs']} epochs. Bold: the best of ours."
     )
 
 
@@ -219,7 +232,7 @@ def _tall_row(dataset, model, titles, source, cells, parameters="–", cost="–
         "Model": MODELS.get(model, model),
         "": source,
         **{metric.capitalize(): cells[metric] for metric in METRICS},
-        "Parameters (trained + frozen)": parameters,
+        "Parameters (trained + other)": parameters,
         "Seconds an epoch": cost,
     }
 

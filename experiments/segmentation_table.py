@@ -9,7 +9,7 @@ import keras
 
 from experiments.published import Scores
 from experiments.report import Section
-from experiments.segmentation import Settings, Trial
+from experiments.segmentation import Settings, Trial, has_encoder
 from experiments.segmentation_report import make_section
 from experiments.sweep import (
     Finished,
@@ -25,7 +25,7 @@ from experiments.trial import resolve_precision
 from sharpunet import LOSSES, MODELS
 from sharpunet.data import InputError, PreparedSet, prepare, read_prepared
 from sharpunet.data.prepared import MANIFEST
-from sharpunet.models import ENCODED, POOLINGS, check_sides
+from sharpunet.models import check_sides
 from sharpunet.protocols import PROTOCOLS, splits
 
 #: Every model with its sharp twin.
@@ -89,17 +89,16 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
     Raises:
         InputError: If a size does not suit the models, or the images do not suffice.
     """
-    models = list(dict.fromkeys(options.models))
-    weights = None if options.weights == "none" else options.weights
-    if weights and not options.dry_run:
-        _check_weights([model for model in models if model in ENCODED], weights)
+    builders = {model: table.builders[model] for model in options.models}
+    weights = {
+        model: options.weights if has_encoder(build) and options.weights != "none" else None
+        for model, build in builders.items()
+    }
     trials = []
     for prepared in sets:
         size = tuple(options.image_size or prepared.description.image_size)
-        try:
-            check_sides(size, max(POOLINGS.get(model, 4) for model in models))
-        except ValueError as error:
-            raise InputError(f"--image-size: {error}") from None
+        for build in builders.values():
+            _check_size(build, size)
         settings = Settings(
             protocol=options.protocol,
             epochs=options.epochs,
@@ -111,16 +110,26 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
         )
         protocol = {"folds": options.folds, "repeats": options.repeats}
         for split in splits(prepared.manifest, options.protocol, **protocol):
-            for model in models:
-                own = dataclasses.replace(settings, weights=weights if model in ENCODED else None)
-                build = table.builders[model]
+            for model, build in builders.items():
+                own = dataclasses.replace(settings, weights=weights[model])
                 trials.append(Trial(prepared, model, split, own, options.seed, build))
+    if not options.dry_run:
+        waiting = [trial for trial in trials if not trial.record_path(options.out).exists()]
+        for model in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):
+            _check_weights(model, builders[model], options.weights)
     return trials
+
+
+def _check_size(build: Callable[..., keras.Model], size: tuple[int, int]) -> None:
+    try:
+        check_sides(size, 5 if has_encoder(build) else 4)
+    except ValueError as error:
+        raise InputError(f"--image-size: {error}") from None
 
 
 def _datasets_there(table: Table, data: Path) -> list[str]:
     """The table's datasets of which `data` has the folder; the others are named."""
-    there = [name for name in table.datasets if (data / name).is_dir()]
+    there = [name for name in table.datasets if download_folder(data, name).is_dir()]
     missing = [name for name in table.datasets if name not in there]
     if not there:
         raise InputError(f"--data {data}: has none of the folders {', '.join(missing)}; see --help")
@@ -129,17 +138,24 @@ def _datasets_there(table: Table, data: Path) -> list[str]:
     return there
 
 
-def _check_weights(models: Sequence[str], weights: str) -> None:
-    """Builds each encoder once: weights that do not come are said before hours of work."""
-    for model in models:
-        try:
-            MODELS[model]((32, 32, 3), weights=weights)
-        except Exception as error:  # Keras has no class of its own for a failed download
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"--weights {weights}: those of {model} cannot be had ({reason}); say none for "
-                "random weights"
-            ) from None
+def _check_weights(model: str, build: Callable[..., keras.Model], weights: str) -> None:
+    """Builds the model once: weights that do not come are said before hours of work."""
+    try:
+        build((32, 32, 3), weights=weights)
+    except Exception as error:  # Keras has no class of its own for a failed download
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--weights {weights}: those of {model} cannot be had ({reason}); say none for "
+            "random weights"
+        ) from None
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of how a segmentation model starts and what it minimises."""
+    add = parser.add_argument
+    add("--weights", choices=("imagenet", "none"), default="imagenet",
+        help="of the encoders of TernausNet and ResNet-50 at the start")  # fmt: skip
+    add("--loss", choices=LOSSES, default="cross_entropy")
 
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -156,9 +172,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
         help=f"those that are there of {', '.join(table.datasets)}, if none")  # fmt: skip
     add("--models", nargs="+", default=list(table.models), choices=table.builders, metavar="NAME",
         help=", ".join(table.builders))  # fmt: skip
-    add("--weights", choices=("imagenet", "none"), default="imagenet",
-        help="of the encoders of TernausNet and ResNet-50 at the start")  # fmt: skip
-    add("--loss", choices=LOSSES, default="cross_entropy")
+    add_training_arguments(parser)
     add("--folds", type=at_least(2), default=5)
     add("--repeats", type=at_least(1), default=5)
     add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")

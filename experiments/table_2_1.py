@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, title: str = TITLE) -> Section:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
-    prepared = _prepared(options)
+    prepared = prepared_set(options)
     trials = plan(prepared, options)
     if options.dry_run:
         list_trials(trials, options.out)
@@ -127,8 +127,7 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
 
 def _translation(options: argparse.Namespace) -> Translation:
     """How the CycleGAN is trained: as the protocol says, but where an option says otherwise."""
-    released = options.protocol == "released"
-    loss, weight = ("least_squares", 1.0) if released else ("log", 0.0)
+    loss, weight = _adversarial(options.protocol)
     return Translation(
         epochs=options.gan_epochs,
         filters=tuple(options.gan_filters),
@@ -275,7 +274,8 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     translating = [record for record in records if record["gan"]]
     gan_seconds = {r["gan"]["key"]: r["gan"]["seconds"] for r in translating}
     return {
-        "protocol": f"{first['protocol']}: {PROTOCOLS[first['protocol']]}",
+        "protocol": f"{first['protocol']}: {PROTOCOLS[first['protocol']]}"
+        + _departure(translating),
         "images (train / validation / test)": values_of(
             records, lambda r: " / ".join(map(str, r["images"].values()))
         ),
@@ -287,6 +287,24 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
     }
+
+
+def _departure(translating) -> str:
+    """What the CycleGANs did otherwise than the protocol says, by an option."""
+    told = []
+    for record in translating[:1]:
+        loss, weight = _adversarial(record["protocol"])
+        translation = Translation(**record["translation"])
+        if translation.adversarial_loss != loss:
+            told.append(f"{translation.adversarial_loss.replace('_', ' ')} loss")
+        if translation.identity_weight != weight:
+            told.append(f"identity weight {translation.identity_weight:g}")
+    return f" – but here, by option: {', '.join(told)}" if told else ""
+
+
+def _adversarial(protocol: str) -> tuple[str, float]:
+    """Adversarial loss and identity weight of a protocol."""
+    return ("least_squares", 1.0) if protocol == "released" else ("log", 0.0)
 
 
 def _describe_translation(record) -> str:
@@ -348,7 +366,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _prepared(options: argparse.Namespace) -> PreparedSet:
+def prepared_set(options: argparse.Namespace) -> PreparedSet:
+    """The prepared set that `--data` and `--dataset` name, made now if it is not there.
+
+    Raises:
+        InputError: If the download or the prepared set is missing or damaged.
+    """
     download = download_folder(options.data, options.dataset)
     if (download / MANIFEST).is_file():
         prepared = read_prepared(download)

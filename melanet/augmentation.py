@@ -47,7 +47,8 @@ def _with_layer(layer_class: type[keras.layers.Layer], *args, **kwargs):
 
     @cache
     def layer():
-        return layer_class(*args, **kwargs, seed=0)
+        # float32 whatever the policy: pixels must not depend on what ran before.
+        return layer_class(*args, **kwargs, seed=0, dtype="float32")
 
     def transform(image, random):
         # A layer a transformation, not an image: building one takes longer than using it.

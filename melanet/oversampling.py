@@ -61,7 +61,7 @@ def train_cyclegan(
         keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
         callbacks: Keras callbacks of the training.
         filters: Filters of the first block of the generators and of the discriminators.
-        model: A CycleGAN of your own; a new one of the thesis's networks if None.
+        model: A CycleGAN of your own, whose filters are its own; a new one if None.
         **compile_arguments: Of `CycleGAN.compile`.
 
     Raises:

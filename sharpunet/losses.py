@@ -1,4 +1,4 @@
-"""Losses by name: the default of section 3.3.3, and those that section 3.2.6 names beside it."""
+"""Losses by name: the default of section 3.2.6, and others of the kinds that it names beside it."""
 
 from collections.abc import Callable
 
@@ -96,7 +96,7 @@ def _distance(inside, reach):
 
 def _lower_envelope(values, axis, reach):
     """The least of `values` + offset ** 2 over all offsets along an axis: a pass of two."""
-    side = values.shape[axis]
+    side = ops.shape(values)[axis]
     padding = [(reach, reach) if place == axis else (0, 0) for place in range(4)]
     padded = ops.pad(values, padding, constant_values=float(reach**2))
     least = values

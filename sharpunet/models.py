@@ -219,10 +219,6 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "sharp_unet_resnet50": sharp_unet_resnet50,
 }
 
-ENCODED = ("ternausnet16", "sharp_ternausnet16", "unet_resnet50", "sharp_unet_resnet50")
-#: How often each model halves the sides of its input, which must be divisible so often.
-POOLINGS = {name: 5 if name in ENCODED else 4 for name in MODELS}
-
 
 def _unet(input_shape, classes, filters, connect, name) -> keras.Model:
     """The encoder-decoder; `connect` is applied to each skip connection before it is fused."""
@@ -277,7 +273,7 @@ def _find_encoder(encoder):
 
 def _preprocess(build, inputs):
     """From [0, 1] to what the encoder was trained on: Keras has a function for each."""
-    x = inputs if inputs.shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
+    x = inputs if inputs.shape[-1] == 3 else layers.Concatenate(dtype="float32")([inputs] * 3)
     x = layers.Rescaling(255.0, dtype="float32")(x)
     return sys.modules[build.__module__].preprocess_input(x)
 

@@ -13,9 +13,14 @@ def sharpen_skips(model: keras.Model, kernel="laplacian") -> keras.Model:
     """A copy of an encoder-decoder with a `SharpBlock` on every long skip connection.
 
     A long skip connection is a feature map that was never upsampled and is concatenated with, or
-    added to, one that was. Residual connections, which join two of a kind, stay as they are. The
-    weights of all other layers are kept, and so is how the model was compiled; models within the
-    model are searched, too.
+    added to, one that was. Residual connections, which join two of a kind, stay as they are. A skip
+    that is multiplied by an attention gate counts as the skip that it was, and a sum that only
+    feeds such a gate as none. The weights of all other layers are kept, and so is how the model
+    was compiled; models within the model are searched, each by itself.
+
+    Look at where the blocks are (`[layer.input for layer in model.layers if isinstance(layer,
+    SharpBlock)]`): in a network that is no encoder-decoder, such as one with a pooling pyramid,
+    they may be in places that are not meant.
 
     Args:
         model: A functional Keras model of images, `(batch, height, width, channels)`, trained or
@@ -31,6 +36,7 @@ def sharpen_skips(model: keras.Model, kernel="laplacian") -> keras.Model:
     """
     sharpening_kernel(kernel)
     upsampled: set[str] = set()  # names of feature maps on the decoder's side
+    gates = _gates(model)
     copies: list[tuple] = []
     blocks: list[SharpBlock] = []
 
@@ -45,14 +51,16 @@ def sharpen_skips(model: keras.Model, kernel="laplacian") -> keras.Model:
     def connect(layer, *args, **kwargs):
         features = [x for x in tree.flatten((args, kwargs)) if _is_feature_map(x)]
         late = [x.name in upsampled for x in features]
-        if type(layer).__name__ in _MERGES and any(late) and not all(late):
+        merges = type(layer).__name__ in _MERGES and layer.name not in gates
+        if merges and any(late) and not all(late):
             args, kwargs = tree.map_structure(
                 lambda x: sharpen(x) if _is_feature_map(x) and x.name not in upsampled else x,
                 (args, kwargs),
             )
         outputs = layer(*args, **kwargs)
+        gated = type(layer).__name__ == "Multiply" and not all(late)
         for output in filter(_is_feature_map, tree.flatten(outputs)):
-            if any(late) or _enlarges(layer, features, output):
+            if (any(late) and not gated) or _enlarges(layer, features, output):
                 upsampled.add(output.name)
         return outputs
 
@@ -77,7 +85,32 @@ def _copy_layer(layer):
 
 
 def _is_feature_map(x) -> bool:
-    return isinstance(x, keras.KerasTensor) and len(x.shape) == 4
+    """Whether `x` is one; a single pixel, such as an embedding, has nothing to sharpen."""
+    return isinstance(x, keras.KerasTensor) and len(x.shape) == 4 and tuple(x.shape[1:3]) != (1, 1)
+
+
+def _gates(model) -> set[str]:
+    """Merges whose result reaches nothing but a product: the inside of an attention gate."""
+    names = set()
+    for layer in model.operations:
+        if type(layer).__name__ in _MERGES:
+            reached = _merges_reached(layer, set())
+            if reached and reached <= {"Multiply"}:
+                names.add(layer.name)
+    return names
+
+
+def _merges_reached(layer, seen) -> set[str]:
+    """Kinds of the next operations of several inputs on every way from `layer`."""
+    found: set[str] = set()
+    for node in layer._outbound_nodes:
+        operation = node.operation
+        if operation in seen:
+            continue
+        seen.add(operation)
+        inputs = [x for x in node.input_tensors if isinstance(x, keras.KerasTensor)]
+        found |= {type(operation).__name__} if len(inputs) > 1 else _merges_reached(operation, seen)
+    return found
 
 
 def _enlarges(layer, inputs, output) -> bool:
@@ -85,4 +118,4 @@ def _enlarges(layer, inputs, output) -> bool:
     sides = [side for x in (*inputs, output) for side in x.shape[1:3]]
     if not inputs or None in sides:
         return any(word in type(layer).__name__ for word in _ENLARGING)
-    return min(output.shape[1:3]) >= 2 * max(max(x.shape[1:3]) for x in inputs)
+    return all(output.shape[side] >= 2 * max(x.shape[side] for x in inputs) for side in (1, 2))

@@ -64,9 +64,13 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
     if prepared is not None:
         there = prepared.description
         if (there.name, there.origin) != (source.description.name, origin):
+            made = (
+                "made by another version of the generator"
+                if source.generated
+                else f"prepared from other files than {download}"
+            )
             raise InputError(
-                f"{folder}: was prepared from other files than {download}; remove it, or choose "
-                "another folder for the prepared set"
+                f"{folder}: was {made}; remove it, or choose another folder for the prepared set"
             )
         return prepared
     expected = source.published_count

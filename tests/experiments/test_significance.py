@@ -83,6 +83,16 @@ def test_verdicts(gains, verdict):
     assert row.p == pytest.approx(test.p)
 
 
+def test_repeats_that_split_alike_are_no_more_evidence():
+    gains = [0.10, 0.02, 0.07, 0.01, 0.09]
+    once = records(gains)
+    again = [{**r, "repeat": repeat} for repeat in range(5) for r in once]
+    pairs = [("unet", "sharp_unet")]
+    [first], [repeated] = (comparisons(r, pairs).itertuples() for r in (once, again))
+    assert repeated.runs == 25
+    assert (repeated.p, repeated.low) == pytest.approx((first.p, first.low))
+
+
 def test_one_split_trained_five_times_gives_no_verdict():
     same = records([0.10, 0.11, 0.09, 0.10, 0.12], ids=lambda fold: ("a", "b"))
     [row] = comparisons(same, [("unet", "sharp_unet")]).itertuples()

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,6 +52,16 @@ def test_each_keeps_the_shape_changes_the_image_and_follows_its_seed(name, image
     assert changed.shape == image.shape
     assert not np.allclose(changed, image, atol=1e-3)
     np.testing.assert_array_equal(changed, transformed(name, image))
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_pixels_do_not_depend_on_the_precision_of_a_training(name, image):
+    before = transformed(name, image)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        np.testing.assert_array_equal(transformed(name, image), before)
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_flips_are_exact(image):

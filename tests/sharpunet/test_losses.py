@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from sharpunet import LOSSES, unet
@@ -63,6 +64,15 @@ def test_signed_distance_is_euclidean_negative_inside_and_cut_off():
     np.testing.assert_allclose(short, np.clip(expected, -2, 2), atol=1e-5)
     nothing = ops.convert_to_numpy(signed_distance(np.zeros((1, 8, 8, 1)), reach=5))
     assert (nothing == 5).all()
+
+
+def test_the_boundary_loss_takes_sides_that_are_not_known_before():
+    model = unet((None, None, 1), filters=(4, 4, 4))
+    model.compile("sgd", LOSSES["boundary"](1))
+    shape = (None, None, None, 1)
+    pair = (tf.TensorSpec(shape), tf.TensorSpec(shape))
+    batches = tf.data.Dataset.from_generator(lambda: [(square(), square())], output_signature=pair)
+    assert np.isfinite(model.fit(batches, verbose=0).history["loss"][0])
 
 
 def test_the_boundary_loss_costs_more_the_farther_off():

@@ -52,7 +52,9 @@ MERGES = {
 
 @pytest.mark.parametrize("merge", MERGES.values(), ids=MERGES)
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("shape", [(32, 32, 3), (None, None, 3)], ids=["fixed", "free"])
+@pytest.mark.parametrize(
+    "shape", [(32, 64, 3), (48, 32, 3), (None, None, 3)], ids=["wide", "tall", "free"]
+)
 def test_each_long_skip_of_a_foreign_unet_gets_a_block_and_nothing_else(merge, residual, shape):
     model = foreign_unet(merge, lambda: layers.UpSampling2D(2), residual, shape)
     sharpened = sharpen_skips(model)
@@ -99,6 +101,34 @@ def test_an_imagenet_encoder_and_a_model_within_the_model():
     outer = keras.Model(inputs, inner(inputs))
     nested = next(x for x in sharpen_skips(outer).layers if isinstance(x, keras.Model))
     assert len(sharp_blocks(nested)) == 4
+
+
+def test_a_skip_through_an_attention_gate_is_sharpened_and_the_gate_is_not():
+    inputs = x = keras.Input((32, 64, 3))
+    skips = []
+    for filters in (4, 8):
+        x = layers.Conv2D(filters, 3, padding="same")(x)
+        skips.append(x)
+        x = layers.MaxPooling2D(2)(x)
+    for skip in reversed(skips):
+        asked = layers.Conv2D(4, 1)(layers.UpSampling2D(2)(x))
+        both = layers.Add()([layers.Conv2D(4, 1)(skip), asked])
+        gate = layers.Conv2D(1, 1, activation="sigmoid")(layers.ReLU()(both))
+        x = layers.Concatenate()([layers.UpSampling2D(2)(x), layers.Multiply()([skip, gate])])
+        x = layers.Conv2D(8, 3, padding="same")(x)
+    sharpened = sharpen_skips(keras.Model(inputs, x))
+    assert [block.input.shape[-1] for block in sharp_blocks(sharpened)] == [8, 4]
+    for block in sharp_blocks(sharpened):
+        assert type(block._outbound_nodes[0].operation) is layers.Concatenate
+
+
+def test_an_embedding_of_one_pixel_is_no_skip():
+    inputs, code = keras.Input((32, 64, 3)), keras.Input((4,))
+    skip = layers.Conv2D(4, 3, padding="same")(inputs)
+    x = layers.UpSampling2D(2)(layers.MaxPooling2D(2)(skip))
+    x = layers.Add()([x, layers.Reshape((1, 1, 4))(code)])
+    model = keras.Model([inputs, code], layers.Concatenate()([x, skip]))
+    assert [block.input.shape[1:] for block in sharp_blocks(sharpen_skips(model))] == [(32, 64, 4)]
 
 
 def test_it_is_compiled_as_before_trains_and_saves(tmp_path):
