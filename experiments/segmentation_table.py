@@ -23,7 +23,7 @@ from experiments.sweep import (
 )
 from experiments.trial import resolve_precision
 from sharpunet import LOSSES, MODELS
-from sharpunet.data import InputError, PreparedSet, prepare, read_prepared
+from sharpunet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
 from sharpunet.data.prepared import MANIFEST
 from sharpunet.models import check_sides
 from sharpunet.protocols import PROTOCOLS, splits
@@ -129,7 +129,10 @@ def _check_size(build: Callable[..., keras.Model], size: tuple[int, int]) -> Non
 
 def _datasets_there(table: Table, data: Path) -> list[str]:
     """The table's datasets of which `data` has the folder; the others are named."""
-    there = [name for name in table.datasets if download_folder(data, name).is_dir()]
+    generated = {name for name, source in SOURCES.items() if source.generated}
+    there = [
+        name for name in table.datasets if name in generated or download_folder(data, name).is_dir()
+    ]
     missing = [name for name in table.datasets if name not in there]
     if not there:
         raise InputError(f"--data {data}: has none of the folders {', '.join(missing)}; see --help")

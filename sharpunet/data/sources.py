@@ -64,13 +64,14 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
     if prepared is not None:
         there = prepared.description
         if (there.name, there.origin) != (source.description.name, origin):
-            made = (
-                "made by another version of the generator"
-                if source.generated
-                else f"prepared from other files than {download}"
-            )
+            if there.name != source.description.name:
+                reason = f"holds the set {there.name!r}"
+            elif source.generated:
+                reason = "was made by another version of the generator"
+            else:
+                reason = f"was prepared from other files than {download}"
             raise InputError(
-                f"{folder}: was {made}; remove it, or choose another folder for the prepared set"
+                f"{folder}: {reason}; remove it, or choose another folder for the prepared set"
             )
         return prepared
     expected = source.published_count

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -5,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ import pytest
 from experiments.published import DATASETS
 from experiments.segmentation_table import run_table
 from experiments.table_3_1 import TABLE
+from sharpunet import sharp_unet, unet
 from tests.conftest import write_dsb2018
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
@@ -59,13 +62,13 @@ def test_every_dataset_goes_from_official_files_to_the_report(
         shutil.copy(path, path.with_name(path.name.replace("2", "3", 1)))
     out = tmp_path / "out"
     arguments = ["--data", str(tmp_path), "--out", str(out),
-                 "--prepared", str(tmp_path / "prepared"), *SMALL,
-                 "--protocol", "released"]  # fmt: skip
-    assert run_table(TABLE, arguments) == 0
-    assert len(records(out)) == 12
+                 "--prepared", str(tmp_path / "prepared"), *SMALL]  # fmt: skip
+    builders = {build.__name__: partial(build, filters=(4,) * 5) for build in (unet, sharp_unet)}
+    assert run_table(dataclasses.replace(TABLE, builders=builders), arguments) == 0
+    assert len(records(out)) == 24
     table = pd.read_csv(out / "table.csv")
     assert list(dict.fromkeys(table["dataset"])) == list(DATASETS)
-    assert set(table["runs"]) == {1}
+    assert set(table["runs"]) == {2}
     assert np.isfinite(table["jaccard_mean"]).all()
     assert list(pd.read_csv(out / "comparison.csv")["Pair"]) == ["Sharp U-Net less U-Net"] * 6
     markdown = (out / "table.md").read_text()
@@ -75,7 +78,7 @@ def test_every_dataset_goes_from_official_files_to_the_report(
     assert "Is the difference real?" in page
     assert "http" not in page.replace("http-equiv", "")
     assert r"\begin{tabular}" in (out / "table.tex").read_text()
-    assert "one split: no test" in page
+    assert "thesis: k folds" in page
     assert "Open" in capsys.readouterr().out
 
 

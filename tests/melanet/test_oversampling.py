@@ -88,7 +88,7 @@ def test_a_folder_that_is_taken_is_said_before_the_training(dermoscopy, tmp_path
 
 
 def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
-    monkeypatch.setattr(oversampling, "cyclegan", lambda *_: small_cyclegan())
+    monkeypatch.setattr(oversampling, "cyclegan", lambda *_, **__: small_cyclegan())
 
     def weights(seed):
         model = train_cyclegan(dermoscopy, epochs=1, seed=seed)

@@ -76,14 +76,22 @@ def test_a_threshold_does_not_solve_the_phantom():
         assert best < 0.65
 
 
-@pytest.mark.parametrize("change", ["other files", "other name"])
-def test_what_was_prepared_from_something_else_is_not_taken_for_it(change, own_images, tmp_path):
+def test_what_was_prepared_from_something_else_is_not_taken_for_it(own_images, tmp_path):
     prepare("mine", own_images, tmp_path / "prepared")
-    if change == "other files":
-        for kind in ("images", "masks"):
-            (own_images / kind / "case-2.png").unlink()
+    with pytest.raises(InputError, match="holds the set 'mine'"):
+        prepare("phantom", own_images, tmp_path / "prepared")
+    for kind in ("images", "masks"):
+        (own_images / kind / "case-2.png").unlink()
     with pytest.raises(InputError, match="prepared from other files"):
-        prepare("phantom" if change == "other name" else "mine", own_images, tmp_path / "prepared")
+        prepare("mine", own_images, tmp_path / "prepared")
+
+
+def test_a_phantom_of_another_version_is_not_taken_for_it(tmp_path):
+    first = prepare("phantom", ".", tmp_path / "prepared").folder / "dataset.json"
+    description = json.loads(first.read_text())
+    first.write_text(json.dumps({**description, "origin": "before"}))
+    with pytest.raises(InputError, match="another version of the generator"):
+        prepare("phantom", ".", tmp_path / "prepared")
 
 
 def test_a_prepared_set_outlives_its_download(tmp_path):
