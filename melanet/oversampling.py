@@ -1,7 +1,8 @@
 """Algorithm 1, stage one: undersample, train a CycleGAN, translate the majority (section 2.2.3)."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ def translate_majority(
 
     Each translated image is stretched to [0, 255] by its own minimum and maximum. In the manifest
     its `source` is `synthetic`, its `parent` the image it was made from, and the set's `origin`
-    the mark of the generator, so that stage two can run years later.
+    the mark of the generator, so that stage two can run years later. Memory is that of a batch,
+    and a run that was killed goes on with the next image.
 
     Args:
         model: A CycleGAN from the set's first label to its second.
@@ -139,20 +141,23 @@ def translate_majority(
         return there
     if not parents:
         raise InputError(f"{prepared.folder}: has no {first} image to translate")
-    images = load_symmetric(
-        (prepared, parents),
-        image_size=size,
-        batch_size=batch_size,
-        keep_aspect_ratio=keep_aspect_ratio,
-    )
-    stream = _pixels(model.translate(images, f"{first}_to_{second}"))
+
+    def translate_from(number: int) -> Iterator[np.ndarray]:
+        images = load_symmetric(
+            (prepared, parents[number:]),
+            image_size=size,
+            batch_size=batch_size,
+            keep_aspect_ratio=keep_aspect_ratio,
+        )
+        return _pixels(model.translate(images, f"{first}_to_{second}"))
+
+    translated = _Stream(translate_from, batch_size)
     groups = chosen.set_index("id")["group"]
     items = [
         Item(
             id=f"{parent}-as-{second}",
             group=groups[parent],
-            # write_prepared asks for the images one by one, in this order.
-            image=partial(next, stream),
+            image=partial(translated, number),
             mask=None,
             image_name=f"translation of {parent}",
             label=second,
@@ -160,7 +165,7 @@ def translate_majority(
             source="synthetic",
             parent=parent,
         )
-        for parent in parents
+        for number, parent in enumerate(parents)
     ]
     return write_prepared(folder, description, items)
 
@@ -223,6 +228,24 @@ def _mark(generator, prepared, parents, size, keep_aspect_ratio) -> str:
         mark.update(np.ascontiguousarray(weight).tobytes())
     mark.update("\n".join([prepared.digest, f"{size} {keep_aspect_ratio}", *parents]).encode())
     return mark.hexdigest()[:16]
+
+
+class _Stream:
+    """Images by number; those that are asked for in their order are computed once.
+
+    It starts at whole batches, for the last bits of an image depend on those in its batch.
+    """
+
+    def __init__(self, start_at: Callable[[int], Iterator[np.ndarray]], batch_size: int):
+        self.start_at, self.batch_size = start_at, batch_size
+        self.next_number = -1
+
+    def __call__(self, number: int) -> np.ndarray:
+        if number != self.next_number:
+            ahead = number % self.batch_size
+            self.images = itertools.islice(self.start_at(number - ahead), ahead, None)
+        self.next_number = number + 1
+        return next(self.images)
 
 
 def _pixels(batches) -> Iterator[np.ndarray]:

@@ -25,7 +25,8 @@ def load_dataset(
     each image, its black margin included, is scaled by its own minimum and maximum (eq. 2.7).
 
     Args:
-        *parts: Prepared sets with the same labels, each whole or as `(set, ids)`.
+        *parts: Prepared sets, each whole or as `(set, ids)`. The first one's labels are those of
+            all: of a set with other labels, only images with one of these can join.
         image_size: `(height, width)`; the first set's own if None.
         batch_size: Images a batch; the last one may have fewer.
         shuffle: Whether every pass has another order, drawn from `seed`.
@@ -38,17 +39,18 @@ def load_dataset(
         float32 one-hot `(batch, classes)`.
 
     Raises:
-        InputError: If there is no image, an id is unknown, or the sets' labels differ.
+        InputError: If there is no image, an id is unknown, or an image's label or channels are
+            not the first set's.
     """
     rows = [_rows(part) for part in parts]
-    sets = [prepared for prepared, _ in rows]
-    if len({prepared.description.labels for prepared in sets}) > 1:
-        raise InputError(f"{sets[-1].folder}: its labels differ from those of {sets[0].folder}")
-    size = image_size or sets[0].description.image_size
+    first = rows[0][0]
+    size = image_size or first.description.image_size
     merged = None
     for prepared, ids in rows:
+        if prepared.description.channels != first.description.channels:
+            raise InputError(f"{prepared.folder}: its channels differ from those of {first.folder}")
         images = _images(prepared, ids, size, keep_aspect_ratio).map(scale_min_max)
-        part_of = tf.data.Dataset.zip(images, _labels(prepared, ids))
+        part_of = tf.data.Dataset.zip(images, _labels(prepared, ids, first.description.labels))
         merged = part_of if merged is None else merged.concatenate(part_of)
     count = sum(len(ids) for _, ids in rows)
     return _batched(merged, count, batch_size, shuffle, seed, cache)
@@ -159,10 +161,15 @@ def _images(prepared, ids, size, keep_aspect_ratio):
     return tf.data.Dataset.from_tensor_slices(paths).map(load, tf.data.AUTOTUNE)
 
 
-def _labels(prepared, ids):
-    names = prepared.manifest.set_index("id")["label"]
-    places = [prepared.description.labels.index(names[id]) for id in ids]
-    return tf.data.Dataset.from_tensor_slices(tf.one_hot(places, len(prepared.description.labels)))
+def _labels(prepared, ids, labels):
+    names = prepared.manifest.set_index("id")["label"].loc[ids]
+    for id, name in names.items():
+        if name not in labels:
+            raise InputError(
+                f"{prepared.folder}: the label {name!r} of {id} is none of {', '.join(labels)}"
+            )
+    places = [labels.index(name) for name in names]
+    return tf.data.Dataset.from_tensor_slices(tf.one_hot(places, len(labels)))
 
 
 def _flipped(images, seed):

@@ -1,19 +1,23 @@
 """The prepared set: a folder of PNGs, `dataset.json` and one `manifest.csv`.
 
 Every dataset is brought into this form once; everything after it reads only this form. The folder
-is written beside its place and moved there whole, so a folder that has its manifest is complete.
+is written beside its place and moved there whole, so a folder that has its manifest is complete;
+what a killed run has written beside it is gone on with.
 This file stands in both packages, the same to the letter, because neither imports the other.
 """
 
+import contextlib
+import csv
 import dataclasses
+import fcntl
 import functools
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -40,7 +44,8 @@ class Item:
         id: Its name in the prepared set: letters, digits, `.`, `_` and `-`.
         group: What must not be split between training and test: a patient, a video, a block of
             neighbouring slices. Its own id where the images are independent.
-        image: Reads the image: uint8, `(height, width)` or `(height, width, 3)`.
+        image: Reads the image: uint8, `(height, width)` or `(height, width, 3)`. It is asked for
+            once, or never where a killed run has written it already.
         mask: Reads the mask: integers, `(height, width)`. None in a set for classification.
         image_name, mask_name: The files they come from, for messages.
         label: Class of the whole image. Empty in a set for segmentation.
@@ -195,6 +200,10 @@ def write_prepared(
 ) -> PreparedSet:
     """Checks every image with its mask and writes the prepared set, whole or not at all.
 
+    It is written to `.NAME.partial` beside `folder`. A run that was killed left it there, and the
+    same call goes on with the next image; after bad input nothing is left. A second process that
+    is to write the same set waits for the first.
+
     Args:
         folder: Where the set will be. It must not exist, or be empty.
         description: What holds for all its images.
@@ -208,31 +217,98 @@ def write_prepared(
     folder = Path(folder).resolve()
     _check_ids(folder, items)
     try:
-        return _write(folder, description, items, allow_empty_masks)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _only_writer(folder):
+            return _write(folder, description, items, allow_empty_masks)
     except OSError as error:
-        if (folder / MANIFEST).is_file():  # another process was faster
-            return read_prepared(folder)
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); mend that, and the same command goes "
+            "on where it stopped"
+        ) from None
 
 
 def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
+    if (folder / MANIFEST).is_file():  # another process was faster
+        return read_prepared(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: exists and is not a prepared set; nothing was changed. "
             "Remove it or choose another folder"
         )
-    partial = _partial_folder(folder)
+    partial = folder.with_name(f".{folder.name}.partial")
+    content = json.dumps(dataclasses.asdict(description), indent=2) + "\n"
+    rows = _rows_left_by_a_killed_run(partial, content, [item.id for item in items])
     try:
-        with tqdm(items, desc=f"preparing {description.title}", unit="image") as bar:
-            rows = [_write_item(partial, item, description, allow_empty_masks) for item in bar]
-        content = json.dumps(dataclasses.asdict(description), indent=2)
-        (partial / DESCRIPTION).write_text(content + "\n")
-        pd.DataFrame(rows, columns=COLUMNS).to_csv(partial / MANIFEST, index=False)
+        with (
+            (partial / MANIFEST).open("w", newline="") as journal,
+            tqdm(
+                total=len(items),
+                initial=len(rows),
+                desc=f"preparing {description.title}",
+                unit="image",
+            ) as bar,
+        ):
+            writer = csv.writer(journal, lineterminator="\n")
+            writer.writerows([COLUMNS, *rows])
+            for item in items[len(rows) :]:
+                writer.writerow(_write_item(partial, item, description, allow_empty_masks))
+                journal.flush()  # after its files: a row that is there vouches for them
+                bar.update()
         partial.replace(folder)
-    except BaseException:
+    except ValueError:  # bad input; whatever else stops it leaves what can be gone on with
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return read_prepared(folder)
+
+
+def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[str]) -> list:
+    """Rows of the images that `partial` holds already, if it is of the same set; makes it if not.
+
+    Its files are checked by the checksums of the PNGs, for a machine may have lost power.
+    """
+    same = (partial / DESCRIPTION).is_file() and (partial / DESCRIPTION).read_text() == description
+    if not same:
+        shutil.rmtree(partial, ignore_errors=True)
+        for name in ("images", "masks"):
+            (partial / name).mkdir(parents=True)
+        (partial / DESCRIPTION).write_text(description)
+    if not (partial / MANIFEST).is_file():
+        return []
+    # The last line may be cut off.
+    whole, _, _ = (partial / MANIFEST).read_text().rpartition("\n")
+    rows = []
+    for id, row in zip(ids, list(csv.reader(io.StringIO(whole)))[1:], strict=False):
+        known = dict(zip(COLUMNS, row, strict=False))
+        if len(row) != len(COLUMNS) or known["id"] != id:
+            break
+        try:
+            for file in filter(None, (known["image"], known["mask"])):
+                _verified_size(partial / file)
+        except InputError:
+            break
+        rows.append(row)
+    return rows
+
+
+@contextlib.contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    """Waits until no other process writes the set of `folder`."""
+    lock = folder.with_name(f".{folder.name}.lock")
+    with contextlib.ExitStack() as opened:
+        while True:
+            file = opened.enter_context(lock.open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"{folder}: another process is writing it; waiting ...", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # The one before has removed the file it held: then this is a lock of nothing.
+            if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                break
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndarray:
@@ -285,19 +361,6 @@ def _check_ids(folder, items):
         if item.id.lower() in seen:
             raise InputError(f"{item.image_name}: the id {item.id!r} occurs twice")
         seen.add(item.id.lower())
-
-
-def _partial_folder(folder: Path) -> Path:
-    """An empty folder beside `folder`; what killed runs on this machine left is swept away."""
-    host = socket.gethostname()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.partial-{host}-*"):
-        if not Path(f"/proc/{left.name.rsplit('-', 1)[1]}").exists():
-            shutil.rmtree(left, ignore_errors=True)
-    partial = folder.parent / f".{folder.name}.partial-{host}-{os.getpid()}"
-    for name in ("images", "masks"):
-        (partial / name).mkdir(parents=True)
-    return partial
 
 
 def _write_item(partial, item, description, allow_empty_masks):

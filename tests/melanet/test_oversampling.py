@@ -5,7 +5,7 @@ from PIL import Image
 
 from melanet import oversampling
 from melanet.cyclegan import cyclegan
-from melanet.data import InputError, load_dataset
+from melanet.data import InputError, load_dataset, prepared
 from melanet.oversampling import oversample, train_cyclegan, translate_majority, undersample
 
 
@@ -78,6 +78,31 @@ def test_what_the_same_generator_made_is_opened_and_another_s_is_named(dermoscop
         translate_majority(small_cyclegan(), dermoscopy, tmp_path / "synthetic")
     with pytest.raises(InputError, match="made from other images or with other settings"):
         translate_majority(model, dermoscopy, tmp_path / "synthetic", keep_aspect_ratio=True)
+
+
+class Killed(BaseException):
+    """Ends a run in its midst, as a signal does."""
+
+
+@pytest.mark.parametrize("killed_at", [1, 4, 6])
+def test_a_killed_translation_goes_on_and_gives_the_same_bytes(
+    killed_at, dermoscopy, tmp_path, monkeypatch
+):
+    model = small_cyclegan()
+    whole = translate_majority(model, dermoscopy, tmp_path / "whole", batch_size=4)
+    write_item = prepared._write_item
+
+    def killing(folder, item, *rest):
+        if item.parent == whole.manifest["parent"][killed_at]:
+            raise Killed
+        return write_item(folder, item, *rest)
+
+    monkeypatch.setattr(prepared, "_write_item", killing)
+    with pytest.raises(Killed):
+        translate_majority(model, dermoscopy, tmp_path / "again", batch_size=4)
+    monkeypatch.undo()
+    again = translate_majority(model, dermoscopy, tmp_path / "again", batch_size=4)
+    assert again.digest == whole.digest
 
 
 def test_a_folder_that_is_taken_is_said_before_the_training(dermoscopy, tmp_path):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,26 @@ def test_what_cannot_be_loaded_is_said(dermoscopy):
         load_dataset((dermoscopy, []))
     with pytest.raises(InputError, match="5 images are fewer than a batch of 6"):
         load_unpaired(dermoscopy, (dermoscopy, ids_of(dermoscopy, "malignant")), batch_size=6)
+
+
+def relabelled(prepared, labels):
+    """The set with other labels in its description; its manifest stays."""
+    description = dataclasses.replace(prepared.description, labels=labels)
+    return dataclasses.replace(prepared, description=description)
+
+
+def test_a_set_with_other_labels_joins_with_what_the_first_one_knows(dermoscopy):
+    other = relabelled(dermoscopy, ("nevus", "benign", "malignant"))
+    malignant = list(other.manifest["id"][other.manifest["label"] == "malignant"])
+    merged = load_dataset(dermoscopy, (other, malignant))
+    labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
+    assert labels.sum(axis=0).tolist() == [20, 5 + 5]
+    two = relabelled(dermoscopy, ("nevus", "malignant"))
+    with pytest.raises(InputError, match="the label 'benign' of phantom-0001 is none of nevus"):
+        load_dataset((two, malignant), dermoscopy)
+
+
+def test_a_set_with_other_channels_is_named(dermoscopy):
+    grey = dataclasses.replace(dermoscopy.description, channels=1)
+    with pytest.raises(InputError, match="its channels differ"):
+        load_dataset(dermoscopy, dataclasses.replace(dermoscopy, description=grey))

@@ -1,12 +1,13 @@
 import dataclasses
-import itertools
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -100,20 +101,26 @@ def test_a_prepared_set_outlives_its_download(tmp_path):
     assert prepare("isbi2012", tmp_path / "isbi", tmp_path / "prepared").digest == first.digest
 
 
-def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path, monkeypatch):
+def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path):
     target = tmp_path / "prepared"
-    items = find_source("mine", own_images).read(own_images)
-    description = find_source("mine", own_images).description
+    source = find_source("mine", own_images)
+    items = source.read(own_images)
+    reading, asked = threading.Event(), []
 
-    def slower():
-        write_prepared(target, description, items)  # the other one, meanwhile
+    def slowly():
+        reading.set()
+        time.sleep(0.2)
+        asked.append(1)
         return items[0].image()
 
-    racing = [dataclasses.replace(items[0], image=slower), *items[1:]]
-    process_ids = itertools.count(1)
-    monkeypatch.setattr(os, "getpid", lambda: next(process_ids))
-    assert len(write_prepared(target, description, racing).manifest) == 3
-    assert not list(tmp_path.glob(".*partial*"))
+    racing = [dataclasses.replace(items[0], image=slowly), *items[1:]]
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(write_prepared, target, source.description, racing)
+        reading.wait()
+        second = pool.submit(write_prepared, target, source.description, racing)
+        assert first.result().digest == second.result().digest
+    assert len(asked) == 1  # the second waited and opened what the first wrote
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_place_that_cannot_be_written_is_named(own_images, tmp_path):
@@ -145,11 +152,51 @@ def test_a_count_that_differs_from_the_published_one_is_a_warning(isbi2012, tmp_
     assert "12 images found, 30 are published" in str(caught[0].message)
 
 
-def test_what_a_killed_run_left_is_swept_away(own_images, tmp_path):
-    left = tmp_path / f".prepared.partial-{socket.gethostname()}-99999999"
-    (left / "images").mkdir(parents=True)
-    prepare("mine", own_images, tmp_path / "prepared")
-    assert not left.exists()
+class Killed(BaseException):
+    """Ends a run in its midst, as a signal does."""
+
+
+@pytest.mark.parametrize(("cut", "first"), [(0, 2), (9, 1), (10_000, 0)])
+def test_what_a_killed_run_left_is_gone_on_with(cut, first, own_images, tmp_path):
+    whole = prepare("mine", own_images, tmp_path / "whole")
+    source = find_source("mine", own_images)
+    description = whole.description
+    asked = []
+
+    def items(killed_at):
+        def read(number, item):
+            if number == killed_at:
+                raise Killed
+            asked.append(number)
+            return item.image()
+
+        return [
+            dataclasses.replace(item, image=partial(read, number, item))
+            for number, item in enumerate(source.read(own_images))
+        ]
+
+    with pytest.raises(Killed):
+        write_prepared(tmp_path / "prepared", description, items(killed_at=2))
+    manifest = tmp_path / ".prepared.partial/manifest.csv"
+    written = manifest.read_text()
+    manifest.write_text(written[: max(0, len(written) - cut)])  # the last line may be cut off
+    asked.clear()
+    assert write_prepared(tmp_path / "prepared", description, items(None)).digest == whole.digest
+    assert asked == list(range(first, 3))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_damaged_or_foreign_left_over_is_made_anew(own_images, tmp_path):
+    whole = prepare("mine", own_images, tmp_path / "whole")
+    left = tmp_path / ".prepared.partial"
+    for spoil in (
+        lambda: (left / "images/case-0.png").write_bytes(b""),
+        lambda: (left / "dataset.json").write_text("{}"),
+    ):
+        shutil.copytree(tmp_path / "whole", left)
+        spoil()
+        assert prepare("mine", own_images, tmp_path / "prepared").digest == whole.digest
+        shutil.rmtree(tmp_path / "prepared")
 
 
 def test_every_source_says_where_its_files_are_found():
