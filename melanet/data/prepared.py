@@ -80,6 +80,7 @@ class Description:
         labels: Of a set for classification: its classes, the positive one last.
         keep_aspect_ratio: Whether resizing pads rather than stretches.
         origin: Mark of the official files that it was prepared from.
+        notes: What was left out of the official files, and what else to know of them.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -93,6 +94,7 @@ class Description:
     labels: tuple[str, ...] = ()
     keep_aspect_ratio: bool = False
     origin: str = ""
+    notes: str = ""
 
     def __post_init__(self):
         for name in ("image_size", "labels"):  # JSON knows lists only

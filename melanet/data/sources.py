@@ -31,6 +31,8 @@ class Source:
         published_count: Number of images that the thesis or the publisher names; None if free.
         allow_empty_masks: Whether an image without foreground is normal.
         generated: Whether it is made by code, so that there is no download.
+        parts: Folders in the download that are read; the whole download if empty.
+        notes: From the folder of the download to what is left out of it, a sentence with counts.
     """
 
     description: Description
@@ -39,6 +41,8 @@ class Source:
     published_count: int | None = None
     allow_empty_masks: bool = False
     generated: bool = False
+    parts: tuple[str, ...] = ()
+    notes: Callable[[Path], str] | None = None
 
 
 def prepare_source(source: Source, download: str | Path, folder: str | Path) -> PreparedSet:
@@ -55,10 +59,11 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
     """
     folder, download = Path(folder), Path(download)
     prepared = read_prepared(folder) if (folder / MANIFEST).is_file() else None
-    if not source.generated and not download.is_dir():
+    missing = [part for part in _folders(source, download) if not part.is_dir()]
+    if missing and not source.generated:
         if prepared is not None and prepared.description.name == source.description.name:
             return prepared  # the download may be gone by now
-        raise InputError(f"{download}: no such folder. {source.download}")
+        raise InputError(f"{missing[0]}: no such folder. {source.download}")
     items = source.read(download)
     origin = _origin(source, download, items)
     if prepared is not None:
@@ -80,8 +85,13 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
             f"{source.description.title}: {len(items)} images found, {expected} are published",
             stacklevel=2,
         )
-    description = dataclasses.replace(source.description, origin=origin)
+    notes = source.notes(download) if source.notes else ""
+    description = dataclasses.replace(source.description, origin=origin, notes=notes)
     return write_prepared(folder, description, items, allow_empty_masks=source.allow_empty_masks)
+
+
+def _folders(source: Source, download: Path) -> list[Path]:
+    return [download / part for part in source.parts] or [download]
 
 
 def _origin(source: Source, download: Path, items: Sequence[Item]) -> str:
@@ -89,8 +99,14 @@ def _origin(source: Source, download: Path, items: Sequence[Item]) -> str:
     if source.generated:
         content = items[0].image().tobytes() + str(len(items)).encode()
     else:
-        files = sorted(path for path in download.rglob("*") if path.is_file())
-        listed = [f"{path.relative_to(download)} {path.stat().st_size}" for path in files]
+        files = [path for part in _folders(source, download) for path in part.rglob("*")]
+        names = [path.relative_to(download) for path in sorted(files) if path.is_file()]
+        listed = [
+            f"{name} {(download / name).stat().st_size}"
+            for name in names
+            # A clone's .git and a file manager's hidden files change by themselves.
+            if not any(part.startswith(".") for part in name.parts)
+        ]
         content = "\n".join(listed).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 

@@ -5,6 +5,7 @@ This file stands in both packages, the same to the letter.
 
 import argparse
 import sys
+import textwrap
 
 from . import SOURCES, InputError, prepare
 
@@ -14,8 +15,8 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"python -m {__package__}",
         description="Brings the official download of a dataset into a prepared set.",
-        epilog="datasets: "
-        + "; ".join(f"{name}: {source.download}" for name, source in SOURCES.items()),
+        epilog="\n\n".join(["datasets:", *map(_paragraph, SOURCES)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", help="dataset, see below; for masks of your own, any name")
     parser.add_argument("--download", default=".", help="folder with the official files")
@@ -27,7 +28,21 @@ def main(arguments=None) -> int:
         print("error:", *str(error).split(), file=sys.stderr)
         return 2
     print(f"{prepared.folder}: {len(prepared.manifest)} images of {prepared.description.title}")
+    if prepared.description.notes:
+        print(prepared.description.notes)
     return 0
+
+
+def _paragraph(name: str) -> str:
+    description, download = SOURCES[name].description, SOURCES[name].download
+    return textwrap.fill(
+        f"{name} ({description.title}): {download}",
+        width=80,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,  # addresses are to be copied
+        break_on_hyphens=False,
+    )
 
 
 if __name__ == "__main__":
