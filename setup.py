@@ -26,6 +26,7 @@ setup(
         "opencv-python>=4.10",
         "pandas>=2.2",
         "pillow>=11",
+        "pydicom>=3.0",
         "scikit-learn>=1.6",
         "tensorflow>=2.21,<2.22",
         "tifffile>=2025.1",

@@ -3,11 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 
-from melanet.data.prepared import Description, InputError, Item, read_image
+from melanet.data.files import read_reduced
+from melanet.data.prepared import Description, InputError, Item
 from melanet.data.sources import Source, require_file
 
 DOWNLOAD = (
@@ -19,8 +18,6 @@ DOWNLOAD = (
 PARTS = {"train": "ISBI2016_ISIC_Part3_Training", "test": "ISBI2016_ISIC_Part3_Test"}
 #: The training CSV says it in words, the test CSV in numbers.
 LABELS = {"benign": "benign", "malignant": "malignant", "0.0": "benign", "1.0": "malignant"}
-#: The originals have up to 4,288 pixels a side and are trained at 256: more would only fill disks.
-LONGEST_SIDE = 512
 
 
 def read(folder: Path) -> list[Item]:
@@ -53,7 +50,7 @@ def _read_part(folder: Path, split: str, prefix: str) -> list[Item]:
         Item(
             id=id,
             group=id,
-            image=partial(_read_reduced, files[id]),
+            image=partial(read_reduced, files[id]),
             mask=None,
             image_name=str(files[id]),
             label=label,
@@ -81,16 +78,6 @@ def _read_labels(path: Path) -> dict[str, str]:
             raise InputError(f"{path}: line {line}: the id {id!r} occurs twice")
         labels[id] = LABELS[word]
     return labels
-
-
-def _read_reduced(path: Path) -> np.ndarray:
-    pixels = read_image(path)
-    factor = LONGEST_SIDE / max(pixels.shape[:2])
-    if factor >= 1:
-        return pixels
-    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
-    reduced = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
-    return np.asarray(reduced)
 
 
 SOURCE = Source(

@@ -1,0 +1,104 @@
+"""DICOM files of one grey image, as 8-bit pixels."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, get_decoder, pixel_array
+
+from melanet.data.prepared import InputError
+
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def read_dicom(path: Path) -> np.ndarray:
+    """The image of a DICOM file as it is meant to be seen: uint8, `(height, width)`, 0 black.
+
+    Stored values become the modality's units (slope and intercept, or its table); these become
+    grey by the file's table or window, the first if it has several (DICOM PS3.3, C.11.1 and
+    C.11.2). Without either, 8-bit pixels stay as they are stored and others are scaled from their
+    own smallest and largest value. MONOCHROME1, where 0 is white, is inverted.
+
+    Raises:
+        InputError: If it is missing, truncated or no DICOM, has no pixels, several frames or
+            colour, or is compressed in a way that no installed package decodes.
+    """
+    try:
+        with warnings.catch_warnings():  # of small breaches of the standard, which are common
+            warnings.simplefilter("ignore")
+            return _read(path)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except Exception as error:  # pydicom and its decoders raise any kind on a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read as DICOM ({reason}); get it anew") from None
+
+
+def _read(path: Path) -> np.ndarray:
+    dataset = pydicom.dcmread(path)
+    _check_one_grey_image(dataset, path)
+    grey = _to_8_bit(_decode(dataset, path), dataset)
+    if grey.ndim != 2 or not grey.size:
+        raise InputError(f"{path}: its pixels have shape {grey.shape}; one grey image is expected")
+    return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
+
+
+def _check_one_grey_image(dataset: pydicom.Dataset, path: Path) -> None:
+    if not any(name in dataset for name in PIXELS):
+        raise InputError(f"{path}: holds no pixels, or is truncated; get it anew")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise InputError(f"{path}: has {frames} frames; one image is expected")
+    colours = dataset.PhotometricInterpretation
+    if dataset.SamplesPerPixel != 1 or colours not in ("MONOCHROME1", "MONOCHROME2"):
+        raise InputError(f"{path}: is in colour ({colours}); a grey image is expected")
+
+
+def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise InputError(f"{path}: {syntax.name} cannot be decoded; convert it first") from None
+    if not decoder.is_available:
+        raise InputError(
+            f"{path}: nothing installed decodes {syntax.name}; install pylibjpeg with "
+            "pylibjpeg-libjpeg, or gdcm"
+        )
+    # Decoders differ by a grey value: the same one everywhere gives the same prepared set.
+    plugin = "pillow" if "pillow" in decoder.available_plugins else ""
+    return pixel_array(dataset, decoding_plugin=plugin)
+
+
+def _to_8_bit(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+    values = apply_modality_lut(stored, dataset)
+    if dataset.get("VOILUTSequence"):
+        bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
+        grey = apply_voi(np.rint(values).astype("int32"), dataset) * (255 / (2**bits - 1))
+    elif dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
+        grey = apply_windowing(values, _window(dataset))
+    elif dataset.get("BitsStored") == 8 and not dataset.PixelRepresentation:
+        grey = stored
+    else:
+        grey = _stretch(np.asarray(values, "float64"))
+    if not np.isfinite(grey).all():
+        raise ValueError("values that are no finite numbers")
+    return np.rint(grey).astype("uint8")
+
+
+def _window(dataset: pydicom.Dataset) -> pydicom.Dataset:
+    """The window alone, for 8-bit grey: `apply_windowing` would keep the range of the values."""
+    window = pydicom.Dataset()
+    for name in ("WindowCenter", "WindowWidth", "VOILUTFunction", "PhotometricInterpretation"):
+        if name in dataset:
+            window[name] = dataset[name]
+    window.BitsStored, window.PixelRepresentation = 8, 0
+    return window
+
+
+def _stretch(values: np.ndarray) -> np.ndarray:
+    low, high = values.min(), values.max()
+    return np.zeros_like(values) if low == high else (values - low) * (255 / (high - low))
