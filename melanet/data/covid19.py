@@ -1,0 +1,71 @@
+"""Normal vs. COVID-19 and Pneumonia vs. COVID-19: the two merged sets of section 2.3.1.
+
+The COVID-19 Image Data Collection gives the positives, the RSNA Pneumonia Detection Challenge the
+negatives. There is no official split.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from melanet.data import covid_collection, rsna
+from melanet.data.prepared import Description, Item
+from melanet.data.sources import Source
+
+COLLECTION, CHALLENGE = "covid-chestxray-dataset", "rsna-pneumonia-detection-challenge"
+DOWNLOAD = (
+    f"Two downloads, as folders beside each other. Into {COLLECTION}/: "
+    f"{covid_collection.DOWNLOAD}. Into {CHALLENGE}/: {rsna.DOWNLOAD}"
+)
+POSITIVE = "covid19"
+#: The thesis names 226 images of COVID-19; of the 26,684 of the challenge these are the others'.
+PUBLISHED = {POSITIVE: 226, rsna.NORMAL: 8851, rsna.OPACITY: 6012}
+
+
+def read(folder: Path, negative_class: str, negative: str) -> list[Item]:
+    """The negatives, then the positives, of a merged set.
+
+    Args:
+        folder: Holds the two downloads.
+        negative_class: Class of the challenge that the negatives are of.
+        negative: Their label.
+    """
+    return [
+        *rsna.read(folder / CHALLENGE, negative_class, negative),
+        *covid_collection.read(folder / COLLECTION, POSITIVE),
+    ]
+
+
+def notes(folder: Path, negative_class: str) -> str:
+    """One sentence on what of the two downloads is left out."""
+    rows = covid_collection.count_left_out(folder / COLLECTION)
+    images = rsna.count_classes(folder / CHALLENGE)
+    images.pop(negative_class)
+    text = f"Left out: of the COVID-19 Image Data Collection {_counted(rows)}"
+    text += f"; of the RSNA challenge {_counted({f'{k!r}': n for k, n in images.items()})}"
+    if not rsna.knows_patients(folder / CHALLENGE):
+        text += (
+            f"; without {rsna.NIH_TABLE} each RSNA image counts as a patient, so that one NIH "
+            "patient may stand on both sides of a split"
+        )
+    return f"{text}."
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items())
+
+
+def _source(name: str, title: str, negative_class: str, negative: str) -> Source:
+    return Source(
+        Description(name, title, image_size=(256, 256), channels=1, labels=(negative, POSITIVE)),
+        partial(read, negative_class=negative_class, negative=negative),
+        DOWNLOAD,
+        published_count=PUBLISHED[negative_class] + PUBLISHED[POSITIVE],
+        parts=(COLLECTION, CHALLENGE),
+        notes=partial(notes, negative_class=negative_class),
+    )
+
+
+SOURCES = (
+    _source("normal_covid19", "Normal vs. COVID-19", rsna.NORMAL, "normal"),
+    _source("pneumonia_covid19", "Pneumonia vs. COVID-19", rsna.OPACITY, "pneumonia"),
+)

@@ -1,0 +1,94 @@
+"""COVID-19 Image Data Collection: frontal chest X-rays of COVID-19 (section 2.3.1).
+
+The collection also holds CT slices, lateral views and other kinds of pneumonia, which the thesis
+leaves out.
+"""
+
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from melanet.data.files import read_reduced, read_rows
+from melanet.data.prepared import InputError, Item
+from melanet.data.sources import require_file
+
+DOWNLOAD = (
+    "clone https://github.com/ieee8023/covid-chestxray-dataset (no account; metadata.csv and "
+    "images/ are read, about 600 MB; each image has a licence of its own, in metadata.csv)"
+)
+FRONTAL = ("PA", "AP", "AP Supine", "AP Erect")
+COLUMNS = ("patientid", "finding", "view", "modality", "filename")
+OTHER_FINDING, CT, OTHER_VIEW = "of another finding", "CT", "of a lateral or other view"
+
+
+def read(folder: Path, label: str = "covid19") -> list[Item]:
+    """One item a frontal X-ray of COVID-19, in the order of `metadata.csv`; a group a patient.
+
+    Args:
+        folder: Holds `metadata.csv` and `images/`.
+        label: Label of the items.
+
+    Raises:
+        InputError: If a file, column or patient id is missing, or a file is listed twice.
+    """
+    items: list[Item] = []
+    taken: set[str] = set()
+    for place, row in _rows(folder):
+        if _left_out(row):
+            continue
+        path = folder / "images" / row["filename"]
+        if not row["filename"] or not path.is_file():
+            raise InputError(f"{place}: {path} is not there; get it, or remove the line")
+        id = _free_id(path.stem, taken)
+        items.append(
+            Item(
+                id=id,
+                group=f"covid-{row['patientid']}",
+                image=partial(read_reduced, path),
+                mask=None,
+                image_name=str(path),
+                label=label,
+            )
+        )
+    return items
+
+
+def count_left_out(folder: Path) -> dict[str, int]:
+    """How many rows of `metadata.csv` are left out, by the first reason that holds."""
+    counts = Counter(_left_out(row) for _, row in _rows(folder))
+    return {reason: counts[reason] for reason in (OTHER_FINDING, CT, OTHER_VIEW)}
+
+
+def _rows(folder: Path):
+    table = require_file(folder, "metadata.csv", f"Please {DOWNLOAD}")
+    lines: dict[str, str] = {}
+    for place, row in read_rows(table, COLUMNS):
+        if not row["patientid"]:
+            raise InputError(f"{place}: has no patientid, so it cannot be kept with its patient's")
+        name = row["filename"]
+        if name and name in lines:
+            raise InputError(f"{place}: lists {name} again, after {lines[name]}")
+        lines[name] = place.rpartition(": ")[2]
+        yield place, row
+
+
+def _left_out(row: dict[str, str]) -> str:
+    """Why a row is left out; empty if it is kept."""
+    # "COVID-19", "COVID-19, ARDS" and, in newer versions, "Pneumonia/Viral/COVID-19".
+    if "COVID-19" not in re.split(r"\s*[,/]\s*", row["finding"]):
+        return OTHER_FINDING
+    if row["modality"] != "X-ray":
+        return CT
+    return "" if row["view"] in FRONTAL else OTHER_VIEW
+
+
+def _free_id(stem: str, taken: set[str]) -> str:
+    """The stem with what an id may not hold as `-`, and a number if another file has that id."""
+    clean = re.sub(r"[^A-Za-z0-9._-]+|^\.+", "-", stem)
+    id, number = clean, 1
+    while id.lower() in taken:
+        number += 1
+        id = f"{clean}-{number}"
+    taken.add(id.lower())
+    return id

@@ -1,0 +1,109 @@
+"""RSNA Pneumonia Detection Challenge: normal chest X-rays and those with pneumonia.
+
+The images are a selection of the NIH's ChestX-ray8, in which a patient has up to dozens of images;
+the challenge's own `patientId` is one an image.
+"""
+
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from melanet.data.dicom import read_dicom
+from melanet.data.files import read_reduced, read_rows
+from melanet.data.prepared import InputError, Item
+from melanet.data.sources import require_file
+
+DOWNLOAD = (
+    "get stage_2_train_images (26,684 .dcm, about 3.7 GB) and stage_2_detailed_class_info.csv of "
+    "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data (needs a Kaggle account; "
+    "the competition's rules hold). Optional: nih_source.csv (patientId,nih_image), the NIH's name "
+    "of each image (00000001_000.png), for splits by patient"
+)
+IMAGES, TABLE, NIH_TABLE = (
+    "stage_2_train_images",
+    "stage_2_detailed_class_info.csv",
+    "nih_source.csv",
+)
+NORMAL, OPACITY, NEITHER = "Normal", "Lung Opacity", "No Lung Opacity / Not Normal"
+CLASSES = (NORMAL, OPACITY, NEITHER)
+
+
+def read(folder: Path, of_class: str, label: str) -> list[Item]:
+    """One item an image of a class, in the order of the table; a group a patient, if known.
+
+    Args:
+        folder: Holds `stage_2_train_images`, `stage_2_detailed_class_info.csv` and perhaps
+            `nih_source.csv`.
+        of_class: `"Normal"` or `"Lung Opacity"`.
+        label: Label of the items.
+
+    Raises:
+        InputError: If a file is missing, a table is not as expected, or an image has two classes.
+    """
+    images = folder / IMAGES
+    if not images.is_dir():
+        raise InputError(f"{images}: no such folder. Please {DOWNLOAD}")
+    classes = _read_classes(folder)
+    patients = _read_patients(folder)
+    items = []
+    for id in (id for id, name in classes.items() if name == of_class):
+        path = images / f"{id}.dcm"
+        if not path.is_file():
+            raise InputError(f"{folder / TABLE}: has {id}, but {path} is not there")
+        if patients is not None and id not in patients:
+            raise InputError(f"{folder / NIH_TABLE}: {id} is missing; complete or remove the file")
+        items.append(
+            Item(
+                id=id,
+                group=f"rsna-{id}" if patients is None else f"nih-{patients[id]}",
+                image=partial(read_reduced, path, read_dicom),
+                mask=None,
+                image_name=str(path),
+                label=label,
+            )
+        )
+    return items
+
+
+def count_classes(folder: Path) -> dict[str, int]:
+    """Number of images of each class."""
+    counts = Counter(_read_classes(folder).values())
+    return {name: counts[name] for name in CLASSES}
+
+
+def knows_patients(folder: Path) -> bool:
+    """Whether `nih_source.csv` is there, which says whose image is whose."""
+    return (folder / NIH_TABLE).is_file()
+
+
+def _read_classes(folder: Path) -> dict[str, str]:
+    table = require_file(folder, TABLE, f"Please {DOWNLOAD}")
+    classes = _read_pairs(table, "patientId", "class")
+    for id, (name, place) in classes.items():
+        if name not in CLASSES:
+            raise InputError(f"{place}: the class {name!r} of {id} is none of {', '.join(CLASSES)}")
+    return {id: name for id, (name, _) in classes.items()}
+
+
+def _read_patients(folder: Path) -> dict[str, str] | None:
+    """The NIH's number of each image's patient; None if the table is not there."""
+    if not knows_patients(folder):
+        return None
+    names = _read_pairs(folder / NIH_TABLE, "patientId", "nih_image")
+    for name, place in names.values():
+        if not re.fullmatch(r"\d{8}_\d{3}\.png", name):
+            raise InputError(f"{place}: {name!r} is no NIH name such as 00000001_000.png")
+    return {id: name[:8] for id, (name, _) in names.items()}
+
+
+def _read_pairs(path: Path, key: str, column: str) -> dict[str, tuple[str, str]]:
+    """`column` by `key`, with its place; a row may be repeated, as one is for each box."""
+    pairs: dict[str, tuple[str, str]] = {}
+    for place, row in read_rows(path, (key, column)):
+        value = row[column]
+        if pairs.setdefault(row[key], (value, place))[0] != value:
+            raise InputError(
+                f"{place}: {row[key]} is {value!r}, but was {pairs[row[key]][0]!r} before"
+            )
+    return pairs
