@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from melanet.data import covid19, isic2016, phantom
+from melanet.data import covid19, isic2016, phantom, xray_phantom
 from melanet.data.pipeline import load_dataset, load_symmetric, load_unpaired
 from melanet.data.prepared import InputError, PreparedSet, read_prepared
 from melanet.data.sources import Source, prepare_source
@@ -10,7 +10,7 @@ from melanet.data.sources import Source, prepare_source
 #: Every dataset by its short name. A new one is one module and one word.
 SOURCES: dict[str, Source] = {
     source.description.name: source
-    for source in (isic2016.SOURCE, *covid19.SOURCES, phantom.SOURCE)
+    for source in (isic2016.SOURCE, *covid19.SOURCES, phantom.SOURCE, *xray_phantom.SOURCES)
 }
 
 __all__ = [
