@@ -16,14 +16,15 @@ def vgg_gap(
     to the ImageNet weights is part of the model: the input is [0, 1] whatever `weights` is.
 
     Args:
-        input_shape: `(height, width, 3)`, 32 pixels a side or more.
+        input_shape: `(height, width, channels)`, 32 pixels a side or more; 1 channel is repeated to
+            the 3 that the networks take.
         classes: Number of classes, the positive one last.
         weights: `"imagenet"` (downloaded once by Keras), None for random weights, or a weights
             file that `Model.save_weights` of this model wrote.
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from images in [0, 1], `(batch, height, width, 3)`, to probabilities,
+        A `keras.Model` from images in [0, 1], `(batch, height, width, channels)`, to probabilities,
         `(batch, classes)`, float32 under any precision.
 
     Raises:
@@ -73,41 +74,83 @@ CLASSIFIERS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def _gap_classifier(backbone, preprocess, input_shape, classes, weights, name) -> keras.Model:
-    if len(input_shape) != 3 or input_shape[-1] != 3 or min(input_shape[:2]) < 32:
-        raise ValueError(
-            "`input_shape` must be (height, width, 3), 32 pixels a side or more. "
-            f"Received: {input_shape}"
-        )
-    if classes < 2:
-        raise ValueError(f"`classes` must be 2 or more. Received: {classes}")
-    pretrained = weights == "imagenet"
-    if weights is not None and not pretrained and not Path(weights).is_file():
-        raise ValueError(f"`weights`: no such file: {weights}")
-    inputs = keras.Input(input_shape)
-    # Built on the input, not nested: every layer can be reached by its name, for Grad-CAM say.
-    network = backbone(
-        include_top=False,
-        weights="imagenet" if pretrained else None,
-        input_tensor=preprocess(inputs),
-        pooling="avg",
-    )
-    x = network.output
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="class")(x)
-    model = keras.Model(inputs, outputs, name=name)
-    if weights is not None and not pretrained:
-        _load_weights(model, weights)
+def densenet121_features(
+    input_shape=(256, 256, 3), *, weights="imagenet", name="densenet121_features"
+) -> keras.Model:
+    """DenseNet-121 up to its global average pooling, frozen: 1024 features an image.
+
+    It computes in float32 under any precision. 7,037,504 parameters, none of them trainable.
+
+    Args:
+        input_shape, weights, name: As in `vgg_gap`.
+
+    Returns:
+        A `keras.Model` from images in [0, 1], `(batch, height, width, channels)`, to features,
+        `(batch, 1024)`, float32.
+
+    Raises:
+        ValueError: As in `vgg_gap`.
+    """
+    _check_arguments(input_shape, weights)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        inputs, x = _gap(keras.applications.DenseNet121, _imagenet_torch, input_shape, weights)
+        model = keras.Model(inputs, x, name=name)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.trainable = False
+    _load_weights(model, weights)
     return model
 
 
+def _gap_classifier(backbone, preprocess, input_shape, classes, weights, name) -> keras.Model:
+    _check_arguments(input_shape, weights)
+    if classes < 2:
+        raise ValueError(f"`classes` must be 2 or more. Received: {classes}")
+    inputs, x = _gap(backbone, preprocess, input_shape, weights)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="class")(x)
+    model = keras.Model(inputs, outputs, name=name)
+    _load_weights(model, weights)
+    return model
+
+
+def _gap(backbone, preprocess, input_shape, weights):
+    """An input, and what the network's global average pooling makes of it."""
+    inputs = x = keras.Input(input_shape)
+    if input_shape[-1] == 1:
+        x = layers.Concatenate(dtype="float32")([inputs] * 3)
+    # Built on the input, not nested: every layer can be reached by its name, for Grad-CAM say.
+    network = backbone(
+        include_top=False,
+        weights="imagenet" if weights == "imagenet" else None,
+        input_tensor=preprocess(x),
+        pooling="avg",
+    )
+    return inputs, network.output
+
+
+def _check_arguments(input_shape, weights):
+    if len(input_shape) != 3 or input_shape[-1] not in (1, 3) or min(input_shape[:2]) < 32:
+        raise ValueError(
+            "`input_shape` must be (height, width, 1 or 3), 32 pixels a side or more. "
+            f"Received: {input_shape}"
+        )
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ValueError(f"`weights`: no such file: {weights}")
+
+
 def _load_weights(model, weights):
+    """Loads a weights file, if `weights` is one."""
+    if weights in (None, "imagenet"):
+        return
     try:
         model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
             f"`weights`: {weights} does not fit {model.name} with input {model.input_shape[1:]} "
-            f"and {model.output_shape[-1]} classes: {reason}"
+            f"and {model.output_shape[-1]} outputs: {reason}"
         ) from None
 
 

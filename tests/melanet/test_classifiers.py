@@ -39,6 +39,23 @@ def test_the_model_preprocesses_as_keras_does_for_the_imagenet_weights(name, mod
     np.testing.assert_allclose(ops.convert_to_numpy(inner(images())), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "module", "parameters"),
+    [
+        ("vgg_gap", keras.applications.vgg16, 14_715_714),
+        ("resnet50_gap", keras.applications.resnet50, 23_591_810),
+        ("densenet121_gap", keras.applications.densenet, 7_039_554),
+    ],
+)
+def test_grey_images_are_repeated_to_the_three_channels(name, module, parameters):
+    model, grey = CLASSIFIERS[name]((32, 32, 1), weights=None), images()[..., :1]
+    assert model.count_params() == parameters
+    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)][-1]
+    inner = keras.Model(model.input, last.output)
+    expected = module.preprocess_input(255 * np.repeat(grey, 3, axis=-1))
+    np.testing.assert_allclose(ops.convert_to_numpy(inner(grey)), expected, atol=1e-3)
+
+
 def test_probabilities_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -89,7 +106,7 @@ def test_a_weights_file_that_does_not_fit_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"input_shape": (16, 16, 3)}, {"input_shape": (32, 32, 1)}, {"classes": 1}]
+    "arguments", [{"input_shape": (16, 16, 3)}, {"input_shape": (32, 32, 2)}, {"classes": 1}]
 )
 def test_wrong_arguments_are_named(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
