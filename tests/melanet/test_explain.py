@@ -1,9 +1,12 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from melanet.classifiers import densenet121_gap, vgg_gap
-from melanet.explain import grad_cam
+from melanet.explain import features, grad_cam, umap_embedding
 
 
 def spot_model(nested=False):
@@ -81,3 +84,85 @@ def test_a_black_image_has_an_empty_map():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         grad_cam(**{"model": spot_model(), "images": spots(), **arguments})
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_features_are_the_global_averages(nested):
+    found = features(spot_model(nested), spots())
+    np.testing.assert_allclose(found, [[16 / 256, 9 / 256]], atol=1e-7)
+    assert found.dtype == "float32"
+
+
+def test_features_of_a_head_within_a_nested_model_and_of_a_model_without_one():
+    whole = spot_model()
+    inputs = keras.Input((16, 16, 3))
+    outer = keras.Model(inputs, keras.layers.Softmax()(whole(inputs)))
+    expected = features(whole, spots())
+    np.testing.assert_array_equal(features(outer, spots()), expected)
+    body = keras.Model(whole.input, whole.layers[-2].output)
+    np.testing.assert_array_equal(features(body, spots()), expected)
+
+
+def test_features_of_arrays_and_datasets_are_in_their_order_whatever_the_batches():
+    images = np.random.default_rng(0).random((5, 16, 16, 3), "float32")
+    model = spot_model()
+    expected = features(model, images)
+    assert expected.shape == (5, 2)
+    np.testing.assert_allclose(features(model, images, batch_size=2), expected, atol=1e-7)
+    dataset = tf.data.Dataset.from_tensor_slices(images).batch(2)
+    np.testing.assert_allclose(features(model, dataset), expected, atol=1e-7)
+    labelled = tf.data.Dataset.zip(dataset, tf.data.Dataset.from_tensors([0, 1]).repeat(3))
+    np.testing.assert_allclose(features(model, labelled), expected, atol=1e-7)
+
+
+def test_features_of_the_classifiers_are_their_global_average_pooling():
+    model = vgg_gap((32, 32, 1), weights=None)
+    images = np.random.default_rng(0).random((2, 32, 32, 1), "float32")
+    pooled = keras.Model(model.input, model.layers[-2].output)
+    np.testing.assert_allclose(features(model, images), pooled(images), rtol=1e-4, atol=1e-6)
+    assert features(model, images).shape == (2, 512)
+
+
+def test_no_features_without_images_or_of_maps():
+    with pytest.raises(ValueError, match="no image"):
+        features(spot_model(), np.zeros((0, 16, 16, 3)))
+    inputs = keras.Input((16, 16, 3))
+    with pytest.raises(ValueError, match=r"must end in a Dense layer"):
+        features(keras.Model(inputs, keras.layers.ReLU()(inputs)), spots())
+
+
+@pytest.mark.filterwarnings("error:n_:UserWarning")
+@pytest.mark.parametrize("count", [4, 10, 40])
+def test_the_embedding_is_the_same_for_the_same_seed_for_few_samples_too(count):
+    pytest.importorskip("umap")
+    samples = np.random.default_rng(0).random((count, 6))
+    samples[::2] += 10
+    embedding = umap_embedding(samples, seed=1)
+    assert embedding.shape == (count, 2)
+    assert embedding.dtype == "float32"
+    assert np.isfinite(embedding).all()
+    np.testing.assert_array_equal(umap_embedding(samples, seed=1), embedding)
+
+
+def test_the_embedding_keeps_neighbours_together():
+    pytest.importorskip("umap")
+    samples = np.random.default_rng(0).random((40, 6))
+    samples[::2] += 10
+    embedding = umap_embedding(samples)
+    distances = np.linalg.norm(embedding[:, None] - embedding, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    np.testing.assert_array_equal(distances.argmin(axis=1) % 2, np.arange(40) % 2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((3, 2)), np.zeros(9), np.full((5, 2), np.nan)], ids=["few", "1-D", "NaN"]
+)
+def test_wrong_features_have_no_embedding(wrong):
+    with pytest.raises(ValueError, match="4 samples or more"):
+        umap_embedding(wrong)
+
+
+def test_a_missing_umap_is_said_with_its_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(ImportError, match="pip install umap-learn"):
+        umap_embedding(np.eye(5))
