@@ -28,6 +28,8 @@ setup(
         "pillow>=11",
         "pydicom>=3.0",
         "scikit-learn>=1.6",
+        "scipy>=1.14",
+        "skops>=0.13",
         "tensorflow>=2.21,<2.22",
         "tifffile>=2025.1",
         "tqdm>=4.66",
@@ -36,7 +38,6 @@ setup(
         "experiments": [
             "jinja2>=3.1",
             "matplotlib>=3.9",
-            "scipy>=1.14",
             "tabulate>=0.9",
             "umap-learn>=0.5.7",
         ],

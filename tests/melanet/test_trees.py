@@ -1,0 +1,244 @@
+import io
+import json
+from zipfile import ZipFile
+
+import keras
+import numpy as np
+import pytest
+import skops.io
+import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+
+from melanet.trees import NETWORK, SETTINGS, TREES, TRUSTED, BaggedTrees
+
+SHAPE = (32, 32, 1)
+
+
+def images(count=12):
+    """Dark and bright ones by turns."""
+    random = np.random.default_rng(0).random((count, *SHAPE), "float32") / 2
+    random[1::2] += 0.5
+    return random
+
+
+def one_hot(places, classes=3):
+    return np.eye(classes, dtype="float32")[places]
+
+
+LABELS = one_hot([0, 2] * 6)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return BaggedTrees(SHAPE, 3, weights=None, trees=3)
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    """A saved model, and what it predicts."""
+    path = tmp_path_factory.mktemp("trees") / "made" / "trees.zip"
+    model.fit(images(), LABELS).save(path)
+    return path, model.predict(images())
+
+
+def altered(saved, tmp_path, **members):
+    """The saved file with some members replaced, or left out if None."""
+    path = tmp_path / "altered.zip"
+    names = {"network": NETWORK, "trees": TREES, "settings": SETTINGS}
+    replaced = {names[name]: content for name, content in members.items()}
+    with ZipFile(saved[0]) as source, ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = replaced.get(name, source.read(name))
+            if content is not None:
+                target.writestr(name, content)
+    return path
+
+
+def trees_of(saved):
+    with ZipFile(saved[0]) as archive:
+        return skops.io.loads(archive.read(TREES), trusted=TRUSTED)
+
+
+def test_the_network_is_densenet_121_without_its_top_and_frozen(model):
+    assert model.count_params() == 7_037_504
+    assert not model.network.trainable_weights
+    assert model.network.output_shape == (None, 1024)
+
+
+def test_probabilities_come_in_class_order_with_0_for_a_class_that_was_not_met(model):
+    predicted = model.fit(images(), LABELS).predict(images())
+    assert predicted.shape == (12, 3)
+    assert predicted.dtype == "float32"
+    np.testing.assert_allclose(predicted.sum(axis=1), 1)
+    assert not predicted[:, 1].any()
+    np.testing.assert_array_equal(predicted.argmax(axis=1), [0, 2] * 6)
+
+
+def test_a_dataset_is_passed_once_whatever_its_order(model):
+    arrays = model.fit(images(), LABELS).predict(images())
+    dataset = tf.data.Dataset.from_tensor_slices((images(), LABELS))
+    batches = dataset.batch(5)
+    np.testing.assert_array_equal(model.fit(batches).predict(images()), arrays)
+    np.testing.assert_array_equal(model.predict(batches), arrays)
+    shuffled = dataset.shuffle(12).batch(5)  # another order a pass
+    predicted = model.fit(shuffled).predict(images())
+    np.testing.assert_array_equal(predicted.argmax(axis=1), [0, 2] * 6)
+
+
+def test_the_same_seed_grows_the_same_trees_and_another_one_others(model):
+    def thresholds(seed):
+        model.bagging.set_params(random_state=seed)
+        model.fit(noise, LABELS)
+        return [tree.tree_.threshold.tolist() for tree in model.bagging.estimators_]
+
+    noise = np.random.default_rng(1).random((12, *SHAPE), "float32")
+    try:
+        assert thresholds(0) == thresholds(0)
+        assert thresholds(0) != thresholds(1)
+    finally:
+        model.bagging.set_params(random_state=0)
+
+
+def test_one_positive_among_many_may_be_missing_in_a_bootstrap(model):
+    predicted = model.fit(images(), one_hot([0] * 11 + [2])).predict(images())
+    met = [11 in drawn for drawn in model.bagging.estimators_samples_]
+    assert 0 < sum(met) < 3  # or the test says nothing
+    # Each tree that met it knows it by heart; the others have never heard of it.
+    assert predicted[11] == pytest.approx([1 - sum(met) / 3, 0, sum(met) / 3])
+    np.testing.assert_allclose(predicted.sum(axis=1), 1)
+    only = model.fit(images(), one_hot([1] * 12)).predict(images())
+    np.testing.assert_array_equal(only, one_hot([1] * 12))
+
+
+def test_loaded_it_predicts_the_same_and_nothing_else_is_left_in_the_folder(saved):
+    path, predicted = saved
+    assert [left.name for left in path.parent.iterdir()] == [path.name]
+    again = BaggedTrees.load(path)
+    np.testing.assert_array_equal(again.predict(images()), predicted)
+    assert (again.network.input_shape, again.classes) == ((None, *SHAPE), 3)
+
+
+def test_nothing_is_written_where_writing_fails(saved, model, monkeypatch):
+    path = saved[0]
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(skops.io, "dumps", fail)
+    with pytest.raises(OSError, match="disk full"):
+        model.fit(images(), LABELS).save(path)
+    assert [left.name for left in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == before
+
+
+def test_the_architecture_in_the_file_is_never_run(saved, tmp_path):
+    inner = tmp_path / NETWORK
+    with ZipFile(saved[0]) as archive:
+        source = ZipFile(io.BytesIO(archive.read(NETWORK)))
+    with ZipFile(inner, "w") as target:
+        for name in source.namelist():
+            content = b"no architecture" if name == "config.json" else source.read(name)
+            target.writestr(name, content)
+    path = altered(saved, tmp_path, network=inner.read_bytes())
+    np.testing.assert_array_equal(BaggedTrees.load(path).predict(images()), saved[1])
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_another_network_is_refused(saved, tmp_path):
+    stub().save(tmp_path / NETWORK)
+    path = altered(saved, tmp_path, network=(tmp_path / NETWORK).read_bytes())
+    with pytest.raises(ValueError, match=r"altered\.zip: .*does not fit densenet121_features"):
+        BaggedTrees.load(path)
+
+
+def test_trees_of_other_types_are_refused(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
+    path = altered(saved, tmp_path, trees=skops.io.dumps(LogisticRegression()))
+    with pytest.raises(ValueError, match=r"altered\.zip: .* not those that `fit` grows"):
+        BaggedTrees.load(path)
+    path = altered(saved, tmp_path, trees=skops.io.dumps(Stranger()))
+    with pytest.raises(ValueError, match=r"altered\.zip: .*Stranger"):
+        BaggedTrees.load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("left_child", 10**6), ("right_child", 0), ("right_child", -1), ("feature", 1024)],
+)
+def test_a_tree_that_points_out_of_itself_is_refused(saved, tmp_path, monkeypatch, field, value):
+    monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
+    bagging = trees_of(saved)
+    tree = bagging.estimators_[0].tree_
+    state = tree.__getstate__()
+    state["nodes"] = state["nodes"].copy()
+    state["nodes"][field][0] = value
+    tree.__setstate__(state)
+    with pytest.raises(ValueError, match="not those that `fit` grows"):
+        BaggedTrees.load(altered(saved, tmp_path, trees=skops.io.dumps(bagging)))
+
+
+def test_features_left_out_by_a_tree_are_refused(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
+    bagging = trees_of(saved)
+    bagging.estimators_features_[0] = np.arange(3)
+    with pytest.raises(ValueError, match="not those that `fit` grows"):
+        BaggedTrees.load(altered(saved, tmp_path, trees=skops.io.dumps(bagging)))
+
+
+def test_a_file_that_is_not_whole_is_named(saved, tmp_path):
+    text = tmp_path / "text.zip"
+    text.write_text("hello")
+    with pytest.raises(ValueError, match=r"text\.zip: cannot be read"):
+        BaggedTrees.load(text)
+    with pytest.raises(ValueError, match="nowhere: no such file"):
+        BaggedTrees.load("nowhere")
+    for name in ("trees", "settings", "network"):
+        path = altered(saved, tmp_path, **{name: None})
+        with pytest.raises(ValueError, match=r"altered\.zip: cannot be read"):
+            BaggedTrees.load(path)
+    settings = json.dumps({"input_shape": [8, 8, 1], "classes": 3, "trees": 3, "seed": 0})
+    with pytest.raises(ValueError, match=r"altered\.zip: .*input_shape"):
+        BaggedTrees.load(altered(saved, tmp_path, settings=settings))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(LABELS[:5], "one-hot"), (LABELS / 2, "one-hot"), (LABELS[:, :2], "one-hot")],
+)
+def test_wrong_labels_are_named(model, labels, message):
+    with pytest.raises(ValueError, match=message):
+        model.fit(images(), labels)
+
+
+def test_before_fit_there_is_nothing_to_predict_with_or_to_save(tmp_path, monkeypatch):
+    monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
+    fresh = BaggedTrees(SHAPE, weights=None)
+    with pytest.raises(ValueError, match="not fitted"):
+        fresh.predict(images())
+    with pytest.raises(ValueError, match="not fitted"):
+        fresh.save(tmp_path / "trees.zip")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="there is no image"):
+        fresh.fit([])
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"input_shape": (32, 32, 2)}, {"classes": 1}, {"trees": 0}, {"weights": "none"}]
+)
+def test_wrong_arguments_are_named(arguments):
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        BaggedTrees(**{"input_shape": SHAPE, "weights": None, **arguments})
+
+
+class Stranger:
+    def __init__(self):
+        self.value = 1
+
+
+def stub():
+    """Has the shapes of the network, and is built at once."""
+    inputs = keras.Input(SHAPE)
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    return keras.Model(inputs, keras.layers.Concatenate()([x] * 1024))
