@@ -1,33 +1,38 @@
 """One classifier training of chapter 2, with its over-sampling or augmentation, to a record."""
 
 import dataclasses
-import hashlib
-import json
-import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
+import tensorflow as tf
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from experiments.figure_umap import write_features
+from experiments.synthesis import Synthesis, Translation, mark_of, save_model
 from experiments.trial import (
     EpochBar,
     fix_randomness,
     precision_policy,
     provenance,
-    read_record,
     write_record,
 )
 from melanet.augmentation import augment_offline
 from melanet.classifiers import CLASSIFIERS
-from melanet.cyclegan import CycleGAN
 from melanet.data import InputError, PreparedSet, load_dataset
 from melanet.data.pipeline import Part
 from melanet.losses import focal_loss
-from melanet.oversampling import train_cyclegan, translate_majority
+from melanet.trees import BaggedTrees
+
+#: The classifier that is no network from end to end, beside `CLASSIFIERS`.
+BAGGED_TREES = "densenet121_bagged_trees"
+#: What a record says of a synthetic set.
+_NOTED = ("key", "set", "seconds", *(field.name for field in dataclasses.fields(Translation)))
 
 #: What each protocol of chapter 2 does, in a sentence.
 PROTOCOLS = {
@@ -41,30 +46,20 @@ PROTOCOLS = {
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """A row of table 2.1: what is added to the real training images."""
+    """What a classifier is trained on.
+
+    Attributes:
+        name, title: In records and in tables.
+        augment: Augmented copies of each real training image.
+        synthetic_sets: How many synthetic sets join: the first is of the set's own majority.
+        real_positives: Whether real images of the positive class take part.
+    """
 
     name: str
     title: str
     augment: int = 0
-    oversample: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Translation:
-    """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
-
-    Attributes:
-        epochs: Passes over the undersampled classes, with batches of 1.
-        filters, rates: Of the first block, and Adam's learning rate: of generators and of
-            discriminators.
-        adversarial_loss, identity_weight: As `CycleGAN.compile`.
-    """
-
-    epochs: int = 500
-    filters: tuple[int, int] = (32, 64)
-    rates: tuple[float, float] = (2e-4, 2e-4)
-    adversarial_loss: str = "log"
-    identity_weight: float = 0.0
+    synthetic_sets: int = 0
+    real_positives: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +69,7 @@ class Settings:
     Attributes:
         weights: `"imagenet"`, None or a file. From random weights the thesis's Adadelta at 1e-3
             hardly moves: then the optimizer is Adam at 1e-4.
+        loss: `"focal"` (melanoma) or `"cross_entropy"` (COVID-19).
         patience: Epochs without a better loss before training stops, `plateau` before the rate
             falls to a tenth; the thesis gives neither, the released code 8 and 5.
     """
@@ -82,10 +78,10 @@ class Settings:
     model: str
     weights: str | None
     epochs: int
-    translation: Translation
     batch_size: int
     image_size: tuple[int, int]
     precision: str
+    loss: str = "focal"
     weights_sha256: str | None = None
     patience: int = 8
     plateau: int = 5
@@ -102,6 +98,13 @@ class Settings:
         return ("Adadelta", 1e-3) if self.weights is not None else ("Adam", 1e-4)
 
     @property
+    def loss_function(self) -> keras.losses.Loss:
+        """The loss; on two softmax columns, cross-entropy is the binary one of the positive."""
+        if self.loss == "cross_entropy":
+            return keras.losses.CategoricalCrossentropy()
+        return focal_loss(form="released" if self.released else "thesis")
+
+    @property
     def keep_aspect_ratio(self) -> bool | None:
         """Whether images are padded to square; as their set says, unless the code stretches."""
         return False if self.released else None
@@ -116,13 +119,26 @@ class Split:
     test: tuple[str, ...]
 
 
-def split_images(prepared: PreparedSet, protocol: str, seed: int) -> Split:
+def split_images(
+    prepared: PreparedSet, protocol: str, seed: int, beside: Sequence[PreparedSet] = ()
+) -> Split:
     """The official split, or a stratified 80/20 one by seed where the set has none.
+
+    Images of one group (patient) stay together.
+
+    Args:
+        prepared: The set.
+        protocol: A name in `PROTOCOLS`.
+        seed: Of the split, where it is not official.
+        beside: Sets without an official split that share images or patients with it. All are split
+            as one: who is tested in one of them is not trained with in another.
 
     Raises:
         InputError: If a class has too few images to be split.
     """
-    manifest = prepared.manifest
+    manifest = pd.concat([prepared.manifest, *(other.manifest for other in beside)])
+    if beside:  # in an order that is the same whichever comes first
+        manifest = manifest.drop_duplicates("id").sort_values("id")
     official = manifest["split"] == "test"
     try:
         if official.any():
@@ -134,35 +150,36 @@ def split_images(prepared: PreparedSet, protocol: str, seed: int) -> Split:
             train, validation = _stratified(train, 10, seed)
     except ValueError as error:
         raise InputError(f"{prepared.folder}: cannot be split: {error}") from None
-    return Split(tuple(train["id"]), tuple(validation["id"]), tuple(test["id"]))
+    own = set(prepared.manifest["id"])
+    return Split(
+        *(tuple(id for id in part["id"] if id in own) for part in (train, validation, test))
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One training: a condition on one split of a prepared set, by one seed."""
+    """One training: a condition on one split of a prepared set, by one seed.
+
+    Attributes:
+        syntheses: What makes the condition's synthetic sets, as many as it has.
+        keep_model: Whether the trained classifier is saved beside its record.
+    """
 
     prepared: PreparedSet
     condition: Condition
     split: Split
     settings: Settings
     seed: int
+    syntheses: tuple[Synthesis, ...] = ()
+    keep_model: bool = False
 
     @property
     def key(self) -> str:
         """Name of its record: readable, and different if anything that shapes the result is."""
-        shaping = [*self._shaping, dataclasses.asdict(self.settings)]
-        if not self.condition.oversample:
-            shaping[-1].pop("translation")
+        synthetic = [synthesis.key for synthesis in self.syntheses]
+        shaping = [*self._shaping, dataclasses.asdict(self.settings), synthetic]
         name = f"{self.prepared.description.name}-{self.settings.model}-{self.condition.name}"
-        return f"{name}-s{self.seed}-{_mark(shaping)}"
-
-    @property
-    def gan_key(self) -> str:
-        """Name of its CycleGAN, which other classifiers of the same seed share."""
-        names = ("protocol", "translation", "image_size", "precision", "deterministic")
-        settings = dataclasses.asdict(self.settings)
-        shaping = [*self._shaping, [settings[name] for name in names]]
-        return f"{self.prepared.description.name}-s{self.seed}-{_mark(shaping)}"
+        return f"{name}-s{self.seed}-{mark_of(shaping)}"
 
     @property
     def _shaping(self) -> list[Any]:
@@ -176,35 +193,19 @@ class Trial:
     def run(self, out: Path) -> dict[str, Any]:
         """Makes what is added to the training set, trains, tests, and writes the record."""
         settings, split = self.settings, self.split
-        added, gan = self._added(out)
-        fix_randomness(self.seed, settings.deterministic)
-        shape: dict[str, Any] = {
-            "image_size": settings.image_size,
-            "batch_size": settings.batch_size,
-            "keep_aspect_ratio": settings.keep_aspect_ratio,
-        }
-        parts: list[Part] = [(self.prepared, split.train), *added]
-        train = load_dataset(*parts, shuffle=True, seed=self.seed, **shape)
-        test = load_dataset((self.prepared, split.test), **shape)
-        watched = None
-        if split.validation:
-            watched = load_dataset((self.prepared, split.validation), **shape)
-        with precision_policy(settings.precision):
-            model = self._compiled_model()
-        callbacks = self._callbacks()
+        made = [synthesis.make(out) for synthesis in self.syntheses]
+        parts = self._training_parts(out, [synthetic for synthetic, _ in made])
         counts = Counter(label for part in parts for label in _labels(part))
+        fix_randomness(self.seed, settings.deterministic)
+        train = self._load(*parts, shuffle=True, seed=self.seed)
+        test = (self.prepared, split.test)
         started = time.monotonic()
-        history = model.fit(
-            train,
-            validation_data=watched,
-            epochs=settings.epochs,
-            callbacks=callbacks,
-            class_weight=self._class_weight(counts),
-            shuffle=False,
-            verbose=0,
-        ).history
+        if settings.model == BAGGED_TREES:
+            model, how = self._trained_trees(train)
+        else:
+            model, how = self._trained_network(train, counts)
         seconds = time.monotonic() - started
-        scores = model.predict(test, verbose=0)[:, -1]
+        scores = _scores(model, self._load(test))
         if not np.isfinite(scores).all():
             raise InputError(
                 f"{self.key}: the training diverged; try --precision float32 or another --seed"
@@ -219,7 +220,6 @@ class Trial:
             },
             "condition": self.condition.name,
             "parameters": model.count_params(),
-            "optimizer": "{} {:g}".format(*settings.optimizer),
             "training_images": dict(counts),
             "images": {
                 "train": len(split.train),
@@ -228,101 +228,108 @@ class Trial:
             },
             "seed": self.seed,
             **dataclasses.asdict(settings),
-            "translation": dataclasses.asdict(settings.translation) if gan else None,
-            "epochs_run": len(history["loss"]),
-            "best_epoch": callbacks[0].best_epoch + 1,
+            **how,
             "seconds": round(seconds, 1),
-            "gan": gan,
-            "history": {k: [round(float(v), 6) for v in curve] for k, curve in history.items()},
+            "synthetic": [{k: notes[k] for k in _NOTED} for _, notes in made],
             "scores": [
                 {"id": id, "positive": label == positive, "score": round(float(score), 6)}
-                for id, label, score in zip(
-                    split.test, _labels((self.prepared, split.test)), scores, strict=True
-                )
+                for id, label, score in zip(split.test, _labels(test), scores, strict=True)
             ],
             **provenance(),
         }
+        self._keep(model, [*parts, test], out)
         write_record(self.record_path(out), record)
         return record
 
-    def synthetic_folder(self, out: Path) -> Path:
-        """Where its translated images are or will be."""
-        return out / "sets" / f"synthetic-{self.gan_key}"
+    def features_path(self, out: Path) -> Path:
+        """Where the features of its images are or will be."""
+        return out / "features" / f"{self.key}.npz"
 
-    def _added(self, out: Path) -> tuple[list[PreparedSet], dict[str, Any] | None]:
-        """Sets that join the real training images, and how the CycleGAN was trained."""
-        if self.condition.oversample:
-            model, gan = self._cyclegan(out)
-            synthetic = translate_majority(
-                model,
-                self.prepared,
-                self.synthetic_folder(out),
-                self.split.train,
-                image_size=self.settings.image_size,
-                keep_aspect_ratio=self.settings.keep_aspect_ratio,
+    def _training_parts(self, out: Path, synthetic: Sequence[PreparedSet]) -> list[Part]:
+        """The real training images that take part, and the sets that join them."""
+        condition, ids = self.condition, self.split.train
+        if not condition.real_positives:
+            labels = self.prepared.manifest.set_index("id")["label"]
+            positive = self.prepared.description.labels[-1]
+            ids = tuple(id for id in ids if labels[id] != positive)
+        parts: list[Part] = [(self.prepared, ids), *synthetic]
+        if condition.augment:
+            name = f"augmented-{condition.augment}x-{mark_of(self._shaping)}"
+            folder = out / "sets" / name
+            parts.append(
+                augment_offline(self.prepared, condition.augment, folder, ids=ids, seed=self.seed)
             )
-            return [synthetic], gan
-        if self.condition.augment:
-            mark = _mark(self._shaping)
-            folder = out / "sets" / f"augmented-{self.condition.augment}x-{mark}"
-            ids = self.split.train
-            return [
-                augment_offline(
-                    self.prepared, self.condition.augment, folder, ids=ids, seed=self.seed
-                )
-            ], None
-        return [], None
+        return parts
 
-    def _cyclegan(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
-        """The CycleGAN of this seed: trained, or loaded where it was trained before."""
-        path, notes = out / "gans" / f"{self.gan_key}.keras", out / "gans" / f"{self.gan_key}.json"
-        if path.exists() and notes.exists():
-            try:
-                return keras.models.load_model(path), read_record(notes)
-            except (ValueError, OSError, KeyError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
-        settings, translation = self.settings, self.settings.translation
-        fix_randomness(self.seed, settings.deterministic)
-        shown = f"cycle_{self.prepared.description.labels[0]}"
-        bar = EpochBar(translation.epochs, f"CycleGAN {self.gan_key}", shown)
-        started = time.monotonic()
+    def _load(self, *parts: Part, **order) -> tf.data.Dataset:
+        settings = self.settings
+        return load_dataset(
+            *parts,
+            image_size=settings.image_size,
+            batch_size=settings.batch_size,
+            keep_aspect_ratio=settings.keep_aspect_ratio,
+            **order,
+        )
+
+    def _trained_network(self, train, counts) -> tuple[keras.Model, dict[str, Any]]:
+        settings = self.settings
+        watched = None
+        if self.split.validation:
+            watched = self._load((self.prepared, self.split.validation))
         with precision_policy(settings.precision):
-            generator_optimizer, discriminator_optimizer = (
-                keras.optimizers.Adam(rate, beta_1=0.5) for rate in translation.rates
-            )
-            model = train_cyclegan(
-                self.prepared,
-                self.split.train,
-                image_size=settings.image_size,
-                filters=translation.filters,
-                epochs=translation.epochs,
+            model = self._compiled_model()
+        callbacks = self._callbacks()
+        history = model.fit(
+            train,
+            validation_data=watched,
+            epochs=settings.epochs,
+            callbacks=callbacks,
+            class_weight=self._class_weight(counts),
+            shuffle=False,
+            verbose=0,
+        ).history
+        return model, {
+            "optimizer": "{} {:g}".format(*settings.optimizer),
+            "epochs_run": len(history["loss"]),
+            "best_epoch": callbacks[0].best_epoch + 1,
+            "history": {k: [round(float(v), 6) for v in curve] for k, curve in history.items()},
+        }
+
+    def _trained_trees(self, train) -> tuple[BaggedTrees, dict[str, Any]]:
+        settings = self.settings
+        with precision_policy(settings.precision):
+            model = BaggedTrees(
+                self._input_shape,
+                len(self.prepared.description.labels),
+                weights=settings.weights,
                 seed=self.seed,
-                flip=settings.released,
-                keep_aspect_ratio=settings.keep_aspect_ratio,
-                callbacks=[bar],
-                generator_optimizer=generator_optimizer,
-                discriminator_optimizer=discriminator_optimizer,
-                adversarial_loss=translation.adversarial_loss,
-                identity_weight=translation.identity_weight,
             )
-        gan = {"key": self.gan_key, "seconds": round(time.monotonic() - started, 1)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{os.getpid()}-{path.name}")
-        model.save(partial)
-        partial.replace(path)
-        write_record(notes, gan)
-        return model, gan
+        model.fit(train)
+        return model, {"optimizer": "none", "epochs_run": 0, "best_epoch": 0, "history": {}}
 
     def _compiled_model(self) -> keras.Model:
         settings = self.settings
-        size = (*settings.image_size, self.prepared.description.channels)
         classes = len(self.prepared.description.labels)
-        model = CLASSIFIERS[settings.model](size, classes, weights=settings.weights)
+        model = CLASSIFIERS[settings.model](self._input_shape, classes, weights=settings.weights)
         name, rate = settings.optimizer
         optimizer = getattr(keras.optimizers, name)(rate)
-        model.compile(optimizer, focal_loss(form="released" if settings.released else "thesis"))
+        model.compile(optimizer, settings.loss_function)
         return model
+
+    @property
+    def _input_shape(self) -> tuple[int, int, int]:
+        return (*self.settings.image_size, self.prepared.description.channels)
+
+    def _keep(self, model, parts: Sequence[Part], out: Path) -> None:
+        """Saves features of some of the images; and the model, if it is to be kept."""
+        network = model.network if isinstance(model, BaggedTrees) else model
+        write_features(self.features_path(out), network, parts, self._load)
+        if not self.keep_model:
+            return
+        if isinstance(model, BaggedTrees):
+            model.save(out / "models" / f"{self.key}.trees")
+        else:
+            save_model(model, out / "models" / f"{self.key}.keras", include_optimizer=False)
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         watch = "val_loss" if self.split.validation else "loss"
@@ -346,16 +353,19 @@ class Trial:
         }
 
 
+def _scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:
+    """Probability of the positive class, the last one."""
+    quiet = {} if isinstance(model, BaggedTrees) else {"verbose": 0}
+    return model.predict(images, **quiet)[:, -1]
+
+
 def _labels(part) -> list[str]:
     prepared, ids = part if isinstance(part, tuple) else (part, part.manifest["id"])
     return list(prepared.manifest.set_index("id")["label"].loc[list(ids)])
 
 
 def _stratified(manifest, folds, seed):
-    """All but the first, and the first, of `folds` parts with equal shares of every label.
-
-    Images of one group (patient) stay together.
-    """
+    """All but the first, and the first, of `folds` parts with equal shares of every label."""
     if manifest["label"].value_counts().min() < 2:
         raise ValueError("a class has fewer than two images")
     if manifest["group"].is_unique:
@@ -365,7 +375,3 @@ def _stratified(manifest, folds, seed):
     by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     train, test = next(by_group.split(manifest, manifest["label"], manifest["group"]))
     return manifest.iloc[train], manifest.iloc[test]
-
-
-def _mark(shaping) -> str:
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]

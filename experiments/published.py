@@ -1,6 +1,7 @@
-"""Every number that the thesis prints in tables 2.1, 3.1 and 3.2, and the audit of them."""
+"""Every number that the thesis prints in its tables, and the audit of them."""
 
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,4 +163,100 @@ def audit_table_2_1() -> dict[str, TrueClassification]:
             round(100 * (ISIC_TEST_MALIGNANT - row.false_negatives) / ISIC_TEST_MALIGNANT, 2),
             round(100 * fitting[0] / ISIC_TEST_BENIGN, 2),
         )
+    return findings
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """A cell of table 2.2 or 2.3 as printed: sensitivity in percent, FN, training skew.
+
+    The columns "Only Synthetic" print no skew: there it is NaN.
+    """
+
+    printed_sensitivity: float
+    false_negatives: int
+    skew: float
+
+    @property
+    def sensitivity(self) -> float:
+        """The sensitivity in percent that the printed FN gives, of 46 positive test images."""
+        return round(100 * (COVID_TEST_POSITIVES - self.false_negatives) / COVID_TEST_POSITIVES, 2)
+
+    @property
+    def holds(self) -> bool:
+        """Whether both agree; the thesis cuts digits off where it should round."""
+        return abs(self.printed_sensitivity - self.sensitivity) < 0.011
+
+
+COVID_TEST_POSITIVES = 46
+#: Conditions of tables 2.2 and 2.3 in the thesis's order.
+COVID_CONDITIONS = ("real", "own", "both", "synthetic")
+
+
+def _detections(skews, rows) -> dict[tuple[str, str], Detection]:
+    return {
+        (model, condition): Detection(sensitivity, missed, skew)
+        for model, cells in rows.items()
+        for condition, skew, (sensitivity, missed) in zip(
+            COVID_CONDITIONS, (*skews, math.nan), cells, strict=True
+        )
+    }
+
+
+#: Table 2.2 (Normal vs. COVID-19), by model and condition.
+TABLE_2_2 = _detections(
+    (91.87, 0.98, 0.79),
+    {
+        "vgg_gap": [(19.56, 37), (54.34, 21), (63.04, 17), (50.00, 23)],
+        "resnet50_gap": [(32.61, 31), (41.30, 27), (43.47, 26), (10.86, 41)],
+        "densenet121_gap": [(26.08, 34), (28.27, 33), (34.73, 30), (8.69, 42)],
+        "densenet121_bagged_trees": [(36.95, 29), (45.65, 25), (52.17, 22), (21.73, 36)],
+    },
+)
+
+#: Table 2.3 (Pneumonia vs. COVID-19), by model and condition.
+TABLE_2_3 = _detections(
+    (22.9, 0.95, 0.19),
+    {
+        "vgg_gap": [(8.69, 42), (29.50, 24), (52.17, 22), (39.13, 28)],
+        "resnet50_gap": [(21.73, 36), (36.95, 29), (41.30, 27), (13.04, 40)],
+        "densenet121_gap": [(4.34, 44), (21.74, 36), (32.43, 32), (6.52, 43)],
+        "densenet121_bagged_trees": [(32.60, 31), (41.30, 27), (47.82, 24), (32.60, 31)],
+    },
+)
+
+#: Names of the classifiers as the thesis prints them; its DenseNet-102 can only be DenseNet-121.
+COVID_MODELS = {
+    "vgg_gap": "VGG-16",
+    "resnet50_gap": "ResNet-50",
+    "densenet121_gap": 'DenseNet-121 (printed "102")',
+    "densenet121_bagged_trees": "DenseNet-121 + BGT",
+}
+
+#: Training images of section 2.2.4. The third is what every printed skew of table 2.3 implies.
+COVID_POSITIVES, NORMAL_TRANSLATED, PNEUMONIA_TRANSLATED = 180, 16_537, 4_758
+PNEUMONIA_IMPLIED = 4_122
+
+
+def audit_skews(pneumonia: int = PNEUMONIA_IMPLIED) -> dict[tuple[str, str], Finding]:
+    """The printed skews (eq. 2.8), against those that the numbers of images give.
+
+    With the 4,758 translated pneumonia images of section 2.2.4, four of the six do not hold; with
+    4,122, which 22.9 × 180 gives, all six do, digits cut off. So the tables seem to be made with
+    fewer pneumonia images than were published.
+
+    Args:
+        pneumonia: Pneumonia images in training, all of them translated.
+    """
+    normal, positives = NORMAL_TRANSLATED, COVID_POSITIVES
+    negatives = {"table 2.2": (normal, pneumonia), "table 2.3": (pneumonia, normal)}
+    findings = {}
+    for (table, (own, other)), cells in zip(negatives.items(), (TABLE_2_2, TABLE_2_3), strict=True):
+        added = {"real": 0, "own": own, "both": own + other}
+        for condition, synthetic in added.items():
+            printed = cells["vgg_gap", condition].skew
+            skew = own / (positives + synthetic)
+            findings[table, condition] = Finding(
+                f"{table}, skew of {condition}", printed, round(skew, 3), 0 <= skew - printed < 0.01
+            )
     return findings

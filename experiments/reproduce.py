@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import segmentation_table, table_2_1, table_3_1
+from experiments.classification_table import prepared_set
 from experiments.report import Section
 from experiments.sweep import run_command
 
@@ -57,7 +58,7 @@ def run(out: Path, prepared: Path) -> list[Section]:
         SEGMENTATION, [*SEGMENTATION_OPTIONS, *places("segmentation")]
     )
     classification = table_2_1.parse([*CLASSIFICATION_OPTIONS, *places("classification")])
-    table_2_1.prepared_set(classification)  # what is wrong with it is said before the trainings
+    prepared_set(classification, "phantom")  # what is wrong with it is said before the trainings
     return [
         segmentation_table.run(SEGMENTATION, segmentation),
         table_2_1.run(classification, CLASSIFICATION),

@@ -8,42 +8,31 @@ has the true one, 26.67 and 70.67.
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from experiments import figure_classes
-from experiments.classification import (
-    PROTOCOLS,
-    Condition,
-    Settings,
-    Translation,
-    Trial,
-    split_images,
+from experiments.classification import PROTOCOLS, Condition, Trial, split_images
+from experiments.classification_table import (
+    add_training_arguments,
+    cell,
+    describe,
+    prepared_set,
+    runs_frame,
+    settings_of,
+    summarise,
+    synthesis_of,
+    translation_of,
 )
 from experiments.published import TABLE_2_1, audit_table_2_1
-from experiments.report import Section, describe_origin, values_of, write_section
-from experiments.sweep import (
-    Finished,
-    add_common_arguments,
-    at_least,
-    check_set_name,
-    download_folder,
-    list_trials,
-    not_negative,
-    positive,
-    run_command,
-    run_sweep,
-)
-from experiments.trial import resolve_precision
-from melanet import metrics
+from experiments.report import Section, write_section
+from experiments.sweep import Finished, list_trials, run_command, run_sweep
 from melanet.classifiers import CLASSIFIERS
-from melanet.data import InputError, PreparedSet, prepare, read_prepared
+from melanet.data import PreparedSet, read_prepared
 from melanet.data.prepared import MANIFEST
 
 TITLE = "Table 2.1: melanoma classification by VGG-GAP and MelaNet"
@@ -53,7 +42,7 @@ CONDITIONS = {
         Condition("vgg_gap", "VGG-GAP"),
         Condition("augment_5x", "VGG-GAP + Augment-5x", augment=5),
         Condition("augment_10x", "VGG-GAP + Augment-10x", augment=10),
-        Condition("melanet", "MelaNet", oversample=True),
+        Condition("melanet", "MelaNet", synthetic_sets=1),
     )
 }
 COLUMNS = {
@@ -78,7 +67,7 @@ def run(options: argparse.Namespace, title: str = TITLE) -> Section:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
-    prepared = prepared_set(options)
+    prepared = prepared_set(options, options.dataset)
     trials = plan(prepared, options)
     if options.dry_run:
         list_trials(trials, options.out)
@@ -93,67 +82,19 @@ def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
     Raises:
         InputError: If a size does not suit the networks, or a class cannot be split.
     """
-    size = tuple(options.image_size or prepared.description.image_size)
-    if any(side % 16 or side < 32 for side in size):
-        raise InputError(f"--image-size {size[0]} {size[1]}: multiples of 16, 32 or more, will do")
-    described = prepared.description
-    if len(described.labels) != 2 or described.channels != 3:
-        raise InputError(
-            f"{prepared.folder}: has {len(described.labels)} classes and {described.channels} "
-            "channels; two classes of colour images are expected"
-        )
-    weights = None if options.weights == "none" else options.weights
-    if not options.dry_run:
-        _check_weights(options.model, weights, size)
-    settings = Settings(
-        protocol=options.protocol,
-        model=options.model,
-        weights=weights,
-        weights_sha256=_file_hash(weights),
-        epochs=options.epochs,
-        translation=_translation(options),
-        batch_size=options.batch_size,
-        image_size=size,
-        precision=resolve_precision(options.precision),
-        deterministic=options.deterministic,
-    )
+    settings = settings_of(prepared, options, options.model)
+    translation = translation_of(options)
     trials = []
     for seed in range(options.seed, options.seed + options.repeats):
         split = split_images(prepared, options.protocol, seed)
+        synthesis = synthesis_of(prepared, split, settings, translation, seed)
         for name in dict.fromkeys(options.conditions):
-            trials.append(Trial(prepared, CONDITIONS[name], split, settings, seed))
+            condition = CONDITIONS[name]
+            syntheses = (synthesis,) * condition.synthetic_sets
+            trials.append(
+                Trial(prepared, condition, split, settings, seed, syntheses, options.save_models)
+            )
     return trials
-
-
-def _translation(options: argparse.Namespace) -> Translation:
-    """How the CycleGAN is trained: as the protocol says, but where an option says otherwise."""
-    loss, weight = _adversarial(options.protocol)
-    return Translation(
-        epochs=options.gan_epochs,
-        filters=tuple(options.gan_filters),
-        rates=tuple(options.gan_rates),
-        adversarial_loss=options.adversarial_loss or loss,
-        identity_weight=weight if options.identity_weight is None else options.identity_weight,
-    )
-
-
-def _check_weights(model: str, weights: str | None, size: tuple[int, int]) -> None:
-    """Builds the classifier once: weights that do not fit are said before hours of work."""
-    try:
-        CLASSIFIERS[model]((*size, 3), 2, weights=weights)
-    except ValueError as error:
-        raise InputError(f"--weights {weights}: {error}") from None
-    except Exception as error:  # Keras has no class of its own for a failed download
-        raise InputError(
-            f"--weights {weights}: cannot be downloaded ({error}); give a weights file, or none"
-        ) from None
-
-
-def _file_hash(weights: str | None) -> str | None:
-    """SHA-256 of a weights file: another content is another trial."""
-    if weights is None or not Path(weights).is_file():
-        return None
-    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
 
 def make_section(
@@ -180,15 +121,15 @@ def make_section(
             figure_classes.roc_curves(records, titles),
         ),
     }
-    for trial in trials:
-        folder = trial.synthetic_folder(out)
-        if "translations" not in figures and (folder / MANIFEST).is_file():
+    folders = [synthesis.folder(out) for trial in trials for synthesis in trial.syntheses]
+    for folder in folders[:1]:
+        if (folder / MANIFEST).is_file():
             first, second = prepared.description.labels
             figures["translations"] = (
                 f"{first.capitalize()} images and their translations to {second} (as figure 2.16).",
                 figure_classes.translations(prepared, read_prepared(folder)),
             )
-    summary = summarise(runs)
+    summary = summarise(runs, list(COLUMNS))
     return write_section(
         out,
         title=title,
@@ -197,48 +138,9 @@ def make_section(
         shown=beside_thesis(summary),
         emphasised=lambda cells, style: cells,
         figures=figures,
-        settings=describe(records),
+        settings=describe(records, PROTOCOLS),
         runs=runs,
     )
-
-
-def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """A row a training: its metrics on the test images, rates in percent."""
-    rows = []
-    for record in records:
-        true = [int(score["positive"]) for score in record["scores"]]
-        scores = [score["score"] for score in record["scores"]]
-        rows.append(
-            {
-                "condition": record["condition"],
-                "seed": record["seed"],
-                "auc": 100 * metrics.auc(true, scores),
-                "sensitivity": 100 * metrics.sensitivity(true, scores),
-                "false_negatives": metrics.false_negatives(true, scores),
-                "specificity": 100 * metrics.specificity(true, scores),
-                "npv": 100 * metrics.negative_predictive_value(true, scores),
-                "f_score": 100 * metrics.f_score(true, scores),
-                "positives": sum(true),
-                "epochs_run": record["epochs_run"],
-                "best_epoch": record["best_epoch"],
-                "seconds": record["seconds"],
-                "gan_seconds": (record["gan"] or {}).get("seconds"),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and sample standard deviation over the seeds of each condition."""
-    grouped = runs.groupby("condition", sort=False)
-    return grouped.agg(
-        runs=("seed", "size"),
-        **{
-            f"{column}_{name}": (column, function)
-            for column in COLUMNS
-            for name, function in (("mean", "mean"), ("sd", "std"))
-        },
-    ).reset_index()
 
 
 def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
@@ -247,10 +149,7 @@ def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in summary.itertuples():
         title = CONDITIONS[row.condition].title
-        cells = {
-            name: _cell(getattr(row, f"{column}_mean"), getattr(row, f"{column}_sd"))
-            for column, name in COLUMNS.items()
-        }
+        cells = {name: cell(row, column) for column, name in COLUMNS.items()}
         rows.append({"Condition": title, "": "ours", **cells, 'Printed as "sensitivity"': "–"})
         printed, true = TABLE_2_1[row.condition], audit[row.condition]
         rows.append(
@@ -268,56 +167,6 @@ def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """How the results were made, for a reader."""
-    first = records[0]
-    translating = [record for record in records if record["gan"]]
-    gan_seconds = {r["gan"]["key"]: r["gan"]["seconds"] for r in translating}
-    return {
-        "protocol": f"{first['protocol']}: {PROTOCOLS[first['protocol']]}"
-        + _departure(translating),
-        "images (train / validation / test)": values_of(
-            records, lambda r: " / ".join(map(str, r["images"].values()))
-        ),
-        "size": values_of(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
-        "classifier": f"{first['model']}, weights {first['weights'] or 'random at the start'}, "
-        f"{first['optimizer']}, batch {first['batch_size']}, at most {first['epochs']} epochs",
-        "CycleGAN": values_of(translating, _describe_translation) or "none",
-        **describe_origin(records),
-        "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
-        f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
-    }
-
-
-def _departure(translating) -> str:
-    """What the CycleGANs did otherwise than the protocol says, by an option."""
-    told = []
-    for record in translating[:1]:
-        loss, weight = _adversarial(record["protocol"])
-        translation = Translation(**record["translation"])
-        if translation.adversarial_loss != loss:
-            told.append(f"{translation.adversarial_loss.replace('_', ' ')} loss")
-        if translation.identity_weight != weight:
-            told.append(f"identity weight {translation.identity_weight:g}")
-    return f" – but here, by option: {', '.join(told)}" if told else ""
-
-
-def _adversarial(protocol: str) -> tuple[str, float]:
-    """Adversarial loss and identity weight of a protocol."""
-    return ("least_squares", 1.0) if protocol == "released" else ("log", 0.0)
-
-
-def _describe_translation(record) -> str:
-    translation = Translation(**record["translation"])
-    generators, discriminators = (f"{rate:g}" for rate in translation.rates)
-    return (
-        f"{translation.epochs} epochs, batch 1, first filters "
-        f"{' and '.join(map(str, translation.filters))}, Adam {generators} and {discriminators} "
-        f"(generators and discriminators), {translation.adversarial_loss.replace('_', ' ')} loss, "
-        f"identity weight {translation.identity_weight:g}"
-    )
-
-
 def _caption(records) -> str:
     seeds = len({record["seed"] for record in records})
     positives = sum(score["positive"] for score in records[0]["scores"])
@@ -327,12 +176,6 @@ def _caption(records) -> str:
         f'{records[0]["protocol"]}. What the thesis prints as "sensitivity" is TN / (TN + FN), the '
         "NPV; its true sensitivity and specificity follow from the printed FN."
     )
-
-
-def _cell(mean: float, sd: float) -> str:
-    if np.isnan(mean):
-        return "–"
-    return f"{mean:.2f}" + ("" if np.isnan(sd) else f" ± {sd:.2f}")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -350,39 +193,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help=", ".join(CONDITIONS))  # fmt: skip
     add("--model", default="vgg_gap", choices=CLASSIFIERS, metavar="NAME",
         help=", ".join(CLASSIFIERS))  # fmt: skip
-    add("--weights", default="imagenet", help="imagenet, none, or a weights file")
-    add("--repeats", type=at_least(1), default=1, help="seeds; the thesis trains once")
-    add("--epochs", type=at_least(1), default=100, help="at most; early stopping may end sooner")
-    gan = Translation()
-    add("--gan-epochs", type=at_least(1), default=gan.epochs)
-    add("--gan-filters", type=at_least(1), nargs=2, default=gan.filters,
-        metavar=("GENERATOR", "DISCRIMINATOR"), help="of their first blocks")  # fmt: skip
-    add("--gan-rates", type=positive, nargs=2, default=gan.rates,
-        metavar=("GENERATOR", "DISCRIMINATOR"), help="learning rates of Adam")  # fmt: skip
-    add("--adversarial-loss", choices=("log", "least_squares"), help="the protocol's if none")
-    add("--identity-weight", type=not_negative, help="the protocol's if none")
     add("--protocol", choices=PROTOCOLS, default="thesis")
-    add_common_arguments(parser, Path("results") / "table_2_1")
+    add_training_arguments(parser, Path("results") / "table_2_1")
     return parser.parse_args(arguments)
-
-
-def prepared_set(options: argparse.Namespace) -> PreparedSet:
-    """The prepared set that `--data` and `--dataset` name, made now if it is not there.
-
-    Raises:
-        InputError: If the download or the prepared set is missing or damaged.
-    """
-    download = download_folder(options.data, options.dataset)
-    if (download / MANIFEST).is_file():
-        prepared = read_prepared(download)
-        check_set_name(prepared, options.dataset)
-    else:
-        # Chapter 3 has a phantom, too: sets of chapter 2 are kept apart from its.
-        prepared = prepare(
-            options.dataset, download, options.prepared / "melanet" / options.dataset
-        )
-    prepared.verify()
-    return prepared
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Small data in the official layouts, made by code; and one thread a test process."""
 
+import dataclasses
 import os
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 import melanet.data.phantom
 import melanet.data.prepared
+from melanet.data import xray_phantom
 from sharpunet.data import phantom
 from sharpunet.data.prepared import Description, write_prepared
 
@@ -67,6 +69,17 @@ def write_dermoscopy(folder: Path):
     )
     items = melanet.data.phantom.read(train=20, test=5, size=32)
     return melanet.data.prepared.write_prepared(folder / "phantom", description, items)
+
+
+def write_xrays(folder: Path):
+    """Both phantoms of chest X-rays, prepared: 30 negatives and 10 positives of 32 pixels each."""
+    sets = []
+    for source in xray_phantom.SOURCES:
+        description = dataclasses.replace(source.description, image_size=(32, 32))
+        items = source.read(negatives=30, positives=10, size=32)
+        path = folder / description.name
+        sets.append(melanet.data.prepared.write_prepared(path, description, items))
+    return sets
 
 
 @pytest.fixture

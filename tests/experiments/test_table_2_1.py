@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.classification import Translation, split_images
+from experiments.classification import split_images
+from experiments.classification_table import runs_frame, translation_of
 from experiments.published import TABLE_2_1, audit_table_2_1
-from experiments.table_2_1 import CONDITIONS, main, parse, plan, runs_frame
+from experiments.synthesis import Translation
+from experiments.table_2_1 import CONDITIONS, main, parse, plan
 from experiments.trial import write_record
 from melanet.classifiers import vgg_gap
 from melanet.data import read_prepared
@@ -107,25 +109,24 @@ def test_another_weights_file_is_another_trial(dermoscopy, tmp_path):
     assert keys[0] != keys[1]
 
 
-@pytest.mark.parametrize(("field", "value"), [("channels", 1), ("labels", ["a", "b", "c"])])
-def test_sets_that_do_not_suit_are_named(field, value, dermoscopy, tmp_path, capsys):
+def test_a_set_of_three_classes_is_named(dermoscopy, tmp_path, capsys):
     path = dermoscopy.folder / "dataset.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "labels": ["a", "b", "c"]}))
     manifest = pd.read_csv(dermoscopy.folder / "manifest.csv")
-    if field == "labels":
-        manifest["label"] = "a"
+    manifest["label"] = "a"
     manifest.to_csv(dermoscopy.folder / "manifest.csv", index=False)
     assert main(words(dermoscopy, tmp_path / "out")) == 2
-    assert "two classes of colour images are expected" in capsys.readouterr().err
+    assert "has 3 classes; two are expected" in capsys.readouterr().err
 
 
 def test_a_damaged_cyclegan_is_named(dermoscopy, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = words(dermoscopy, out, "--conditions", "melanet")
     [trial] = plan(dermoscopy, parse(arguments))
-    (out / "gans").mkdir(parents=True)
-    (out / "gans" / f"{trial.gan_key}.keras").write_text("not one")
-    write_record(out / "gans" / f"{trial.gan_key}.json", {"key": trial.gan_key, "seconds": 1})
+    path = trial.syntheses[0].generator_path(out)
+    path.parent.mkdir(parents=True)
+    path.write_text("not one")
+    write_record(path.with_suffix(".json"), {"key": path.stem, "seconds": 1})
     assert main(arguments) == 2
     assert "cannot be loaded" in capsys.readouterr().err
 
@@ -161,8 +162,11 @@ def test_metrics_are_of_the_positive_class():
         {"id": "b", "positive": True, "score": 0.1},
         {"id": "c", "positive": False, "score": 0.2},
     ]
-    common = {"condition": "vgg_gap", "seed": 0, "epochs_run": 1, "best_epoch": 1, "seconds": 1}
-    row = runs_frame([{**common, "gan": None, "scores": scores}]).iloc[0]
+    common = {"model": "vgg_gap", "condition": "vgg_gap", "seed": 0, "epochs_run": 1}
+    common |= {"best_epoch": 1, "seconds": 1, "dataset": {"labels": ["benign", "malignant"]}}
+    common["training_images"] = {"benign": 6, "malignant": 4}
+    row = runs_frame([{**common, "scores": scores}]).iloc[0]
+    assert row["skew"] == 1.5
     assert row["sensitivity"] == 50
     assert row["specificity"] == 100
     assert row["false_negatives"] == 1
@@ -207,11 +211,12 @@ def test_weights_that_do_not_fit_or_do_not_come_are_said_first(
 
 def test_the_cyclegan_is_the_protocol_s_but_where_an_option_says_otherwise(dermoscopy, tmp_path):
     def translation(*more):
-        return plan(dermoscopy, parse(words(dermoscopy, tmp_path, *more)))[0].settings.translation
+        return translation_of(parse(words(dermoscopy, tmp_path, *more)))
 
     assert translation() == Translation(epochs=1)  # log loss, no identity loss
-    released = translation("--protocol", "released")
-    assert (released.adversarial_loss, released.identity_weight) == ("least_squares", 1)
+    assert translation("--protocol", "released") == Translation(
+        epochs=1, adversarial_loss="least_squares", identity_weight=1, flip=True
+    )
     told = translation("--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
                        "--adversarial-loss", "least_squares", "--identity-weight", "5")  # fmt: skip
     assert told == Translation(1, (8, 4), (1e-3, 1e-4), "least_squares", 5)
@@ -223,7 +228,7 @@ def test_how_the_cyclegan_is_trained_is_part_of_its_name_and_its_classifier_s(de
     other = plan(dermoscopy, parse(words(dermoscopy, tmp_path, *more, "--gan-filters", "8", "4")))
     assert first[0].key == other[0].key
     assert first[1].key != other[1].key
-    assert first[1].gan_key != other[1].gan_key
+    assert first[1].syntheses[0].key != other[1].syntheses[0].key
 
 
 @pytest.mark.parametrize(
@@ -252,4 +257,4 @@ def test_the_synthetic_set_can_be_used_years_later(dermoscopy, tmp_path):
     next((out / "records").iterdir()).unlink()
     assert main(words(dermoscopy, out, "--conditions", "melanet", "--epochs", "2")) == 0
     assert [path.name for path in (out / "sets").iterdir()] == [folder.name]
-    assert np.isfinite(read_records(out)["melanet"]["gan"]["seconds"])
+    assert np.isfinite(read_records(out)["melanet"]["synthetic"][0]["seconds"])

@@ -1,0 +1,101 @@
+"""Figure 2.15: two-dimensional UMAP embeddings of what a classifier's pooling layer gives."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from experiments.figure_curves import COLOURS
+from experiments.trial import write_atomically
+from melanet.data import InputError
+from melanet.data.pipeline import Part
+from melanet.explain import features, umap_embedding
+
+#: Points of a class and source: more would only hide each other.
+MOST_POINTS = 500
+
+
+def write_features(
+    path: Path,
+    network: keras.Model,
+    parts: Sequence[Part],
+    load: Callable[..., tf.data.Dataset],
+) -> None:
+    """Saves a classifier's features of some images, so that figures need no training anew.
+
+    Args:
+        path: A `.npz` file: `features` (images, channels) in float16, and `group`, the class and
+            where it comes from, of each.
+        network: The trained classifier.
+        parts: Sets, whole or with ids; of each class of each, at most `MOST_POINTS` are taken.
+        load: From a part to batches, as the classifier was trained.
+    """
+    taken, groups = [], []
+    for part in parts:
+        prepared, ids = part if isinstance(part, tuple) else (part, part.manifest["id"])
+        rows = prepared.manifest.set_index("id").loc[list(ids)]
+        for (label, source), of_group in rows.groupby(["label", "source"], sort=False):
+            chosen = _evenly(list(of_group.index), MOST_POINTS)
+            taken.append(features(network, load((prepared, chosen))))
+            name = label if source == "real" else f"{label} from {prepared.description.labels[0]}"
+            groups += [name] * len(chosen)
+    content = io.BytesIO()
+    found = np.concatenate(taken).astype("float16")
+    np.savez_compressed(content, features=found, group=np.array(groups))
+    write_atomically(path, content.getvalue())
+
+
+def read_features(path: Path) -> pd.DataFrame:
+    """A row an image: its `group`, and its features in columns 0 to channels - 1.
+
+    Raises:
+        InputError: If the file is not there or not what `write_features` wrote.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            table = pd.DataFrame(arrays["features"].astype("float32"))
+            return table.assign(group=arrays["group"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a file of features ({error}); remove its record") from None
+
+
+def umap_panels(panels: dict[str, Path], seed: int = 0) -> Figure:
+    """A panel a condition: features of its own classifier, embedded and coloured by class.
+
+    Args:
+        panels: From a panel's title to a file of `write_features`.
+        seed: Of the embeddings.
+    """
+    tables = {title: read_features(path) for title, path in panels.items()}
+    names = list(dict.fromkeys(name for table in tables.values() for name in table["group"]))
+    colours = dict(zip(names, COLOURS, strict=False))
+    figure, grid = plt.subplots(
+        1, len(tables), figsize=(3.1 * len(tables), 3.5), squeeze=False, layout="constrained"
+    )
+    for axes, (title, table) in zip(grid.flat, tables.items(), strict=True):
+        points = umap_embedding(table.drop(columns="group").to_numpy(), seed=seed)
+        for name in table["group"].unique():
+            of_group = points[table["group"] == name]
+            axes.scatter(*of_group.T, s=6, alpha=0.6, linewidths=0, color=colours[name], label=name)
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    handles = {}
+    for axes in grid.flat:
+        handles.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(
+        handles.values(), handles, loc="outside lower center", ncols=4, frameon=False, markerscale=2
+    )
+    return figure
+
+
+def _evenly(items: list, most: int) -> list:
+    if len(items) <= most:
+        return items
+    return [items[place] for place in np.linspace(0, len(items) - 1, most).round().astype(int)]

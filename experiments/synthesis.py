@@ -1,0 +1,171 @@
+"""The first stage of a trial of chapter 2: its CycleGAN, and the synthetic set it makes."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from experiments.trial import (
+    EpochBar,
+    fix_randomness,
+    precision_policy,
+    provenance,
+    read_record,
+    write_record,
+)
+from melanet.cyclegan import CycleGAN
+from melanet.data import InputError, PreparedSet
+from melanet.oversampling import train_cyclegan, translate_majority
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
+
+    Attributes:
+        epochs: Passes over the undersampled classes, with batches of 1.
+        filters, rates: Of the first block, and Adam's learning rate: of generators and of
+            discriminators.
+        adversarial_loss, identity_weight: As `CycleGAN.compile`.
+        flip: Whether images are mirrored at random while training.
+    """
+
+    epochs: int = 500
+    filters: tuple[int, int] = (32, 64)
+    rates: tuple[float, float] = (2e-4, 2e-4)
+    adversarial_loss: str = "log"
+    identity_weight: float = 0.0
+    flip: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthesis:
+    """A CycleGAN between the classes of a set's training images, and its translations.
+
+    Trials of one seed share it, whatever they classify with. Only `train` is ever seen.
+    """
+
+    prepared: PreparedSet
+    train: tuple[str, ...]
+    translation: Translation
+    image_size: tuple[int, int]
+    keep_aspect_ratio: bool | None
+    precision: str
+    deterministic: bool
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Name of the CycleGAN: readable, and different if anything that shapes it is."""
+        shaping = dataclasses.asdict(dataclasses.replace(self, prepared=None))  # type: ignore[arg-type]
+        described = dataclasses.asdict(self.prepared.description)
+        mark = mark_of([shaping, self.prepared.digest, described])
+        return f"{self.prepared.description.name}-s{self.seed}-{mark}"
+
+    def folder(self, out: Path) -> Path:
+        """Where the synthetic set is or will be."""
+        return out / "sets" / f"synthetic-{self.key}"
+
+    def generator_path(self, out: Path) -> Path:
+        """Where the trained CycleGAN is or will be."""
+        return out / "gans" / f"{self.key}.keras"
+
+    def make(self, out: Path) -> tuple[PreparedSet, dict[str, Any]]:
+        """The synthetic set, made now if it is not there, and how its CycleGAN was trained.
+
+        Raises:
+            InputError: If a CycleGAN that is there cannot be loaded.
+        """
+        model, notes = self._cyclegan(out)
+        synthetic = translate_majority(
+            model,
+            self.prepared,
+            self.folder(out),
+            self.train,
+            image_size=self.image_size,
+            keep_aspect_ratio=self.keep_aspect_ratio,
+        )
+        return synthetic, notes
+
+    def _cyclegan(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
+        path = self.generator_path(out)
+        notes_path = path.with_suffix(".json")
+        if path.exists() and notes_path.exists():
+            return load_cyclegan(path), read_record(notes_path)
+        started = time.monotonic()
+        model = self._train()
+        notes = {
+            "key": self.key,
+            "set": self.prepared.description.name,
+            "manifest_sha256": self.prepared.digest,
+            "train": list(self.train),
+            "keep_aspect_ratio": self.keep_aspect_ratio,
+            "seed": self.seed,
+            "seconds": round(time.monotonic() - started, 1),
+            **dataclasses.asdict(self.translation),
+            **provenance(),
+        }
+        save_model(model, path)
+        write_record(notes_path, notes)
+        return model, notes
+
+    def _train(self) -> CycleGAN:
+        translation = self.translation
+        fix_randomness(self.seed, self.deterministic)
+        shown = f"cycle_{self.prepared.description.labels[0]}"
+        with precision_policy(self.precision):
+            generator_optimizer, discriminator_optimizer = (
+                keras.optimizers.Adam(rate, beta_1=0.5) for rate in translation.rates
+            )
+            return train_cyclegan(
+                self.prepared,
+                self.train,
+                image_size=self.image_size,
+                filters=translation.filters,
+                epochs=translation.epochs,
+                seed=self.seed,
+                flip=translation.flip,
+                keep_aspect_ratio=self.keep_aspect_ratio,
+                callbacks=[EpochBar(translation.epochs, f"CycleGAN {self.key}", shown)],
+                generator_optimizer=generator_optimizer,
+                discriminator_optimizer=discriminator_optimizer,
+                adversarial_loss=translation.adversarial_loss,
+                identity_weight=translation.identity_weight,
+            )
+
+
+def load_cyclegan(path: Path) -> CycleGAN:
+    """A CycleGAN from its `.keras` file.
+
+    Raises:
+        InputError: If the file is not one.
+    """
+    try:
+        model = keras.models.load_model(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
+    if not isinstance(model, CycleGAN):
+        raise InputError(f"{path}: holds a {type(model).__name__}, not a CycleGAN")
+    return model
+
+
+def save_model(model: keras.Model, path: Path, **arguments) -> None:
+    """Saves a Keras model whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        model.save(partial, **arguments)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def mark_of(shaping: Any) -> str:
+    """Eight characters that differ if anything in `shaping`, which JSON can hold, does."""
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,358 @@
+"""A synthetic set as a release, with tests of the claim that it anonymises (section 2.3.6).
+
+    python -m experiments.synthetic_dataset --generator GAN.keras --source PREPARED --out DIR
+
+The thesis publishes 21,295 synthetic chest X-rays. This writes such a release: PNGs, a manifest with
+the parent of each, checksums and a dataset card. The card holds what the tests found: how close the
+images come to real training images, whether their source can be found, and their KID.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+from tqdm import tqdm
+
+from experiments.figure_curves import COLOURS
+from experiments.report import save_figure
+from experiments.sweep import at_least, exit_code
+from experiments.synthesis import load_cyclegan
+from experiments.trial import fix_randomness, provenance, read_record, write_atomically
+from melanet.classifiers import CLASSIFIERS
+from melanet.cyclegan import CycleGAN
+from melanet.data import SOURCES, InputError, PreparedSet, load_dataset, read_prepared
+from melanet.explain import features
+from melanet.oversampling import translate_majority
+from melanet.privacy import (
+    Closeness,
+    HitRate,
+    Reidentification,
+    closeness,
+    nearest,
+    reidentification,
+)
+from melanet.quality import kernel_distance
+
+TITLE = "A synthetic dataset: release, anonymity and quality"
+#: Side of the images that are compared pixel by pixel: finer detail is noise to a distance.
+PIXELS = 32
+PAIRS = 8
+SIGNIFICANT = 0.05
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code: 0, 2 for bad input, 130 if interrupted."""
+    options = parse(arguments)
+    return exit_code(lambda: release(options))
+
+
+def release(options: argparse.Namespace) -> None:
+    """Writes the release, tests it, and writes the dataset card.
+
+    Raises:
+        InputError: If the generator, the source or the encoder cannot be used.
+    """
+    model = load_cyclegan(_existing(options.generator, "--generator"))
+    source = read_prepared(options.source)
+    source.verify()
+    notes = _notes(options.generator, source)
+    encoder = _encoder(options, model)
+    synthetic = translate_majority(
+        model,
+        source,
+        options.out,
+        notes.get("train"),
+        image_size=_image_size(model),
+        batch_size=options.batch_size,
+        keep_aspect_ratio=notes.get("keep_aspect_ratio"),
+    )
+    _write_checksums(synthetic)
+    evidence = _examine(synthetic, source, notes, encoder, options.seed)
+    rows = anonymity_table(evidence)
+    write_atomically(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
+    save_figure(synthetic.folder, "closest_pairs", closest_pairs(synthetic, source, evidence))
+    save_figure(synthetic.folder, "quality", quality_bars(evidence.distances))
+    card = _card(synthetic, source, notes, evidence, rows, options)
+    write_atomically(synthetic.folder / "README.md", card)
+    print(rows.to_markdown(index=False), verdict(evidence), sep="\n\n")
+    print(f"Open {synthetic.folder / 'README.md'}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What was found out about a synthetic set.
+
+    Attributes:
+        closeness: By space ("pixels", "features"): how near it comes to real training images.
+        reidentification: By space: whether a synthetic image leads to its source.
+        nearest_real: Of each synthetic image, the id of the nearest real training image of its
+            class in features, and the distance.
+        distances: KID and its standard error, by what is compared.
+        encoder: What the features are of.
+    """
+
+    closeness: dict[str, Closeness]
+    reidentification: dict[str, Reidentification]
+    nearest_real: pd.DataFrame
+    distances: dict[str, tuple[float, float]]
+    encoder: str
+
+
+def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
+    network, told = encoder
+    chosen = notes.get("train") or list(source.manifest["id"][source.manifest["split"] != "test"])
+    rows = source.manifest.set_index("id").loc[chosen]
+    negative, positive = source.description.labels
+    real, parents = rows[rows["label"] == positive], rows[rows["label"] == negative]
+    spaces: dict[str, Callable] = {
+        "pixels": lambda part: _pixels(part),
+        "features": lambda part: features(network, _load(part, network)),
+    }
+    close, found, nearest_real = {}, {}, None
+    for space, describe in spaces.items():
+        of_synthetic = describe(synthetic)
+        of_real = describe((source, list(real.index)))
+        of_parents = describe((source, list(parents.index)))
+        close[space] = closeness(of_synthetic, of_real, real["group"])
+        places = parents.index.get_indexer(synthetic.manifest["parent"])
+        found[space] = reidentification(of_synthetic, of_parents, places, parents["group"])
+        if space == "features":
+            index, distance = nearest(of_synthetic, of_real)
+            nearest_real = pd.DataFrame({"real": real.index[index], "distance": distance})
+            distances = _distances(of_synthetic, of_real, of_parents, real["group"], seed)
+    return Evidence(close, found, nearest_real, distances, told)
+
+
+def _distances(synthetic, real, parents, patients, seed) -> dict[str, tuple[float, float]]:
+    """KID of the synthetic images, beside that of their sources and of real halves."""
+    shuffled = np.random.default_rng(seed).permutation(pd.unique(patients))
+    first = np.isin(patients, shuffled[: len(shuffled) // 2])
+    compared = {
+        "real, half of the patients against the others": (real[first], real[~first]),
+        "synthetic against real": (real, synthetic),
+        "their sources against real": (real, parents),
+    }
+    return {name: kernel_distance(*pair, seed=seed) for name, pair in compared.items()}
+
+
+def anonymity_table(evidence: Evidence) -> pd.DataFrame:
+    """What was measured, a row a measure, a column a space."""
+    columns = {}
+    for space, close in evidence.closeness.items():
+        found = evidence.reidentification[space]
+        columns[space] = {
+            "distance to the nearest real training image: median": f"{close.synthetic_median:.3g}",
+            "of real images to another patient: median": f"{close.real_median:.3g}",
+            "of real images to another patient: 5% quantile": f"{close.real_low:.3g}",
+            "synthetic images closer than that (5% if new patients)": f"{close.share:.1%}",
+            **_hits("own source image", found.source),
+            **_hits("own source patient", found.patient),
+        }
+    return pd.DataFrame(columns).rename_axis("measure").reset_index()
+
+
+def _hits(what: str, rate: HitRate) -> dict[str, str]:
+    low, high = rate.interval
+    return {
+        f"nearest is the {what}": f"{rate.hits} of {rate.samples} ({rate.rate:.1%})",
+        f"{what}, by chance": f"{rate.chance:.2%}",
+        f"{what}, a trial a patient": f"{rate.patient_hits} of {rate.patients} "
+        f"(95% interval {low:.1%} to {high:.1%}; p = {rate.p_value:.2g})",
+    }
+
+
+def verdict(evidence: Evidence) -> str:
+    """One plain sentence on the claim that translating anonymises."""
+    leads = [
+        (space, found.patient)
+        for space, found in evidence.reidentification.items()
+        if found.patient.p_value < SIGNIFICANT
+    ]
+    if not leads:
+        return (
+            "Not shown to be unsafe: in neither space does a synthetic image lead to its source "
+            "patient more often than chance would. That is no proof of anonymity."
+        )
+    space, found = max(leads, key=lambda pair: pair[1].rate)
+    return (
+        f"NOT anonymous: by its {space}, {found.rate:.1%} of the synthetic images have an image of "
+        f"their own source patient as the nearest; by chance it would be {found.chance:.1%} "
+        f"(p = {found.p_value:.2g}). Treat the images as those of the source patients."
+    )
+
+
+def closest_pairs(synthetic: PreparedSet, source: PreparedSet, evidence: Evidence) -> Figure:
+    """The synthetic images closest to a real training image in features, that image, the source."""
+    closest = evidence.nearest_real.sort_values("distance").head(PAIRS)
+    rows = synthetic.manifest.iloc[closest.index]
+    files = {
+        "synthetic": [synthetic.folder / file for file in rows["image"]],
+        "nearest real": source.paths(list(closest["real"]), "image"),
+        "its source": source.paths(list(rows["parent"]), "image"),
+    }
+    figure, grid = plt.subplots(
+        len(files), len(rows), figsize=(1.5 * len(rows), 4.8), squeeze=False, layout="constrained"
+    )
+    height, width = synthetic.description.image_size
+    for line, (name, paths) in zip(grid, files.items(), strict=True):
+        line[0].set_ylabel(name)
+        for axes, path in zip(line, paths, strict=True):
+            axes.imshow(Image.open(path).resize((width, height)), cmap="gray")
+    for axes, distance in zip(grid[0], closest["distance"], strict=True):
+        axes.set_title(f"{distance:.2f}", fontsize=9)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def quality_bars(distances: dict[str, tuple[float, float]]) -> Figure:
+    """KID with its standard error: the lower, the more alike; real halves say what is reachable."""
+    figure, axes = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
+    names = list(distances)[::-1]
+    estimates, errors = zip(*(distances[name] for name in names), strict=True)
+    axes.barh(names, estimates, xerr=errors, color=COLOURS[2], capsize=3)
+    axes.axvline(0, color="#444444", linewidth=0.8)
+    axes.set_xlabel("KID ± standard error")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _card(synthetic, source, notes, evidence, rows, options) -> str:
+    template = (Path(__file__).parent / "dataset_card.md").read_text()
+    first, second = source.description.labels
+    origin = SOURCES.get(source.description.name)
+    return (
+        jinja2.Environment(trim_blocks=True)
+        .from_string(template)
+        .render(
+            title=synthetic.description.title,
+            count=len(synthetic.manifest),
+            first=first,
+            second=second,
+            size=synthetic.description.image_size,
+            channels=synthetic.description.channels,
+            licence=options.licence,
+            origin=origin.download if origin else "",
+            source=source,
+            notes=notes,
+            generator=_sha256(options.generator),
+            manifest=synthetic.digest,
+            encoder=evidence.encoder,
+            anonymity=rows.to_markdown(index=False),
+            verdict=verdict(evidence),
+            distances=evidence.distances,
+            code=provenance(),
+        )
+    )
+
+
+def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
+    """How the CycleGAN was trained, if that lies beside it; else nothing is known."""
+    path = generator.with_suffix(".json")
+    if not path.exists():
+        return {}
+    notes = read_record(path)
+    if notes["manifest_sha256"] != source.digest:
+        raise InputError(
+            f"--source {source.folder}: is not the set that {generator.name} was trained with "
+            f"({notes['set']}); give that one, or move {path.name} away to translate another"
+        )
+    return notes
+
+
+def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model, str]:
+    """The network whose features are compared, and what it is."""
+    shape = model.first_to_second.input_shape[1:]
+    if options.encoder in CLASSIFIERS:
+        weights = None if options.weights == "none" else options.weights
+        fix_randomness(options.seed)
+        try:
+            network = CLASSIFIERS[options.encoder](shape, weights=weights)
+        except ValueError as error:
+            raise InputError(f"--weights {weights}: {error}") from None
+        except Exception as error:  # Keras has no class of its own for a failed download
+            raise InputError(f"--weights {weights}: cannot be downloaded ({error})") from None
+        return network, f"{options.encoder}, weights {weights or f'random, seed {options.seed}'}"
+    try:
+        network = keras.models.load_model(_existing(Path(options.encoder), "--encoder"))
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"--encoder {options.encoder}: cannot be loaded ({reason})") from None
+    if network.input_shape[1:] != shape:
+        raise InputError(
+            f"--encoder {options.encoder}: takes images of {network.input_shape[1:]}, the "
+            f"generator makes {shape}"
+        )
+    return network, f"{network.name} ({Path(options.encoder).name})"
+
+
+def _load(part, network):
+    return load_dataset(part, image_size=network.input_shape[1:3], cache=False)
+
+
+def _pixels(part) -> np.ndarray:
+    batches = load_dataset(part, image_size=(PIXELS, PIXELS), cache=False)
+    images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+    return images.mean(axis=-1).reshape(len(images), -1)
+
+
+def _image_size(model: CycleGAN) -> tuple[int, int]:
+    height, width = model.first_to_second.input_shape[1:3]
+    return height, width
+
+
+def _write_checksums(synthetic: PreparedSet) -> None:
+    """`SHA256SUMS` of all images and of the manifest, as `sha256sum --check` reads it."""
+    names = ["manifest.csv", "dataset.json", *synthetic.manifest["image"]]
+    lines = [
+        f"{_sha256(synthetic.folder / name)}  {name}\n"
+        for name in tqdm(names, desc="checksums", unit="file")
+    ]
+    write_atomically(synthetic.folder / "SHA256SUMS", "".join(lines))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _existing(path: Path, flag: str) -> Path:
+    if not path.is_file():
+        raise InputError(f"{flag} {path}: no such file")
+    return path
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.synthetic_dataset", description=TITLE
+    )
+    add = parser.add_argument
+    add("--generator", type=Path, required=True, help="a CycleGAN that a table of chapter 2 "
+        "trained (OUT/gans/*.keras); what lies beside it says which images it has seen")  # fmt: skip
+    add("--source", type=Path, required=True, help="the prepared set that it was trained with")
+    add("--out", type=Path, required=True, help="folder of the release; a run that was stopped "
+        "goes on there")  # fmt: skip
+    add("--encoder", default="densenet121_gap", help=f"{', '.join(CLASSIFIERS)}, or a classifier's "
+        ".keras file: the features of the tests")  # fmt: skip
+    add("--weights", default="imagenet", help="of the encoder: imagenet, none, or a weights file")
+    add("--licence", default="as the source images'", help="of the release, for its card")
+    add("--batch-size", type=at_least(1), default=16)
+    add("--seed", type=at_least(0, 2**31), default=0)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

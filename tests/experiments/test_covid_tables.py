@@ -1,0 +1,180 @@
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from experiments.classification import BAGGED_TREES, split_images
+from experiments.covid_table import parse, plan, run_table
+from experiments.figure_umap import read_features
+from experiments.published import (
+    COVID_CONDITIONS,
+    COVID_MODELS,
+    TABLE_2_2,
+    TABLE_2_3,
+    audit_skews,
+)
+from experiments.table_2_2 import TABLE as NORMAL
+from experiments.table_2_3 import TABLE as PNEUMONIA
+from melanet.data import InputError, read_prepared
+from tests.conftest import write_xrays
+
+SMALL = ["--weights", "none", "--epochs", "1", "--gan-epochs", "1", "--gan-filters", "4", "4",
+         "--image-size", "32", "32", "--precision", "float32",
+         "--datasets", "phantom_normal", "phantom_pneumonia"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def xrays(tmp_path_factory):
+    """Both small prepared phantoms of chest X-rays, below one folder."""
+    return write_xrays(tmp_path_factory.mktemp("xrays"))
+
+
+def words(xrays, out, *more):
+    return ["--data", str(xrays[0].folder.parent), "--out", str(out), *SMALL, *more]
+
+
+def of_label(prepared, ids, label):
+    labels = prepared.manifest.set_index("id")["label"]
+    return [id for id in ids if labels[id] == label]
+
+
+@pytest.mark.slow
+def test_all_models_in_all_conditions_from_prepared_sets_to_the_report(xrays, tmp_path):
+    out = tmp_path / "out"
+    assert run_table(NORMAL, words(xrays, out, "--save-models")) == 0
+    records = [json.loads(path.read_text()) for path in (out / "records").iterdir()]
+    split, other = (
+        split_images(one, "thesis", 0, beside=[two]) for one, two in (xrays, reversed(xrays))
+    )
+    negatives = len(of_label(xrays[0], split.train, "normal"))
+    positives = len(of_label(xrays[0], split.train, "covid19"))
+    pneumonia = len(of_label(xrays[1], other.train, "pneumonia"))
+    sizes = {
+        "real": positives,
+        "own": positives + negatives,
+        "both": positives + negatives + pneumonia,
+        "synthetic": negatives,
+    }
+    assert {(r["model"], r["condition"]) for r in records} == {
+        (model, condition) for model in COVID_MODELS for condition in sizes
+    }
+    tested = {tuple(score["id"] for score in record["scores"]) for record in records}
+    assert tested == {split.test}  # one test set, without a synthetic image
+    for record in records:
+        assert record["training_images"] == {
+            "normal": negatives,
+            "covid19": sizes[record["condition"]],
+        }
+        assert record["loss"] == "cross_entropy"
+        features = read_features(out / "features" / f"{record['key']}.npz")
+        assert len(features) == negatives + sizes[record["condition"]] + len(split.test)
+    kept = {path.name.rsplit(".", 1)[0] for path in (out / "models").iterdir()}
+    assert kept == {record["key"] for record in records}
+    table = out / "table_2_2"
+    assert (table / "index.html").read_text().count("data:image/png;base64,") == 1 + 4 + 1 + 2
+    assert len(pd.read_csv(table / "table.csv")) == 16
+    assert "34.73 (!) its FN gives 34.78" in (table / "table.md").read_text()
+    assert len(list((out / "gans").glob("*.keras"))) == 2  # one a task, whatever classifies
+
+
+def test_nobody_who_is_tested_is_trained_with_in_either_set(xrays):
+    for protocol in ("thesis", "clean"):
+        splits = [
+            split_images(one, protocol, 0, beside=[two]) for one, two in (xrays, reversed(xrays))
+        ]
+        groups = [prepared.manifest.set_index("id")["group"] for prepared in xrays]
+        tested, seen = set(), set()
+        for split, group in zip(splits, groups, strict=True):
+            tested |= set(group[list(split.test)])
+            seen |= set(group[[*split.train, *split.validation]])
+            assert not set(group[list(split.train)]) & set(group[list(split.validation)])
+        assert not tested & seen
+        positive = [
+            of_label(prepared, split.test, "covid19")
+            for prepared, split in zip(xrays, splits, strict=True)
+        ]
+        assert positive[0] == positive[1] != []
+
+
+def test_synthetic_sets_are_made_of_training_images_alone(xrays, tmp_path):
+    trials = plan(xrays, parse(NORMAL, words(xrays, tmp_path, "--models", "vgg_gap")))
+    both = next(trial for trial in trials if trial.condition.name == "both")
+    assert [s.prepared.description.name for s in both.syntheses] == [
+        "phantom_normal",
+        "phantom_pneumonia",
+    ]
+    for synthesis in both.syntheses:
+        assert not set(synthesis.train) & set(both.split.test)
+    reverse = ["--datasets", "phantom_pneumonia", "phantom_normal", "--models", "vgg_gap"]
+    options = parse(PNEUMONIA, words(xrays, tmp_path, *reverse))
+    other = plan(xrays[::-1], options)
+    shared = {s.key for trial in trials for s in trial.syntheses}
+    assert shared == {s.key for trial in other for s in trial.syntheses}  # trained once for both
+
+
+def test_the_printed_skews_hold_with_4122_pneumonia_images_and_not_with_4758():
+    assert all(finding.holds for finding in audit_skews().values())
+    failing = {place for place, found in audit_skews(4758).items() if not found.holds}
+    assert failing == {
+        ("table 2.2", "both"),
+        ("table 2.3", "real"),
+        ("table 2.3", "own"),
+        ("table 2.3", "both"),
+    }
+
+
+def test_the_printed_cells_that_contradict_their_own_false_negatives():
+    contradicting = {
+        (name, *place): cell.sensitivity
+        for name, table in (("2.2", TABLE_2_2), ("2.3", TABLE_2_3))
+        for place, cell in table.items()
+        if not cell.holds
+    }
+    assert contradicting == {
+        ("2.2", "densenet121_gap", "both"): 34.78,
+        ("2.3", "vgg_gap", "own"): 47.83,
+        ("2.3", "densenet121_gap", "both"): 30.43,
+    }
+    for table in (TABLE_2_2, TABLE_2_3):
+        assert set(table) == {(m, c) for m in COVID_MODELS for c in COVID_CONDITIONS}
+        assert all(math.isnan(table[model, "synthetic"].skew) for model in COVID_MODELS)
+
+
+def test_the_trees_are_part_of_the_table_and_take_no_weights_file(xrays, tmp_path, capsys):
+    (tmp_path / "some.h5").write_bytes(b"no weights")
+    more = ["--models", BAGGED_TREES, "--weights", str(tmp_path / "some.h5")]
+    assert run_table(NORMAL, words(xrays, tmp_path / "out", *more)) == 2
+    assert "--weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--datasets", "phantom_normal", "chexpert"], "'chexpert' is no known dataset"),
+        (["--image-size", "40", "32"], "multiples of 16"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(change, reason, xrays, tmp_path, capsys):
+    assert run_table(NORMAL, words(xrays, tmp_path / "out", *change)) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert reason in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_file_of_features_is_named(tmp_path):
+    (tmp_path / "x.npz").write_bytes(b"not one")
+    with pytest.raises(InputError, match="x.npz: not a file of features"):
+        read_features(tmp_path / "x.npz")
+
+
+def test_a_synthetic_set_of_a_table_is_a_prepared_set(xrays, tmp_path):
+    trials = plan(xrays, parse(NORMAL, words(xrays, tmp_path, "--models", "vgg_gap")))
+    synthesis = trials[-1].syntheses[0]
+    synthetic, notes = synthesis.make(tmp_path)
+    assert read_prepared(synthesis.folder(tmp_path)).digest == synthetic.digest
+    assert notes["train"] == list(synthesis.train)
+    assert set(synthetic.manifest["label"]) == {"covid19"}
