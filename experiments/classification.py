@@ -372,6 +372,7 @@ def _stratified(manifest, folds, seed):
         return train_test_split(
             manifest, test_size=1 / folds, stratify=manifest["label"], random_state=seed
         )
+    folds = min(folds, manifest["label"].value_counts().min())
     by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     train, test = next(by_group.split(manifest, manifest["label"], manifest["group"]))
     return manifest.iloc[train], manifest.iloc[test]

@@ -209,6 +209,8 @@ def cell(row: Any, column: str) -> str:
     mean, deviation = getattr(row, f"{column}_mean"), getattr(row, f"{column}_sd")
     if np.isnan(mean):
         return "–"
+    if np.isnan(deviation) and column == "false_negatives":
+        return f"{mean:.0f}"
     return f"{mean:.2f}" + ("" if np.isnan(deviation) else f" ± {deviation:.2f}")
 
 

@@ -30,7 +30,7 @@ def confidences(record: dict[str, Any], title: str) -> Figure:
     axes.axhline(THRESHOLD, color="#c0392b", linestyle="--", linewidth=1)
     axes.set(xlabel="positive test image", ylabel="confidence", ylim=(-0.02, 1.02), title=title)
     axes.title.set_fontsize(10)
-    axes.legend(frameon=False, fontsize=9, loc="outside right upper")
+    figure.legend(frameon=False, fontsize=9, loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

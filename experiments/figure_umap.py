@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import matplotlib.pyplot as plt
@@ -86,11 +87,16 @@ def umap_panels(panels: dict[str, Path], seed: int = 0) -> Figure:
         axes.set_title(title, fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes in grid.flat:
         handles.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(
-        handles.values(), handles, loc="outside lower center", ncols=4, frameon=False, markerscale=2
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        markerscale=2,
     )
     return figure
 

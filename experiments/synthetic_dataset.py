@@ -2,9 +2,9 @@
 
     python -m experiments.synthetic_dataset --generator GAN.keras --source PREPARED --out DIR
 
-The thesis publishes 21,295 synthetic chest X-rays. This writes such a release: PNGs, a manifest with
-the parent of each, checksums and a dataset card. The card holds what the tests found: how close the
-images come to real training images, whether their source can be found, and their KID.
+The thesis publishes 21,295 synthetic chest X-rays. This writes such a release: PNGs, a manifest
+with the parent of each, checksums and a dataset card. The card holds what the tests found: how
+close the images come to real training images, whether their source can be found, and their KID.
 """
 
 import argparse
@@ -341,7 +341,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--generator", type=Path, required=True, help="a CycleGAN that a table of chapter 2 "
-        "trained (OUT/gans/*.keras); what lies beside it says which images it has seen")  # fmt: skip
+        "trained (OUT/gans/*.keras); the JSON beside it says what it has seen")  # fmt: skip
     add("--source", type=Path, required=True, help="the prepared set that it was trained with")
     add("--out", type=Path, required=True, help="folder of the release; a run that was stopped "
         "goes on there")  # fmt: skip

@@ -2,7 +2,8 @@
 
     python -m experiments.table_2_2 --data DIR
 
-It should give a sensitivity from 19.56 (VGG-16, real images alone) to 63.04 (real and both synthetic sets).
+It should give a sensitivity from 19.56 (VGG-16, real images alone) to 63.04 (VGG-16, real images
+and both synthetic sets); from synthetic positives alone, 50.00 at most.
 DIR holds both downloads, `covid-chestxray-dataset` and `rsna-pneumonia-detection-challenge`.
 """
 

@@ -167,7 +167,7 @@ def test_bad_input_is_one_line_and_code_2(change, reason, xrays, tmp_path, capsy
 
 def test_a_damaged_file_of_features_is_named(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"not one")
-    with pytest.raises(InputError, match="x.npz: not a file of features"):
+    with pytest.raises(InputError, match=r"x\.npz: not a file of features"):
         read_features(tmp_path / "x.npz")
 
 
