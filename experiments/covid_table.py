@@ -212,7 +212,7 @@ def _figures(sets, trials, records, out) -> dict[str, Any]:
     figures["umap"] = (
         f"UMAP of the pooled features of {COVID_MODELS[model]}, each panel of the classifier "
         "trained so, training and test images together (as figure 2.15).",
-        umap_panels(panels),
+        umap_panels(panels, sets[0].description.labels),
     )
     made = {s.key: s for trial in trials for s in trial.syntheses}
     for synthesis in made.values():

@@ -66,24 +66,28 @@ def read_features(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: not a file of features ({error}); remove its record") from None
 
 
-def umap_panels(panels: dict[str, Path], seed: int = 0) -> Figure:
+def umap_panels(panels: dict[str, Path], labels: Sequence[str], seed: int = 0) -> Figure:
     """A panel a condition: features of its own classifier, embedded and coloured by class.
 
     Args:
         panels: From a panel's title to a file of `write_features`.
+        labels: The real classes, the positive one last, which is drawn above all.
         seed: Of the embeddings.
     """
     tables = {title: read_features(path) for title, path in panels.items()}
-    names = list(dict.fromkeys(name for table in tables.values() for name in table["group"]))
-    colours = dict(zip(names, COLOURS, strict=False))
+    found = dict.fromkeys(name for table in tables.values() for name in table["group"])
+    names = dict.fromkeys([*labels, *found])
+    colours = dict(zip(names, COLOURS[2:4] + COLOURS[1:2] + COLOURS[5:6], strict=False))
     figure, grid = plt.subplots(
         1, len(tables), figsize=(3.1 * len(tables), 3.5), squeeze=False, layout="constrained"
     )
     for axes, (title, table) in zip(grid.flat, tables.items(), strict=True):
         points = umap_embedding(table.drop(columns="group").to_numpy(), seed=seed)
-        for name in table["group"].unique():
+        for name, colour in colours.items():
             of_group = points[table["group"] == name]
-            axes.scatter(*of_group.T, s=6, alpha=0.6, linewidths=0, color=colours[name], label=name)
+            above = {"s": 14, "zorder": 3} if name == labels[-1] else {"s": 7, "alpha": 0.6}
+            if len(of_group):
+                axes.scatter(*of_group.T, color=colour, label=name, linewidths=0, **above)
         axes.set_title(title, fontsize=10)
         axes.set_xticks([])
         axes.set_yticks([])

@@ -49,6 +49,7 @@ TITLE = "A synthetic dataset: release, anonymity and quality"
 PIXELS = 32
 PAIRS = 8
 SIGNIFICANT = 0.05
+LEAST_FOR_KID = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -135,7 +136,10 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
 
 
 def _distances(synthetic, real, parents, patients, seed) -> dict[str, tuple[float, float]]:
-    """KID of the synthetic images, beside that of their sources and of real halves."""
+    """KID of the synthetic images, beside that of their sources and of real halves.
+
+    What is compared with too few images is left out.
+    """
     shuffled = np.random.default_rng(seed).permutation(pd.unique(patients))
     first = np.isin(patients, shuffled[: len(shuffled) // 2])
     compared = {
@@ -143,7 +147,11 @@ def _distances(synthetic, real, parents, patients, seed) -> dict[str, tuple[floa
         "synthetic against real": (real, synthetic),
         "their sources against real": (real, parents),
     }
-    return {name: kernel_distance(*pair, seed=seed) for name, pair in compared.items()}
+    return {
+        name: kernel_distance(*pair, seed=seed)
+        for name, pair in compared.items()
+        if min(map(len, pair)) >= LEAST_FOR_KID
+    }
 
 
 def anonymity_table(evidence: Evidence) -> pd.DataFrame:
@@ -306,7 +314,9 @@ def _load(part, network):
 def _pixels(part) -> np.ndarray:
     batches = load_dataset(part, image_size=(PIXELS, PIXELS), cache=False)
     images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
-    return images.mean(axis=-1).reshape(len(images), -1)
+    grey = images.mean(axis=-1).reshape(len(images), -1)
+    grey -= grey.mean(axis=1, keepdims=True)  # a translation may change exposure and contrast
+    return grey / np.maximum(grey.std(axis=1, keepdims=True), 1e-6)
 
 
 def _image_size(model: CycleGAN) -> tuple[int, int]:

@@ -271,8 +271,7 @@ def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[st
     same = (partial / DESCRIPTION).is_file() and (partial / DESCRIPTION).read_text() == description
     if not same:
         shutil.rmtree(partial, ignore_errors=True)
-        for name in ("images", "masks"):
-            (partial / name).mkdir(parents=True)
+        (partial / "images").mkdir(parents=True)
         (partial / DESCRIPTION).write_text(description)
     if not (partial / MANIFEST).is_file():
         return []
@@ -382,6 +381,7 @@ def _write_item(partial, item, description, allow_empty_masks):
         mask = _checked_mask(mask, item.mask_name, description.classes, allow_empty_masks)
         pixels.update(mask.tobytes())
         mask_file = f"masks/{item.id}.png"
+        (partial / "masks").mkdir(exist_ok=True)
         Image.fromarray(mask).save(partial / mask_file)
     elif item.label not in description.labels:
         names = ", ".join(description.labels)

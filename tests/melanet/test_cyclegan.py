@@ -52,6 +52,17 @@ def test_cycle_and_identity_cost_nothing_where_nothing_changes():
             assert float(term) == pytest.approx(2 * np.log(2), rel=1e-5)
 
 
+def test_one_that_is_not_compiled_can_be_saved(tmp_path):
+    model = cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
+    model.save(tmp_path / "gan.keras")
+    again = keras.models.load_model(tmp_path / "gan.keras")
+    assert not again.compiled
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 1))
+    np.testing.assert_array_equal(
+        *(m.translate(image, "benign_to_malignant") for m in (model, again))
+    )
+
+
 def test_eq_2_1_adds_the_terms():
     model = small(cycle_weight=7, identity_weight=0.5)
     terms = {k: float(v) for k, v in model.losses_of(images(1, 1), images(1, 2)).items()}

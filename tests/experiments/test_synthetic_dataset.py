@@ -1,0 +1,197 @@
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from experiments.synthetic_dataset import main
+from melanet.cyclegan import CycleGAN, cyclegan
+from melanet.data import prepared as prepared_module
+from melanet.data import read_prepared
+from melanet.data.prepared import Description, Item, write_prepared
+from melanet.networks import patchgan_discriminator
+from tests.conftest import write_xrays
+
+DOMAINS = ("normal", "covid19")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_xrays(tmp_path_factory.mktemp("xrays"))[0]
+
+
+def copying_cyclegan():
+    """A CycleGAN whose generators give back what they get."""
+    discriminators = [patchgan_discriminator((32, 32, 1), 4, name) for name in ("one", "two")]
+    inputs = [keras.Input((32, 32, 1)) for _ in DOMAINS]
+    copies = [
+        keras.Model(x, keras.layers.Rescaling(1.0)(x), name=n)
+        for x, n in zip(inputs, "ab", strict=True)
+    ]
+    return CycleGAN(*copies, *discriminators, DOMAINS)
+
+
+def saved(model, folder, source=None, train=()) -> Path:
+    """Its file, beside it what is known of its training."""
+    path = folder / "gan.keras"
+    model.save(path)
+    if source is not None:
+        notes = {"key": "gan", "set": source.description.name, "manifest_sha256": source.digest,
+                 "train": list(train), "seed": 0, "epochs": 1, "filters": [4, 4],
+                 "adversarial_loss": "log", "identity_weight": 0.0}  # fmt: skip
+        path.with_suffix(".json").write_text(json.dumps(notes))
+    return path
+
+
+def encoder(folder) -> Path:
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((32, 32, 1)),
+        keras.layers.Conv2D(8, 5, strides=3),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(2, activation="softmax"),
+    ]
+    keras.Sequential(layers).save(folder / "encoder.keras")
+    return folder / "encoder.keras"
+
+
+def words(generator, source, tmp_path):
+    return ["--generator", str(generator), "--source", str(source.folder), "--out",
+            str(tmp_path / "release"), "--encoder", str(encoder(tmp_path))]  # fmt: skip
+
+
+@pytest.fixture
+def small(source, tmp_path):
+    """The words of a release by an untrained generator, and the ids it may have seen."""
+    keras.utils.set_random_seed(0)
+    train = list(source.manifest["id"][5:])
+    model = cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
+    return words(saved(model, tmp_path, source, train), source, tmp_path), train
+
+
+def test_a_release_is_a_prepared_set_with_card_checksums_and_parentage(small, source, tmp_path):
+    arguments, train = small
+    assert main(arguments) == 0
+    out = tmp_path / "release"
+    release = read_prepared(out)
+    labels = source.manifest.set_index("id")["label"]
+    assert list(release.manifest["parent"]) == [id for id in train if labels[id] == "normal"]
+    sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
+    assert set(sums) == {"manifest.csv", "dataset.json", *release.manifest["image"]}
+    for name, expected in sums.items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == expected
+    card = (out / "README.md").read_text()
+    for told in (release.digest, source.digest, "KID", "Does it anonymise?", "Known limits"):
+        assert told in card
+    assert {path.name for path in (out / "figures").iterdir()} == {
+        "closest_pairs.png",
+        "quality.png",
+    }
+    stamps = {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()}
+    assert main(arguments) == 0  # the images are there already
+    assert {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()} == stamps
+
+
+class Killed(BaseException):
+    """Ends a run in its midst, as a signal does."""
+
+
+def test_an_interrupted_release_goes_on(small, tmp_path, monkeypatch):
+    arguments, _ = small
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    write_item, written = prepared_module._write_item, []
+
+    def killing(folder, item, *rest):
+        if len(written) == 17:
+            raise Killed
+        written.append(item.id)
+        return write_item(folder, item, *rest)
+
+    monkeypatch.setattr(prepared_module, "_write_item", killing)
+    with pytest.raises(Killed):
+        main(arguments)
+    assert not (tmp_path / "release").exists()
+    again = []
+    monkeypatch.setattr(
+        prepared_module, "_write_item", lambda *a: again.append(a[1].id) or write_item(*a)
+    )
+    assert main(arguments) == 0
+    assert not set(again) & set(written)
+    assert read_prepared(tmp_path / "release").digest == read_prepared(tmp_path / "whole").digest
+
+
+def test_a_generator_that_copies_is_found_out(source, tmp_path):
+    train = list(source.manifest["id"])
+    path = saved(copying_cyclegan(), tmp_path, source, train)
+    assert main(words(path, source, tmp_path)) == 0
+    card = (tmp_path / "release/README.md").read_text()
+    assert "NOT anonymous: by its pixels, 100.0%" in card
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
+    size, count = 128, 2000
+
+    def draw(number):
+        pixels = np.zeros((size, size), "uint8")
+        pixels[number % size] = 1 + number % 255
+        return pixels
+
+    items = [
+        Item(str(n), str(n), lambda n=n: draw(n), None, str(n), label=DOMAINS[n < 4])
+        for n in range(count + 4)
+    ]
+    description = Description("many", "Many", image_size=(size, size), channels=1, labels=DOMAINS)
+    source = write_prepared(tmp_path / "many", description, items)
+    model = cyclegan((size, size, 1), DOMAINS, generator_filters=1, discriminator_filters=1)
+    generator = saved(model, tmp_path)
+    resident = []
+    write_item = prepared_module._write_item
+
+    def watching(*arguments):
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]))
+        return write_item(*arguments)
+
+    class Enough(Exception):
+        """The images are written; what is examined afterwards is not meant here."""
+
+    def enough(*_):
+        raise Enough
+
+    monkeypatch.setattr(prepared_module, "_write_item", watching)
+    monkeypatch.setattr("experiments.synthetic_dataset._write_checksums", enough)
+    with pytest.raises(Enough):
+        main(["--generator", str(generator), "--source", str(source.folder), "--weights", "none",
+              "--out", str(tmp_path / "release"), "--encoder", "vgg_gap"])  # fmt: skip
+    assert len(resident) == count
+    grown = (resident[-1] - resident[300]) * os.sysconf("SC_PAGE_SIZE")
+    assert grown < 0.4 * (count - 300) * size * size * 4  # well below the float32 images
+
+
+@pytest.mark.parametrize("case", ["missing", "not a CycleGAN", "other source", "encoder size"])
+def test_bad_input_is_one_line_and_nothing_is_written(case, small, source, tmp_path, capsys):
+    arguments, _ = small
+    if case == "missing":
+        arguments += ["--generator", "nowhere.keras"]
+        told = "--generator nowhere.keras: no such file"
+    elif case == "not a CycleGAN":
+        arguments += ["--generator", arguments[-1]]
+        told = "not a CycleGAN"
+    elif case == "other source":
+        other = write_xrays(tmp_path / "others")[1]
+        arguments += ["--source", str(other.folder)]
+        told = "is not the set that gan.keras was trained with"
+    else:
+        keras.Sequential([keras.Input((9, 9, 1)), keras.layers.Flatten()]).save(
+            tmp_path / "other.keras"
+        )
+        arguments += ["--encoder", str(tmp_path / "other.keras")]
+        told = "takes images of (9, 9, 1)"
+    assert main(arguments) == 2
+    message = capsys.readouterr().err.strip().splitlines()
+    assert message[-1].startswith("error: ")
+    assert told in message[-1]
+    assert not (tmp_path / "release").exists()
