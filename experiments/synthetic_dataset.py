@@ -68,6 +68,7 @@ def release(options: argparse.Namespace) -> None:
     source = read_prepared(options.source)
     source.verify()
     notes = _notes(options.generator, source)
+    _check_enough(source, notes)
     encoder = _encoder(options, model)
     synthetic = translate_majority(
         model,
@@ -112,8 +113,7 @@ class Evidence:
 
 def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
     network, told = encoder
-    chosen = notes.get("train") or list(source.manifest["id"][source.manifest["split"] != "test"])
-    rows = source.manifest.set_index("id").loc[chosen]
+    rows = _training_rows(source, notes)
     negative, positive = source.description.labels
     real, parents = rows[rows["label"] == positive], rows[rows["label"] == negative]
     spaces: dict[str, Callable] = {
@@ -279,6 +279,23 @@ def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
             f"({notes['set']}); give that one, or move {path.name} away to translate another"
         )
     return notes
+
+
+def _check_enough(source: PreparedSet, notes: dict[str, Any]) -> None:
+    """The tests need some images of each class; that is said before hours of translating."""
+    labels = _training_rows(source, notes)["label"]
+    for label in source.description.labels:
+        if (count := (labels == label).sum()) < LEAST_FOR_KID:
+            raise InputError(
+                f"--source {source.folder}: has {count} training images of {label}; the tests need "
+                f"{LEAST_FOR_KID} or more"
+            )
+
+
+def _training_rows(source: PreparedSet, notes: dict[str, Any]) -> pd.DataFrame:
+    """What the CycleGAN was trained with; where nobody knows, all that is not for testing."""
+    rows = source.manifest.set_index("id")
+    return rows.loc[notes["train"]] if "train" in notes else rows[rows["split"] != "test"]
 
 
 def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model, str]:

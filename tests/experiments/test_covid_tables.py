@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.classification import BAGGED_TREES, split_images
-from experiments.covid_table import parse, plan, run_table
+from experiments.covid_table import beside_thesis, parse, plan, run_table
 from experiments.figure_umap import read_features
 from experiments.published import (
     COVID_CONDITIONS,
@@ -40,9 +40,11 @@ def of_label(prepared, ids, label):
 
 
 @pytest.mark.slow
-def test_all_models_in_all_conditions_from_prepared_sets_to_the_report(xrays, tmp_path):
+def test_all_conditions_from_prepared_sets_to_the_report(xrays, tmp_path):
     out = tmp_path / "out"
-    assert run_table(NORMAL, words(xrays, out, "--save-models")) == 0
+    trees = ["--models", BAGGED_TREES, "--conditions", "both", "--save-models"]
+    assert run_table(NORMAL, words(xrays, out, *trees)) == 0
+    assert run_table(NORMAL, words(xrays, out, "--models", "vgg_gap", "--save-models")) == 0
     records = [json.loads(path.read_text()) for path in (out / "records").iterdir()]
     split, other = (
         split_images(one, "thesis", 0, beside=[two]) for one, two in (xrays, reversed(xrays))
@@ -56,9 +58,7 @@ def test_all_models_in_all_conditions_from_prepared_sets_to_the_report(xrays, tm
         "both": positives + negatives + pneumonia,
         "synthetic": negatives,
     }
-    assert {(r["model"], r["condition"]) for r in records} == {
-        (model, condition) for model in COVID_MODELS for condition in sizes
-    }
+    assert sorted(r["condition"] for r in records) == sorted(["both", *sizes])
     tested = {tuple(score["id"] for score in record["scores"]) for record in records}
     assert tested == {split.test}  # one test set, without a synthetic image
     for record in records:
@@ -73,9 +73,18 @@ def test_all_models_in_all_conditions_from_prepared_sets_to_the_report(xrays, tm
     assert kept == {record["key"] for record in records}
     table = out / "table_2_2"
     assert (table / "index.html").read_text().count("data:image/png;base64,") == 1 + 4 + 1 + 2
-    assert len(pd.read_csv(table / "table.csv")) == 16
-    assert "34.73 (!) its FN gives 34.78" in (table / "table.md").read_text()
+    assert len(pd.read_csv(table / "table.csv")) == 4
+    assert "54.34" in (table / "table.md").read_text()
     assert len(list((out / "gans").glob("*.keras"))) == 2  # one a task, whatever classifies
+
+
+def test_a_printed_cell_that_contradicts_itself_is_marked():
+    summary = pd.DataFrame([{"model": "vgg_gap", "condition": "own", "skew_mean": 1.0}])
+    for column in ("sensitivity", "false_negatives", "specificity", "auc"):
+        summary[[f"{column}_mean", f"{column}_sd"]] = 1.0
+    thesis = beside_thesis(PNEUMONIA, summary).iloc[1]
+    assert thesis["Sensitivity"] == "29.50 (!) its FN gives 47.83"
+    assert thesis["FN"] == "24 of 46"
 
 
 def test_nobody_who_is_tested_is_trained_with_in_either_set(xrays):
