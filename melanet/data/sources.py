@@ -19,6 +19,9 @@ from .prepared import (
     write_prepared,
 )
 
+#: A file of this name says that a download into its folder is not finished.
+DOWNLOADING = ".downloading"
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -33,6 +36,7 @@ class Source:
         generated: Whether it is made by code, so that there is no download.
         parts: Folders in the download that are read; the whole download if empty.
         notes: From the folder of the download to what is left out of it, a sentence with counts.
+        fetch: Downloads the official files into a folder; None where that needs an account.
     """
 
     description: Description
@@ -43,6 +47,7 @@ class Source:
     generated: bool = False
     parts: tuple[str, ...] = ()
     notes: Callable[[Path], str] | None = None
+    fetch: Callable[[Path], None] | None = None
 
 
 def prepare_source(source: Source, download: str | Path, folder: str | Path) -> PreparedSet:
@@ -50,7 +55,9 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
 
     Args:
         source: The dataset.
-        download: Folder with the official files. It is only read.
+        download: Folder with the official files. It is only read; but where a source needs no
+            account, a folder that is empty, not there, or left by an interrupted download is
+            filled first.
         folder: Where the prepared set is or will be.
 
     Raises:
@@ -59,6 +66,9 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
     """
     folder, download = Path(folder), Path(download)
     prepared = read_prepared(folder) if (folder / MANIFEST).is_file() else None
+    if prepared is None and source.fetch is not None and _is_to_be_filled(download):
+        print(f"{source.description.title}: downloading its official files to {download}")
+        source.fetch(download)
     missing = [part for part in _folders(source, download) if not part.is_dir()]
     if missing and not source.generated:
         if prepared is not None and prepared.description.name == source.description.name:
@@ -88,6 +98,12 @@ def prepare_source(source: Source, download: str | Path, folder: str | Path) -> 
     notes = source.notes(download) if source.notes else ""
     description = dataclasses.replace(source.description, origin=origin, notes=notes)
     return write_prepared(folder, description, items, allow_empty_masks=source.allow_empty_masks)
+
+
+def _is_to_be_filled(download: Path) -> bool:
+    if not download.is_dir():
+        return not download.exists()
+    return (download / DOWNLOADING).exists() or not any(download.iterdir())
 
 
 def _folders(source: Source, download: Path) -> list[Path]:

@@ -1,8 +1,9 @@
 """COVID-19 CT Segmentation: 100 axial slices with three findings of a COVID-19 pneumonia."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
+from sharpunet.data.download import fetch_files
 from sharpunet.data.files import read_nifti, slice_volume
 from sharpunet.data.prepared import Description, Item
 from sharpunet.data.sources import Source, require_file
@@ -11,7 +12,7 @@ DOWNLOAD = (
     "Get tr_im.nii.gz and tr_mask.nii.gz of MedSeg's COVID-19 CT segmentation dataset "
     "(http://medicalsegmentation.com/covid19, also https://doi.org/10.6084/m9.figshare.13521488; "
     "all its files 167 MB; CC0, no account) and put them there; "
-    "python -m sharpunet.data.download covid_ct --to DIR does that"
+    "a folder that is empty or not there is filled by download"
 )
 URLS = {
     "tr_im.nii.gz": "https://ndownloader.figshare.com/files/25953977",
@@ -43,4 +44,5 @@ SOURCE = Source(
     DOWNLOAD,
     published_count=100,
     allow_empty_masks=True,
+    fetch=partial(fetch_files, urls=URLS),
 )

@@ -1,43 +1,50 @@
-"""`python -m sharpunet.data.download NAME --to DIR`: official files that need no account.
+"""Downloads of official files that need no account; an interrupted one goes on where it stopped."""
 
-An interrupted download goes on where it stopped when it is asked for again.
-"""
-
-import argparse
 import hashlib
 import http.client
 import shutil
-import sys
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sharpunet.data import covid_ct, isic2018
 from sharpunet.data.prepared import InputError
+from sharpunet.data.sources import DOWNLOADING
 
-#: By dataset the addresses of its files by their names, zips included.
-URLS = {module.SOURCE.description.name: module.URLS for module in (covid_ct, isic2018)}
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 
 
-def fetch_dataset(name: str, folder: str | Path) -> None:
-    """Puts the official files of a dataset into `folder`, unpacked; what is there stays.
+def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
+    """Puts files into `folder`, zips unpacked; what is there stays.
+
+    Until all are there `folder` holds a file that says so.
+
+    Args:
+        folder: Where they will be.
+        urls: Their addresses by their names.
 
     Raises:
         InputError: If a file cannot be had or unpacked.
     """
-    for file, url in URLS[name].items():
-        path = Path(folder) / file
+    mark = folder / DOWNLOADING
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    for file, url in urls.items():
+        path = folder / file
         if path.suffix != ".zip":
             fetch(url, path)
         elif not path.with_suffix("").is_dir():
             fetch(url, path)
             unpack(path)
+    mark.unlink()
 
 
 def fetch(url: str, path: str | Path, sha256: str | None = None) -> Path:
@@ -123,24 +130,3 @@ def unpack(archive: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
     archive.unlink()
     return folder
-
-
-def main(arguments=None) -> int:
-    """Downloads a dataset; returns the exit code: 0, or 2 if it failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sharpunet.data.download",
-        description="Downloads the official files of a dataset that needs no account.",
-    )
-    parser.add_argument("name", choices=URLS)
-    parser.add_argument("--to", type=Path, required=True, help="folder for the files")
-    options = parser.parse_args(arguments)
-    try:
-        fetch_dataset(options.name, options.to)
-    except InputError as error:
-        print("error:", *str(error).split(), file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,9 @@
 """ISIC-2018, task 1: dermoscopic images of skin lesions, each with its outline as a mask."""
 
+from functools import partial
 from pathlib import Path
 
+from sharpunet.data.download import fetch_files
 from sharpunet.data.files import find_files, pair_files
 from sharpunet.data.prepared import Description, Item
 from sharpunet.data.sources import Source
@@ -10,7 +12,7 @@ DOWNLOAD = (
     "Get ISIC2018_Task1-2_Training_Input.zip (10.4 GB) and ISIC2018_Task1_Training_GroundTruth.zip "
     "(26 MB) of the ISIC 2018 challenge (https://challenge.isic-archive.com/data/#2018; "
     "CC BY-NC 4.0, no account), unpack both and put their two folders there; "
-    "python -m sharpunet.data.download isic2018 --to DIR does that"
+    "a folder that is empty or not there is filled by download"
 )
 SERVER = "https://isic-archive.s3.amazonaws.com/challenges/2018/"
 URLS = {
@@ -38,4 +40,5 @@ SOURCE = Source(
     read,
     DOWNLOAD,
     published_count=2594,
+    fetch=partial(fetch_files, urls=URLS),
 )

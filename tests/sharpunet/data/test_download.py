@@ -1,15 +1,19 @@
 """Downloads from a server on this machine that can send the rest of a file, and cut it off."""
 
+import dataclasses
 import hashlib
 import http.server
 import io
 import threading
 import zipfile
+from functools import partial
 
 import pytest
 
-from sharpunet.data import InputError, download
-from sharpunet.data.download import fetch, fetch_dataset, main
+from sharpunet.data import SOURCES, InputError, prepare
+from sharpunet.data.covid_ct import URLS as CT_URLS
+from sharpunet.data.download import fetch, fetch_files
+from sharpunet.data.isic2018 import URLS as ISIC_URLS
 
 CONTENT = bytes(range(256)) * 20
 
@@ -125,34 +129,60 @@ def zipped(**files):
 
 
 @pytest.fixture
-def dataset(server, monkeypatch):
+def urls(server):
     server.files = {"/images.zip": zipped(a="1", b="2"), "/table": b"3"}
-    urls = {"images.zip": f"{server.url}/images.zip", "table": f"{server.url}/table"}
-    monkeypatch.setitem(download.URLS, "small", urls)
-    return server
+    return {"images.zip": f"{server.url}/images.zip", "table": f"{server.url}/table"}
 
 
-def test_a_dataset_is_downloaded_and_unpacked_once(dataset, tmp_path):
+def test_files_are_downloaded_and_unpacked_once(server, urls, tmp_path):
     for _ in range(2):
-        fetch_dataset("small", tmp_path)
+        fetch_files(tmp_path, urls)
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {"images/a", "images/b", "table"}
-    assert len(dataset.asked) == 2
+    assert len(server.asked) == 2
 
 
-def test_a_damaged_zip_is_one_line_and_leaves_nothing_half_unpacked(dataset, tmp_path, capsys):
-    damaged = bytearray(dataset.files["/images.zip"])
+def test_a_damaged_zip_is_named_and_leaves_nothing_half_unpacked(server, urls, tmp_path):
+    damaged = bytearray(server.files["/images.zip"])
     damaged[damaged.index(b"images/b") + 8] ^= 0xFF
-    dataset.files["/images.zip"] = bytes(damaged)
-    assert main(["small", "--to", str(tmp_path)]) == 2
-    errors = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error:")]
-    assert len(errors) == 1
-    assert "images.zip: cannot be unpacked" in errors[0]
-    assert [path.name for path in tmp_path.iterdir()] == ["images.zip"]
+    server.files["/images.zip"] = bytes(damaged)
+    with pytest.raises(InputError, match=r"images.zip: cannot be unpacked"):
+        fetch_files(tmp_path, urls)
+    assert {path.name for path in tmp_path.iterdir()} == {"images.zip", ".downloading"}
+
+
+def test_prepare_downloads_where_no_account_is_needed_and_goes_on(
+    server, covid_ct, tmp_path, monkeypatch
+):
+    files = {path.name: path.read_bytes() for path in covid_ct.iterdir()}
+    server.files = {f"/{name}": content for name, content in files.items()}
+    urls = {name: f"{server.url}/{name}" for name in files}
+    source = SOURCES["covid_ct"]
+    filling = dataclasses.replace(source, fetch=partial(fetch_files, urls=urls))
+    monkeypatch.setitem(SOURCES, "covid_ct", filling)
+    download = tmp_path / "download"
+    whole = server.files.pop("/tr_mask.nii.gz")
+    with pytest.raises(InputError, match=r"tr_mask\.nii\.gz.*404"):
+        prepare("covid_ct", download, tmp_path / "prepared")
+    server.files["/tr_mask.nii.gz"] = whole
+    with pytest.warns(UserWarning, match="100 are published"):
+        prepared = prepare("covid_ct", download, tmp_path / "prepared")
+    assert {path.name: path.read_bytes() for path in download.iterdir()} == files
+    assert len(server.asked) == 3  # what had come was not asked for again
+    (download / "tr_im.nii.gz").unlink()
+    assert prepare_raises(download, tmp_path / "other") == "tr_im.nii.gz"
+    assert prepared.description.name == "covid_ct"
+
+
+def prepare_raises(download, folder):
+    """The file that is missing; a folder with files of one's own is not filled."""
+    with pytest.raises(InputError) as error:
+        prepare("covid_ct", download, folder)
+    return str(error.value).split(": no such file")[0].rpartition("/")[2]
 
 
 def test_the_addresses_name_the_files_that_the_readers_ask_for():
-    assert set(download.URLS["covid_ct"]) == {"tr_im.nii.gz", "tr_mask.nii.gz"}
-    for name, url in download.URLS["isic2018"].items():
+    assert set(CT_URLS) == {"tr_im.nii.gz", "tr_mask.nii.gz"}
+    for name, url in ISIC_URLS.items():
         assert url.startswith("https://")
         assert url.endswith(f"/{name}")
