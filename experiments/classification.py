@@ -17,12 +17,14 @@ from experiments.figure_umap import write_features
 from experiments.synthesis import Synthesis, Translation, mark_of, save_model
 from experiments.trial import (
     EpochBar,
+    checkpoint_path,
     fix_randomness,
     precision_policy,
     provenance,
     write_record,
 )
 from melanet.augmentation import augment_offline
+from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import InputError, PreparedSet, load_dataset
 from melanet.data.pipeline import Part
@@ -197,14 +199,14 @@ class Trial:
         parts = self._training_parts(out, [synthetic for synthetic, _ in made])
         counts = Counter(label for part in parts for label in _labels(part))
         fix_randomness(self.seed, settings.deterministic)
-        train = self._load(*parts, shuffle=True, seed=self.seed)
+        passes = tf.Variable(0, dtype=tf.int64)
+        train = self._load(*parts, shuffle=True, seed=self.seed, passes=passes)
+        checkpoint = checkpoint_path(out, self.key)
         test = (self.prepared, split.test)
-        started = time.monotonic()
         if settings.model == BAGGED_TREES:
             model, how = self._trained_trees(train)
         else:
-            model, how = self._trained_network(train, counts)
-        seconds = time.monotonic() - started
+            model, how = self._trained_network(train, counts, checkpoint, passes)
         scores = _scores(model, self._load(test))
         if not np.isfinite(scores).all():
             raise InputError(
@@ -229,7 +231,6 @@ class Trial:
             "seed": self.seed,
             **dataclasses.asdict(settings),
             **how,
-            "seconds": round(seconds, 1),
             "synthetic": [{k: notes[k] for k in _NOTED} for _, notes in made],
             "scores": [
                 {"id": id, "positive": label == positive, "score": round(float(score), 6)}
@@ -239,6 +240,7 @@ class Trial:
         }
         self._keep(model, [*parts, test], out)
         write_record(self.record_path(out), record)
+        checkpoint.unlink(missing_ok=True)
         return record
 
     def features_path(self, out: Path) -> Path:
@@ -271,7 +273,9 @@ class Trial:
             **order,
         )
 
-    def _trained_network(self, train, counts) -> tuple[keras.Model, dict[str, Any]]:
+    def _trained_network(
+        self, train, counts, checkpoint, passes
+    ) -> tuple[keras.Model, dict[str, Any]]:
         settings = self.settings
         watched = None
         if self.split.validation:
@@ -279,19 +283,23 @@ class Trial:
         with precision_policy(settings.precision):
             model = self._compiled_model()
         callbacks = self._callbacks()
-        history = model.fit(
+        saving = EpochCheckpoint(checkpoint, callbacks, passes)
+        model.fit(
             train,
             validation_data=watched,
             epochs=settings.epochs,
-            callbacks=callbacks,
+            initial_epoch=saving.restore(model),
+            callbacks=[*callbacks, saving],
             class_weight=self._class_weight(counts),
             shuffle=False,
             verbose=0,
-        ).history
+        )
+        history = saving.history
         return model, {
             "optimizer": "{} {:g}".format(*settings.optimizer),
             "epochs_run": len(history["loss"]),
             "best_epoch": callbacks[0].best_epoch + 1,
+            "seconds": round(saving.seconds, 1),
             "history": {k: [round(float(v), 6) for v in curve] for k, curve in history.items()},
         }
 
@@ -304,8 +312,15 @@ class Trial:
                 weights=settings.weights,
                 seed=self.seed,
             )
+        started = time.monotonic()
         model.fit(train)
-        return model, {"optimizer": "none", "epochs_run": 0, "best_epoch": 0, "history": {}}
+        return model, {
+            "optimizer": "none",
+            "epochs_run": 0,
+            "best_epoch": 0,
+            "seconds": round(time.monotonic() - started, 1),
+            "history": {},
+        }
 
     def _compiled_model(self) -> keras.Model:
         settings = self.settings

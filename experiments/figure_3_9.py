@@ -36,7 +36,7 @@ from experiments.sweep import (
     exit_code,
 )
 from experiments.table_3_1 import TABLE
-from experiments.trial import precision_policy, write_atomically
+from experiments.trial import checkpoint_path, precision_policy, write_atomically
 from melanet.explain import grad_cam
 from sharpunet import MODELS
 from sharpunet.data import InputError, load_dataset
@@ -92,7 +92,9 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
     """
     path = weights_path(trial, out) if weights_from is None else _find(trial, weights_from)
     if not path.exists():
-        _save_weights(train(trial).model, path)
+        checkpoint = checkpoint_path(out, trial.key)
+        _save_weights(train(trial, checkpoint).model, path)
+        checkpoint.unlink(missing_ok=True)
     # Half precision would round small gradients away, which a training scales and this does not.
     with precision_policy("float32"):
         model = build_model(trial)

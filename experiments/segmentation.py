@@ -5,23 +5,25 @@ import hashlib
 import inspect
 import io
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from experiments.trial import (
     EpochBar,
+    checkpoint_path,
     fix_randomness,
     precision_policy,
     provenance,
     write_atomically,
     write_record,
 )
+from melanet.checkpoint import EpochCheckpoint
 from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
 from sharpunet.protocols import Split
@@ -121,7 +123,8 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         The record.
     """
     settings, split = trial.settings, trial.split
-    training = train(trial)
+    checkpoint = checkpoint_path(out, trial.key)
+    training = train(trial, checkpoint)
     test = _load(trial, split.test)
     truth = np.concatenate([masks for _, masks in test])
     probabilities = training.model.predict(test, verbose=0)
@@ -157,29 +160,37 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         **provenance(),
     }
     write_record(trial.record_path(out), record)
+    checkpoint.unlink(missing_ok=True)
     return record
 
 
-def train(trial: Trial) -> Training:
-    """Trains the model of `trial` from its seed, and chooses the weights by the validation."""
+def train(trial: Trial, checkpoint: Path) -> Training:
+    """Trains the model of `trial` from its seed, and chooses the weights by the validation.
+
+    Args:
+        trial: The training.
+        checkpoint: File that a killed training goes on from. It stays: remove it when the result
+            is safe.
+    """
     settings = trial.settings
     fix_randomness(trial.seed, settings.deterministic)
-    shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed)
+    passes = tf.Variable(0, dtype=tf.int64)
+    shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed, passes=passes)
     validation = _load(trial, trial.split.validation)
     with precision_policy(settings.precision):
         model = _compiled_model(trial)
-    started = time.monotonic()
     callbacks = _callbacks(trial)
-    history = model.fit(
+    saving = EpochCheckpoint(checkpoint, callbacks, passes)
+    model.fit(
         shuffled,
         validation_data=validation,
         epochs=settings.epochs,
+        initial_epoch=saving.restore(model),
         shuffle=False,  # the dataset shuffles itself, by the trial's seed
         verbose=0,
-        callbacks=callbacks,
-    ).history
-    seconds = time.monotonic() - started
-    return Training(model, history, callbacks[0].best_epoch + 1, seconds)
+        callbacks=[*callbacks, saving],
+    )
+    return Training(model, saving.history, callbacks[0].best_epoch + 1, saving.seconds)
 
 
 def build_model(trial: Trial) -> keras.Model:

@@ -12,6 +12,7 @@ import keras
 
 from experiments.trial import (
     EpochBar,
+    checkpoint_path,
     fix_randomness,
     precision_policy,
     provenance,
@@ -98,7 +99,8 @@ class Synthesis:
         if path.exists() and notes_path.exists():
             return load_cyclegan(path), read_record(notes_path)
         started = time.monotonic()
-        model = self._train()
+        checkpoint = checkpoint_path(out, f"gan-{self.key}")
+        model = self._train(checkpoint)
         notes = {
             "key": self.key,
             "set": self.prepared.description.name,
@@ -112,9 +114,10 @@ class Synthesis:
         }
         save_model(model, path)
         write_record(notes_path, notes)
+        checkpoint.unlink(missing_ok=True)
         return model, notes
 
-    def _train(self) -> CycleGAN:
+    def _train(self, checkpoint: Path) -> CycleGAN:
         translation = self.translation
         fix_randomness(self.seed, self.deterministic)
         shown = f"cycle_{self.prepared.description.labels[0]}"
@@ -131,6 +134,7 @@ class Synthesis:
                 seed=self.seed,
                 flip=translation.flip,
                 keep_aspect_ratio=self.keep_aspect_ratio,
+                checkpoint=checkpoint,
                 callbacks=[EpochBar(translation.epochs, f"CycleGAN {self.key}", shown)],
                 generator_optimizer=generator_optimizer,
                 discriminator_optimizer=discriminator_optimizer,

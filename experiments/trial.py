@@ -32,14 +32,21 @@ class EpochBar(keras.callbacks.Callback):
         self.epochs, self.name, self.shown = epochs, name, shown
 
     def on_train_begin(self, logs=None):
-        self.bar = tqdm(total=self.epochs, desc=self.name, unit="epoch", leave=False)
+        self.bar: Any = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.bar is None:  # `epoch` is not 0 where a killed training goes on
+            self.bar = tqdm(
+                total=self.epochs, initial=epoch, desc=self.name, unit="epoch", leave=False
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         self.bar.set_postfix({self.shown: f"{(logs or {})[self.shown]:.3f}"}, refresh=False)
         self.bar.update()
 
     def on_train_end(self, logs=None):
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
 
 def fix_randomness(seed: int, deterministic: bool = True) -> None:
@@ -129,6 +136,11 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("key") != path.stem:
         raise InputError(f"{path}: not the result record that its name says; move it away")
     return record
+
+
+def checkpoint_path(out: Path, key: str) -> Path:
+    """Where a training that is not finished is kept."""
+    return out / "checkpoints" / f"{key}.npz"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

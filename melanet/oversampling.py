@@ -10,7 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
+from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, cyclegan
 from melanet.data.pipeline import load_symmetric, load_unpaired, training_ids
 from melanet.data.prepared import (
@@ -47,6 +49,7 @@ def train_cyclegan(
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     filters: tuple[int, int] = (32, 64),
+    checkpoint: str | Path | None = None,
     model: CycleGAN | None = None,
     **compile_arguments,
 ) -> CycleGAN:
@@ -62,6 +65,8 @@ def train_cyclegan(
         keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
         callbacks: Keras callbacks of the training.
         filters: Filters of the first block of the generators and of the discriminators.
+        checkpoint: File, an `.npz`, that a killed training goes on from. It stays: remove it when
+            the model is saved. None keeps nothing.
         model: A CycleGAN of your own, whose filters are its own; a new one if None.
         **compile_arguments: Of `CycleGAN.compile`.
 
@@ -70,10 +75,10 @@ def train_cyclegan(
     """
     first, second = _two_labels(prepared)
     size = image_size or prepared.description.image_size
-    # First of all: TensorFlow's orders, too, depend on the global seed.
     keras.utils.set_random_seed(seed)
     balanced = undersample(_chosen(prepared, ids), seed)
     domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
+    passes = tf.Variable(0, dtype=tf.int64)
     pairs = load_unpaired(
         (prepared, domains[0]),
         (prepared, domains[1]),
@@ -82,6 +87,7 @@ def train_cyclegan(
         seed=seed,
         flip=flip,
         keep_aspect_ratio=keep_aspect_ratio,
+        passes=passes,
     )
     if model is None:
         model = cyclegan(
@@ -91,7 +97,15 @@ def train_cyclegan(
             discriminator_filters=filters[1],
         )
     model.compile(**compile_arguments)
-    model.fit(pairs, epochs=epochs, callbacks=list(callbacks), shuffle=False, verbose=0)
+    saving = [EpochCheckpoint(checkpoint, callbacks, passes)] if checkpoint is not None else []
+    model.fit(
+        pairs,
+        epochs=epochs,
+        initial_epoch=saving[0].restore(model) if saving else 0,
+        callbacks=[*callbacks, *saving],
+        shuffle=False,
+        verbose=0,
+    )
     return model
 
 

@@ -31,6 +31,8 @@ def test_models_layers_and_metrics_run_on_any_backend(path):
         assert "tensorflow" not in set(imported(path))
 
 
-@pytest.mark.parametrize("shared", ["data/prepared.py", "data/sources.py", "data/__main__.py"])
+@pytest.mark.parametrize(
+    "shared", ["data/prepared.py", "data/sources.py", "data/stream.py", "data/__main__.py"]
+)
 def test_what_stands_in_both_packages_is_the_same(shared):
     assert (ROOT / "melanet" / shared).read_bytes() == (ROOT / "sharpunet" / shared).read_bytes()

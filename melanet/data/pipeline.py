@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from melanet.data.prepared import InputError, PreparedSet
+from melanet.data.stream import each_pass, prefetched, scale_min_max, shuffled
 
 #: A prepared set, whole or with the ids that are meant.
 Part = PreparedSet | tuple[PreparedSet, Sequence[str]]
@@ -18,6 +19,7 @@ def load_dataset(
     seed: int = 0,
     cache: bool = True,
     keep_aspect_ratio: bool | None = None,
+    passes: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Batches of images and one-hot labels, of one prepared set or of several merged.
 
@@ -33,6 +35,8 @@ def load_dataset(
         seed: Seed of the shuffling.
         cache: Whether the decoded images stay in memory after the first pass.
         keep_aspect_ratio: Whether resizing pads rather than stretches; as each set says if None.
+        passes: Counts the shuffled passes that were begun, an int64 variable: set it, and a
+            training goes on with the order that is next.
 
     Returns:
         A dataset of `(images, labels)`: float32 `(batch, height, width, channels)` in [0, 1] and
@@ -53,7 +57,7 @@ def load_dataset(
         part_of = tf.data.Dataset.zip(images, _labels(prepared, ids, first.description.labels))
         merged = part_of if merged is None else merged.concatenate(part_of)
     count = sum(len(ids) for _, ids in rows)
-    return _batched(merged, count, batch_size, shuffle, seed, cache)
+    return prefetched(_ordered(merged, count, shuffle, seed, cache, passes).batch(batch_size))
 
 
 def load_unpaired(
@@ -65,6 +69,7 @@ def load_unpaired(
     seed: int = 0,
     flip: bool = False,
     keep_aspect_ratio: bool | None = None,
+    passes: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Batches of images of two domains for `CycleGAN.fit`, each shuffled by itself.
 
@@ -75,6 +80,7 @@ def load_unpaired(
         seed: Seed of the orders, which differ from pass to pass, and of the flips.
         flip: Whether an image is mirrored half of the times, as the released code does.
         keep_aspect_ratio: Whether resizing pads rather than stretches; as each set says if None.
+        passes: As in `load_dataset`.
 
     Returns:
         A dataset of `(first, second)`, both float32 `(batch, height, width, channels)` in [-1, 1].
@@ -83,7 +89,7 @@ def load_unpaired(
         InputError: If there is no image, an id is unknown, or a domain has fewer than a batch.
     """
     domains = []
-    for offset, part in enumerate((first, second)):
+    for part in (first, second):
         prepared, ids = _rows(part)
         if len(ids) < batch_size:
             raise InputError(
@@ -91,11 +97,17 @@ def load_unpaired(
             )
         size = image_size or prepared.description.image_size
         images = _images(prepared, ids, size, keep_aspect_ratio).map(to_symmetric).cache()
-        images = images.shuffle(len(ids), seed=2 * seed + offset)
-        if flip:
-            images = _flipped(images, 2 * seed + offset)
-        domains.append(images.batch(batch_size, drop_remainder=True))
-    return _prefetched(tf.data.Dataset.zip(*domains))
+        domains.append((images, len(ids)))
+
+    def one_pass(number):
+        parts = []
+        for offset, (images, count) in enumerate(domains):
+            ordered = shuffled(images, count, 2 * seed + offset, number)
+            parts.append(_flipped(ordered, count, 2 * seed + offset, number) if flip else ordered)
+        return tf.data.Dataset.zip(*(part.batch(batch_size, drop_remainder=True) for part in parts))
+
+    batches = min(count for _, count in domains) // batch_size
+    return prefetched(each_pass(one_pass, batches, passes))
 
 
 def load_symmetric(
@@ -112,7 +124,7 @@ def load_symmetric(
     prepared, ids = _rows(part)
     size = image_size or prepared.description.image_size
     images = _images(prepared, ids, size, keep_aspect_ratio).map(to_symmetric)
-    return _prefetched(images.batch(batch_size))
+    return prefetched(images.batch(batch_size))
 
 
 def training_ids(prepared: PreparedSet, ids: Sequence[str] | None = None) -> list[str]:
@@ -125,13 +137,6 @@ def training_ids(prepared: PreparedSet, ids: Sequence[str] | None = None) -> lis
         ids = prepared.manifest["id"][prepared.manifest["split"] != "test"]
     prepared.paths(list(ids), "image")  # names an unknown id
     return _rows((prepared, list(ids)))[1]
-
-
-def scale_min_max(image: tf.Tensor) -> tf.Tensor:
-    """Scales an image to [0, 1] by its own minimum and maximum (eq. 2.7); a constant one to 0."""
-    image = tf.cast(image, tf.float32)
-    low, high = tf.reduce_min(image), tf.reduce_max(image)
-    return tf.math.divide_no_nan(image - low, high - low)
 
 
 def to_symmetric(image: tf.Tensor) -> tf.Tensor:
@@ -172,28 +177,17 @@ def _labels(prepared, ids, labels):
     return tf.data.Dataset.from_tensor_slices(tf.one_hot(places, len(labels)))
 
 
-def _flipped(images, seed):
-    """Mirrors each image half of the times; which, differs from pass to pass."""
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    return tf.data.Dataset.zip(images, draws).map(
-        lambda image, draw: tf.where(draw % 2 == 0, tf.image.flip_left_right(image), image)
-    )
-
-
-def _batched(dataset, count, batch_size, shuffle, seed, cache):
+def _ordered(images, count, shuffle, seed, cache, passes):
     if cache:
-        dataset = dataset.cache()
-    if shuffle:
-        dataset = dataset.shuffle(count, seed=seed)
-    return _prefetched(dataset.batch(batch_size))
+        images = images.cache()
+    if not shuffle:
+        return images
+    return each_pass(lambda number: shuffled(images, count, seed, number), count, passes)
 
 
-def _prefetched(dataset):
-    """The dataset, made ready ahead of its use.
-
-    Without tf.data's own tuning: its thread sleeps ever longer, and the end of every pass waits for
-    it to wake, which about doubles a pass over a small set.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+def _flipped(images, count, seed, number):
+    """Mirrors each image half of the times; which, `seed` and the pass's number say."""
+    draws = tf.random.stateless_uniform([count], [seed, number])
+    return tf.data.Dataset.zip(images, tf.data.Dataset.from_tensor_slices(draws)).map(
+        lambda image, draw: tf.where(draw < 0.5, tf.image.flip_left_right(image), image)
+    )

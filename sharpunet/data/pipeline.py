@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from sharpunet.data.prepared import InputError, PreparedSet, read_prepared
+from sharpunet.data.stream import each_pass, prefetched, scale_min_max, shuffled
 
 
 def load_dataset(
@@ -17,6 +18,7 @@ def load_dataset(
     shuffle: bool = False,
     seed: int = 0,
     cache: bool = True,
+    passes: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Batches of images and masks of a prepared set.
 
@@ -32,6 +34,8 @@ def load_dataset(
         shuffle: Whether every pass has another order, drawn from `seed`.
         seed: Seed of the shuffling.
         cache: Whether the decoded images stay in memory after the first pass.
+        passes: Counts the shuffled passes that were begun, an int64 variable: set it, and a
+            training goes on with the order that is next.
 
     Returns:
         A dataset of `(images, masks)`: float32 `(batch, height, width, channels)` in [0, 1], and
@@ -60,15 +64,11 @@ def load_dataset(
     if cache:
         dataset = dataset.cache()
     if shuffle:
-        dataset = dataset.shuffle(len(ids), seed=seed)
-    return _prefetched(dataset.batch(batch_size))
-
-
-def scale_min_max(image: tf.Tensor) -> tf.Tensor:
-    """Scales an image to [0, 1] by its own minimum and maximum (eq. 2.7); a constant one to 0."""
-    image = tf.cast(image, tf.float32)
-    low, high = tf.reduce_min(image), tf.reduce_max(image)
-    return tf.math.divide_no_nan(image - low, high - low)
+        images = dataset
+        dataset = each_pass(
+            lambda number: shuffled(images, len(ids), seed, number), len(ids), passes
+        )
+    return prefetched(dataset.batch(batch_size))
 
 
 def _resize(image, size, method, keep_aspect_ratio):
@@ -81,14 +81,3 @@ def _encode(mask, classes):
     if classes == 1:
         return tf.cast(mask > 0, tf.float32)
     return tf.one_hot(tf.cast(mask[:, :, 0], tf.int32), classes)
-
-
-def _prefetched(dataset):
-    """The dataset, made ready ahead of its use.
-
-    Without tf.data's own tuning: its thread sleeps ever longer, and the end of every pass waits for
-    it to wake, which about doubles a pass over a small set.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -144,3 +144,36 @@ def test_a_new_trial_lets_the_memory_of_the_one_before_go():
     fix_randomness(0, deterministic=False)
     gc.collect()
     assert held() is None
+
+
+class Killed(BaseException):
+    """Ends a run in its midst, as a signal does."""
+
+
+def test_a_killed_trial_goes_on_and_gives_the_same_record(small_phantom, tmp_path, monkeypatch):
+    whole = run_trial(make_trial(small_phantom, epochs=3), tmp_path / "whole")
+    monkeypatch.setattr("melanet.checkpoint.SHARE", 1e9)
+    out = tmp_path / "killed"
+    killing = make_trial(small_phantom, epochs=3)
+    on_epoch_begin = trial.EpochBar.on_epoch_begin
+
+    def kill(self, epoch, logs=None):
+        if epoch == 2:
+            raise Killed
+        on_epoch_begin(self, epoch, logs)
+
+    monkeypatch.setattr(trial.EpochBar, "on_epoch_begin", kill)
+    with pytest.raises(Killed):
+        run_trial(killing, out)
+    assert list((out / "checkpoints").iterdir())
+    begun = []
+    monkeypatch.setattr(
+        trial.EpochBar,
+        "on_epoch_begin",
+        lambda self, e, _=None: on_epoch_begin(self, e) or begun.append(e),
+    )
+    again = run_trial(make_trial(small_phantom, epochs=3), out)
+    assert begun == [2]
+    for name in ("scores", "history", "best_epoch", "epochs_run"):
+        assert again[name] == whole[name]
+    assert not list((out / "checkpoints").iterdir())

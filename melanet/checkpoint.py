@@ -1,0 +1,173 @@
+"""Trainings that are killed and go on, bit for bit."""
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from melanet.data.prepared import InputError
+
+#: What a callback carries from epoch to epoch.
+STATE: dict[type, tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+}
+#: Part of the time that may go into saving.
+SHARE = 0.05
+
+
+class EpochCheckpoint(keras.callbacks.Callback):
+    """Keeps all that a training is made of at the end of an epoch, and goes on from there.
+
+        passes = tf.Variable(0, dtype="int64")
+        images = load_dataset(prepared, shuffle=True, passes=passes)
+        checkpoint = EpochCheckpoint("training.npz", callbacks, passes)
+        first = checkpoint.restore(model)
+        model.fit(images, initial_epoch=first, callbacks=[*callbacks, checkpoint], shuffle=False)
+
+    Weights, optimizers, learning rate, states of dropout, the callbacks' best weights and patience,
+    the history, and the order of the images: with deterministic kernels and the same seeds a
+    training that was killed any number of times ends with the weights of one that was not.
+
+    It saves at the end of every epoch, unless that would take more than a twentieth of the time.
+
+    Args:
+        path: The file, an `.npz` without pickles; it stays until `remove` is called.
+        callbacks: The other callbacks of the training. Of those that carry something from epoch to
+            epoch, `EarlyStopping` and `ReduceLROnPlateau` are known.
+        passes: The variable that the loader of the training images counts its passes with: the
+            number of a pass gives the order of its images.
+
+    Attributes:
+        history: As that of `fit`, from the very first epoch on.
+        seconds: That the epochs took, those before it was killed included.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        passes: Any = None,
+    ):
+        super().__init__()
+        self.path, self.passes = Path(path), passes
+        self.others = [callback for callback in callbacks if type(callback) in STATE]
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self._left: list[dict[str, Any]] = []
+        self._passes_begun: int | None = None
+        self._next_save = 0.0
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts a compiled, untrained model where the saved training stood.
+
+        Args:
+            model: Built and compiled as it was for the training that was killed.
+
+        Returns:
+            The epoch to go on with, counted from 0; 0 if nothing was saved.
+
+        Raises:
+            InputError: If the file is damaged, or of another model.
+        """
+        if not self.path.is_file():
+            return 0
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                told = json.loads(str(saved["told"]))
+                arrays = [saved[f"variable_{n}"] for n in range(told["variables"])]
+                best = [
+                    [saved[f"best_{n}_{place}"] for place in range(state.pop("best_weights"))]
+                    for n, state in enumerate(told["callbacks"])
+                ]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self.path}: no saved training ({error}); remove it, and the training begins anew"
+            ) from None
+        variables = _variables(model)
+        if [v.shape for v in variables] != [a.shape for a in arrays]:
+            raise InputError(f"{self.path}: is of another model than {model.name}; remove it")
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        self.history, self.seconds = told["history"], told["seconds"]
+        self._left = [
+            {**state, **({"best_weights": weights} if weights else {})}
+            for state, weights in zip(told["callbacks"], best, strict=True)
+        ]
+        self._passes_begun = told["passes"]
+        return told["epoch"]
+
+    def remove(self) -> None:
+        """Removes the file: the training's result is safe."""
+        self.path.unlink(missing_ok=True)
+
+    def on_train_begin(self, logs=None):
+        for callback, state in zip(self.others, self._left, strict=False):
+            vars(callback).update(state)
+        # Here, not in `restore`: `fit` may begin a pass to build the model.
+        if self.passes is not None and self._passes_begun is not None:
+            self.passes.assign(self._passes_begun)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds += time.monotonic() - self._epoch_began
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        # The last epoch is not saved: what follows it, such as the return to the best weights,
+        # happens in `fit`, which must have an epoch to run.
+        last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if last or time.monotonic() < self._next_save:
+            return
+        began = time.monotonic()
+        self._save(epoch + 1)
+        ended = time.monotonic()
+        self._next_save = ended + (ended - began) / SHARE
+
+    def _save(self, epoch: int) -> None:
+        variables = _variables(self.model)
+        arrays = {f"variable_{n}": np.asarray(v) for n, v in enumerate(variables)}
+        states = []
+        for n, callback in enumerate(self.others):
+            best = getattr(callback, "best_weights", None) or []
+            arrays |= {f"best_{n}_{place}": array for place, array in enumerate(best)}
+            state = {name: _plain(getattr(callback, name)) for name in STATE[type(callback)]}
+            states.append({**state, "best_weights": len(best)})
+        told = {
+            "epoch": epoch,
+            "passes": None if self.passes is None else int(self.passes),
+            "variables": len(variables),
+            "callbacks": states,
+            "history": self.history,
+            "seconds": self.seconds,
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        with partial.open("wb") as file:
+            np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """All that training changes: weights, random states, and those of every optimizer."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
+    return [*model.variables, *(v for each in optimizers for v in each.variables)]
+
+
+def _plain(value):
+    """A number as JSON has it; None stays."""
+    if value is None or isinstance(value, int):
+        return value
+    return float(value)

@@ -1,0 +1,159 @@
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from melanet.checkpoint import EpochCheckpoint
+from melanet.cyclegan import cyclegan
+from melanet.data import InputError, load_unpaired
+from melanet.data.stream import each_pass, prefetched, shuffled
+
+EPOCHS = 6
+
+
+class Killed(BaseException):
+    """Ends a training in its midst, as a signal does."""
+
+
+class Killer(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.seen == self.epoch and batch == 1:
+            raise Killed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen = epoch
+
+
+def counter():
+    return tf.Variable(0, dtype=tf.int64)
+
+
+def images(passes):
+    random = np.random.default_rng(0)
+    arrays = random.uniform(size=(20, 8, 8, 1)), random.integers(0, 2, (20, 1))
+    dataset = tf.data.Dataset.from_tensor_slices(arrays).cache()
+    ordered = each_pass(lambda number: shuffled(dataset, 20, 3, number), 20, passes)
+    return prefetched(ordered.batch(4))
+
+
+def network():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5, seed=7),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def train(path, killed_in=None, epochs=EPOCHS):
+    """Weights and history; patience and plateau are short enough to matter."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(5)
+    passes = counter()
+    model, dataset = network(), images(passes)
+    callbacks = [
+        keras.callbacks.EarlyStopping("loss", patience=3, restore_best_weights=True),
+        keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05),
+    ]
+    checkpoint = EpochCheckpoint(path, callbacks, passes)
+    first = checkpoint.restore(model)
+    killer = [] if killed_in is None else [Killer(killed_in)]
+    model.fit(
+        dataset,
+        epochs=epochs,
+        initial_epoch=first,
+        callbacks=[*callbacks, checkpoint, *killer],
+        shuffle=False,
+        verbose=0,
+    )
+    return model.get_weights(), checkpoint.history
+
+
+@pytest.fixture
+def every_epoch(monkeypatch):
+    monkeypatch.setattr("melanet.checkpoint.SHARE", 1e9)
+
+
+def test_a_training_that_was_killed_three_times_ends_bit_for_bit_the_same(tmp_path, every_epoch):
+    weights, history = train(tmp_path / "whole.npz")
+    for epoch in (1, 3, EPOCHS - 1):
+        with pytest.raises(Killed):
+            train(tmp_path / "killed.npz", killed_in=epoch)
+    again, history_again = train(tmp_path / "killed.npz")
+    for one, other in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert history_again == history
+    assert len(set(history["learning_rate"])) > 1  # the plateau's state was put to the test
+
+
+def test_it_goes_on_from_the_last_epoch(tmp_path, every_epoch):
+    with pytest.raises(Killed):
+        train(tmp_path / "killed.npz", killed_in=4)
+    model = network()
+    assert EpochCheckpoint(tmp_path / "killed.npz").restore(model) == 4
+    assert model.optimizer.iterations == 4 * 5
+    checkpoint = EpochCheckpoint(tmp_path / "killed.npz")
+    checkpoint.remove()
+    assert checkpoint.restore(network()) == 0
+
+
+def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        EpochCheckpoint, "_save", lambda self, epoch: (saved.append(epoch), time.sleep(0.3))
+    )
+    train(tmp_path / "long.npz", epochs=20)
+    assert saved[0] == 1
+    assert len(saved) < 5
+
+
+def test_a_cyclegan_goes_on_with_both_optimizers(dermoscopy, tmp_path, every_epoch):
+    def weights(path, killed_in=None):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        ids = list(dermoscopy.manifest["id"])
+        passes = counter()
+        domains = (dermoscopy, ids[:4]), (dermoscopy, ids[4:8])
+        pairs = load_unpaired(*domains, flip=True, passes=passes)
+        model = cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+        model.compile()
+        checkpoint = EpochCheckpoint(path, passes=passes)
+        first = checkpoint.restore(model)
+        killer = [] if killed_in is None else [Killer(killed_in)]
+        model.fit(pairs, epochs=3, initial_epoch=first, callbacks=[checkpoint, *killer],
+                  shuffle=False, verbose=0)  # fmt: skip
+        return model.get_weights()
+
+    whole = weights(tmp_path / "whole.npz")
+    with pytest.raises(Killed):
+        weights(tmp_path / "killed.npz", killed_in=2)
+    for one, other in zip(whole, weights(tmp_path / "killed.npz"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an npz", b"PK\x03\x04 cut off"])
+def test_a_damaged_file_is_named(content, tmp_path):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.npz: no saved training"):
+        EpochCheckpoint(tmp_path / "x.npz").restore(network())
+
+
+def test_another_models_file_is_named(tmp_path, every_epoch):
+    with pytest.raises(Killed):
+        train(tmp_path / "x.npz", killed_in=2)
+    other = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+    other.compile("adam", "mse")
+    with pytest.raises(InputError, match=r"x\.npz: is of another model"):
+        EpochCheckpoint(tmp_path / "x.npz").restore(other)
