@@ -132,14 +132,16 @@ def split_images(
         prepared: The set.
         protocol: A name in `PROTOCOLS`.
         seed: Of the split, where it is not official.
-        beside: Sets without an official split that share images or patients with it. All are split
-            as one: who is tested in one of them is not trained with in another.
+        beside: Sets that share images or patients with it. All are split as one: who is tested in
+            one of them is not trained with in another. Equal ids must be equal images.
 
     Raises:
-        InputError: If a class has too few images to be split.
+        InputError: If a class has too few images to be split, or the sets contradict each other.
     """
-    manifest = pd.concat([prepared.manifest, *(other.manifest for other in beside)])
-    if beside:  # in an order that is the same whichever comes first
+    manifest = prepared.manifest
+    for other in beside:  # in an order that is the same whichever comes first
+        _check_shared(prepared, other)
+        manifest = pd.concat([manifest, other.manifest])
         manifest = manifest.drop_duplicates("id").sort_values("id")
     official = manifest["split"] == "test"
     try:
@@ -249,11 +251,7 @@ class Trial:
 
     def _training_parts(self, out: Path, synthetic: Sequence[PreparedSet]) -> list[Part]:
         """The real training images that take part, and the sets that join them."""
-        condition, ids = self.condition, self.split.train
-        if not condition.real_positives:
-            labels = self.prepared.manifest.set_index("id")["label"]
-            positive = self.prepared.description.labels[-1]
-            ids = tuple(id for id in ids if labels[id] != positive)
+        condition, ids = self.condition, self._real(self.split.train)
         parts: list[Part] = [(self.prepared, ids), *synthetic]
         if condition.augment:
             name = f"augmented-{condition.augment}x-{mark_of(self._shaping)}"
@@ -262,6 +260,14 @@ class Trial:
                 augment_offline(self.prepared, condition.augment, folder, ids=ids, seed=self.seed)
             )
         return parts
+
+    def _real(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `ids` that the condition may see: without positives, only negatives."""
+        if self.condition.real_positives:
+            return ids
+        labels = self.prepared.manifest.set_index("id")["label"]
+        positive = self.prepared.description.labels[-1]
+        return tuple(id for id in ids if labels[id] != positive)
 
     def _load(self, *parts: Part, **order) -> tf.data.Dataset:
         settings = self.settings
@@ -279,7 +285,7 @@ class Trial:
         settings = self.settings
         watched = None
         if self.split.validation:
-            watched = self._load((self.prepared, self.split.validation))
+            watched = self._load((self.prepared, self._real(self.split.validation)))
         with precision_policy(settings.precision):
             model = self._compiled_model()
         callbacks = self._callbacks()
@@ -379,8 +385,23 @@ def _labels(part) -> list[str]:
     return list(prepared.manifest.set_index("id")["label"].loc[list(ids)])
 
 
+def _check_shared(first: PreparedSet, second: PreparedSet) -> None:
+    """An InputError if two sets that are to be split as one contradict each other."""
+    official = [(each.manifest["split"] == "test").any() for each in (first, second)]
+    if official[0] != official[1]:
+        raise InputError(f"{second.folder}: one of it and {first.folder} has an official split")
+    same = ["id", "label", "group", "sha256"]
+    both = first.manifest[same].merge(second.manifest[same], on="id")
+    for name in same[1:]:
+        for id in both["id"][both[f"{name}_x"] != both[f"{name}_y"]]:
+            raise InputError(
+                f"{second.folder}: the {name} of {id} is another than in {first.folder}; "
+                "give different images different ids"
+            )
+
+
 def _stratified(manifest, folds, seed):
-    """All but the first, and the first, of `folds` parts with equal shares of every label."""
+    """All but one, and one, of `folds` parts with nearly equal shares of every label."""
     if manifest["label"].value_counts().min() < 2:
         raise ValueError("a class has fewer than two images")
     if manifest["group"].is_unique:
@@ -389,5 +410,12 @@ def _stratified(manifest, folds, seed):
         )
     folds = min(folds, manifest["label"].value_counts().min())
     by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    train, test = next(by_group.split(manifest, manifest["label"], manifest["group"]))
+    parts = by_group.split(manifest, manifest["label"], manifest["group"])
+    wanted = manifest["label"].value_counts() / folds
+
+    def unevenness(part):
+        counts = manifest["label"].iloc[part[1]].value_counts()
+        return ((counts.reindex(wanted.index, fill_value=0) - wanted).abs() / wanted).max()
+
+    train, test = min(parts, key=unevenness)  # patients have unequal numbers of images
     return manifest.iloc[train], manifest.iloc[test]

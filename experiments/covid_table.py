@@ -24,11 +24,11 @@ from experiments.classification_table import (
     translation_of,
 )
 from experiments.figure_confidence import confidences, first_of
-from experiments.figure_umap import umap_panels
-from experiments.published import COVID_MODELS, Detection
+from experiments.figure_umap import MOST_POINTS, umap_panels
+from experiments.published import COVID_MODELS, PNEUMONIA_TRANSLATED, Detection, audit_skews
 from experiments.report import Section, write_section
 from experiments.sweep import Finished, list_trials, run_command, run_sweep
-from melanet.data import PreparedSet, read_prepared
+from melanet.data import InputError, PreparedSet, read_prepared
 from melanet.data.prepared import MANIFEST
 
 #: The thesis's hyper-parameters are not tuned, so its protocol has no validation set; its code for
@@ -102,6 +102,12 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
     Raises:
         InputError: If a size or weights do not suit the networks, or a class cannot be split.
     """
+    labels = [prepared.description.labels for prepared in sets]
+    if labels[0][-1] != labels[1][-1]:
+        raise InputError(
+            f"--datasets: {options.datasets[1]} translates to {labels[1][-1]}, not to "
+            f"{labels[0][-1]}; both sets must have the same positive class"
+        )
     models = list(dict.fromkeys(options.models))
     settings = {
         model: settings_of(sets[0], options, model, loss="cross_entropy") for model in models
@@ -182,8 +188,20 @@ def _thesis_cells(printed: Detection) -> dict[str, str]:
         "FN": f"{printed.false_negatives} of 46",
         "Specificity": "–",
         "AUC": "–",
-        "Skew": "–" if math.isnan(printed.skew) else f"{printed.skew:g}",
+        "Skew": _thesis_skew(printed),
     }
+
+
+def _thesis_skew(printed: Detection) -> str:
+    if math.isnan(printed.skew):
+        return "–"
+    told = f"{printed.skew:g}"
+    found = next(
+        found
+        for found in audit_skews(PNEUMONIA_TRANSLATED).values()
+        if found.printed == printed.skew
+    )
+    return told if found.holds else f"{told} (!) section 2.2.4 gives {found.recomputed:.2f}"
 
 
 def _figures(sets, trials, records, out) -> dict[str, Any]:
@@ -193,9 +211,7 @@ def _figures(sets, trials, records, out) -> dict[str, Any]:
     figures = {
         "distribution": (
             "Training images of each class in every condition, and their skew (as figure 2.5).",
-            figure_classes.class_histogram(
-                first_seed, {name: CONDITIONS[name].title for name in conditions}
-            ),
+            figure_classes.class_histogram(first_seed, _titles_with_skew(first_seed)),
         )
     }
     for name in conditions:
@@ -211,7 +227,8 @@ def _figures(sets, trials, records, out) -> dict[str, Any]:
     }
     figures["umap"] = (
         f"UMAP of the pooled features of {COVID_MODELS[model]}, each panel of the classifier "
-        "trained so, training and test images together (as figure 2.15).",
+        f"trained so, training and test images together (as figure 2.15); at most {MOST_POINTS} of "
+        "each class and set, evenly picked.",
         umap_panels(panels, sets[0].description.labels),
     )
     made = {s.key: s for trial in trials for s in trial.syntheses}
@@ -226,6 +243,11 @@ def _figures(sets, trials, records, out) -> dict[str, Any]:
     return figures
 
 
+def _titles_with_skew(records) -> dict[str, str]:
+    skews = runs_frame(records).set_index("condition")["skew"]
+    return {name: f"{CONDITIONS[name].title}\nskew {skew:.2f}" for name, skew in skews.items()}
+
+
 def _caption(records, sets) -> str:
     seeds = len({record["seed"] for record in records})
     positives = sum(score["positive"] for score in records[0]["scores"])
@@ -235,15 +257,17 @@ def _caption(records, sets) -> str:
         f"{seeds} seed{'s' if seeds > 1 else ''}, threshold 0.5; protocol "
         f"{records[0]['protocol']}. Skew is that of the training images (eq. 2.8). Own synthetic "
         f"set: {own[0]} images translated to {own[1]}; the other: {other[0]} images. Sensitivity "
-        "alone can mislead: a classifier that calls everyone positive has 100. (!) marks printed "
-        "cells that contradict their own FN."
+        "alone can mislead: a classifier that calls everyone positive has 100. (!) marks what the "
+        "thesis contradicts itself in: a sensitivity and its own FN; a skew and the numbers of "
+        "images in section 2.2.4. Its 16,537 normal images are 80% of all 20,672 without opacity, "
+        "abnormal ones included; the RSNA class Normal alone has 8,851."
     )
 
 
 def _describe(records, sets) -> dict[str, str]:
     told = describe(records, PROTOCOLS)
     notes = {f"{s.description.title}, left out": s.description.notes or "nothing" for s in sets}
-    return {**told, "split": "80/20 by patient, both sets as one", **notes}
+    return {**told, "split": "80/20 by group (patient, where known), both sets as one", **notes}
 
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -18,7 +18,7 @@ from melanet.data import InputError
 from melanet.data.pipeline import Part
 from melanet.explain import features, umap_embedding
 
-#: Points of a class and source: more would only hide each other.
+#: Points of a class in each part (training, test, a synthetic set): more would hide each other.
 MOST_POINTS = 500
 
 

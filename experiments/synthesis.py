@@ -3,8 +3,7 @@
 import dataclasses
 import hashlib
 import json
-import os
-import time
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from experiments.trial import (
     read_record,
     write_record,
 )
+from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN
 from melanet.data import InputError, PreparedSet
 from melanet.oversampling import train_cyclegan, translate_majority
@@ -98,8 +98,7 @@ class Synthesis:
         notes_path = path.with_suffix(".json")
         if path.exists() and notes_path.exists():
             return load_cyclegan(path), read_record(notes_path)
-        started = time.monotonic()
-        checkpoint = checkpoint_path(out, f"gan-{self.key}")
+        checkpoint = EpochCheckpoint(checkpoint_path(out, f"gan-{self.key}"))
         model = self._train(checkpoint)
         notes = {
             "key": self.key,
@@ -108,16 +107,16 @@ class Synthesis:
             "train": list(self.train),
             "keep_aspect_ratio": self.keep_aspect_ratio,
             "seed": self.seed,
-            "seconds": round(time.monotonic() - started, 1),
+            "seconds": round(checkpoint.seconds, 1),
             **dataclasses.asdict(self.translation),
             **provenance(),
         }
         save_model(model, path)
         write_record(notes_path, notes)
-        checkpoint.unlink(missing_ok=True)
+        checkpoint.remove()
         return model, notes
 
-    def _train(self, checkpoint: Path) -> CycleGAN:
+    def _train(self, checkpoint: EpochCheckpoint) -> CycleGAN:
         translation = self.translation
         fix_randomness(self.seed, self.deterministic)
         shown = f"cycle_{self.prepared.description.labels[0]}"
@@ -162,12 +161,11 @@ def load_cyclegan(path: Path) -> CycleGAN:
 def save_model(model: keras.Model, path: Path, **arguments) -> None:
     """Saves a Keras model whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    # A folder of a random name: other processes and other hosts may write the same file.
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
         model.save(partial, **arguments)
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def mark_of(shaping: Any) -> str:

@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
@@ -49,6 +50,8 @@ TITLE = "A synthetic dataset: release, anonymity and quality"
 PIXELS = 32
 PAIRS = 8
 SIGNIFICANT = 0.05
+#: Part of the images that may be as close to a training image as only 5% of real ones are.
+COPYING = 0.2
 LEAST_FOR_KID = 4
 
 
@@ -79,16 +82,20 @@ def release(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         keep_aspect_ratio=notes.get("keep_aspect_ratio"),
     )
+    synthetic.verify()  # it may have been made, and damaged, long ago
     _write_checksums(synthetic)
     evidence = _examine(synthetic, source, notes, encoder, options.seed)
     rows = anonymity_table(evidence)
     write_atomically(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
-    save_figure(synthetic.folder, "closest_pairs", closest_pairs(synthetic, source, evidence))
+    # It shows real patients: it must not be released with the rest.
+    private = synthetic.folder.with_name(f"{synthetic.folder.name}-not-for-release")
+    save_figure(private, "closest_pairs", closest_pairs(synthetic, source, evidence))
     save_figure(synthetic.folder, "quality", quality_bars(evidence.distances))
     card = _card(synthetic, source, notes, evidence, rows, options)
     write_atomically(synthetic.folder / "README.md", card)
     print(rows.to_markdown(index=False), verdict(evidence), sep="\n\n")
     print(f"Open {synthetic.folder / 'README.md'}")
+    print(f"and {private / 'figures/closest_pairs.png'}, which shows real patients")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +123,15 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
     rows = _training_rows(source, notes)
     negative, positive = source.description.labels
     real, parents = rows[rows["label"] == positive], rows[rows["label"] == negative]
+    size = synthetic.description.image_size
+    keep = notes.get("keep_aspect_ratio")
+
+    def load(part):  # as the generator saw them
+        return load_dataset(part, image_size=size, keep_aspect_ratio=keep, cache=False)
+
     spaces: dict[str, Callable] = {
-        "pixels": lambda part: _pixels(part),
-        "features": lambda part: features(network, _load(part, network)),
+        "pixels": lambda part: _pixels(load(part)),
+        "features": lambda part: features(network, load(part)),
     }
     close, found, nearest_real = {}, {}, None
     for space, describe in spaces.items():
@@ -131,19 +144,25 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
         if space == "features":
             index, distance = nearest(of_synthetic, of_real)
             nearest_real = pd.DataFrame({"real": real.index[index], "distance": distance})
-            distances = _distances(of_synthetic, of_real, of_parents, real["group"], seed)
+            distances = _distances(
+                of_synthetic[_first_of_each(synthetic.manifest["group"])],
+                of_real[_first_of_each(real["group"])],
+                of_parents[_first_of_each(parents["group"])],
+                seed,
+            )
     return Evidence(close, found, nearest_real, distances, told)
 
 
-def _distances(synthetic, real, parents, patients, seed) -> dict[str, tuple[float, float]]:
+def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
     """KID of the synthetic images, beside that of their sources and of real halves.
 
-    What is compared with too few images is left out.
+    Of each patient the first image alone: the estimate needs samples that are independent. What
+    is compared with too few patients is left out.
     """
-    shuffled = np.random.default_rng(seed).permutation(pd.unique(patients))
-    first = np.isin(patients, shuffled[: len(shuffled) // 2])
+    order = np.random.default_rng(seed).permutation(len(real))
+    halves = order[: len(real) // 2], order[len(real) // 2 :]
     compared = {
-        "real, half of the patients against the others": (real[first], real[~first]),
+        "real, half of the patients against the others": tuple(real[half] for half in halves),
         "synthetic against real": (real, synthetic),
         "their sources against real": (real, parents),
     }
@@ -152,6 +171,10 @@ def _distances(synthetic, real, parents, patients, seed) -> dict[str, tuple[floa
         for name, pair in compared.items()
         if min(map(len, pair)) >= LEAST_FOR_KID
     }
+
+
+def _first_of_each(groups: pd.Series) -> np.ndarray:
+    return ~groups.duplicated().to_numpy()
 
 
 def anonymity_table(evidence: Evidence) -> pd.DataFrame:
@@ -181,23 +204,37 @@ def _hits(what: str, rate: HitRate) -> dict[str, str]:
 
 
 def verdict(evidence: Evidence) -> str:
-    """One plain sentence on the claim that translating anonymises."""
-    leads = [
-        (space, found.patient)
-        for space, found in evidence.reidentification.items()
-        if found.patient.p_value < SIGNIFICANT
-    ]
-    if not leads:
-        return (
-            "Not shown to be unsafe: in neither space does a synthetic image lead to its source "
-            "patient more often than chance would. That is no proof of anonymity."
-        )
-    space, found = max(leads, key=lambda pair: pair[1].rate)
+    """What was found against the claim that translating anonymises, in plain sentences."""
+    against = [*_copies(evidence), *_traces(evidence)]
+    if against:
+        return f"NOT anonymous: {'; '.join(against)}. Treat the images as those of real patients."
     return (
-        f"NOT anonymous: by its {space}, {found.rate:.1%} of the synthetic images have an image of "
-        f"their own source patient as the nearest; by chance it would be {found.chance:.1%} "
-        f"(p = {found.p_value:.2g}). Treat the images as those of the source patients."
+        "Not shown to be unsafe: the images are no closer to real training images than patients "
+        "are to one another, and do not lead to their source patients significantly more often "
+        "than chance does. That is no proof of anonymity."
     )
+
+
+def _copies(evidence: Evidence) -> Iterator[str]:
+    """Where synthetic images come closer to training images than another patient would."""
+    for space, close in evidence.closeness.items():
+        if close.share > COPYING:
+            yield (
+                f"by their {space}, {close.share:.1%} are closer to a real training image than "
+                "95% of real images are to another patient's"
+            )
+
+
+def _traces(evidence: Evidence) -> Iterator[str]:
+    """Where they lead to their source patient; the level is shared by the spaces (Bonferroni)."""
+    for space, found in evidence.reidentification.items():
+        rate = found.patient
+        if rate.p_value < SIGNIFICANT / len(evidence.reidentification):
+            yield (
+                f"by its {space}, the image nearest to a synthetic one is of its own source "
+                f"patient for {rate.patient_hits} of {rate.patients} patients, by chance "
+                f"{rate.patient_chance:.1%} (p = {rate.p_value:.2g})"
+            )
 
 
 def closest_pairs(synthetic: PreparedSet, source: PreparedSet, evidence: Evidence) -> Figure:
@@ -253,7 +290,7 @@ def _card(synthetic, source, notes, evidence, rows, options) -> str:
             size=synthetic.description.image_size,
             channels=synthetic.description.channels,
             licence=options.licence,
-            origin=origin.download if origin else "",
+            origin=origin.download if origin and not origin.generated else "",
             source=source,
             notes=notes,
             generator=_sha256(options.generator),
@@ -273,6 +310,8 @@ def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
     if not path.exists():
         return {}
     notes = read_record(path)
+    if "train" not in notes:
+        raise InputError(f"{path}: does not say what the CycleGAN was trained with; move it away")
     if notes["manifest_sha256"] != source.digest:
         raise InputError(
             f"--source {source.folder}: is not the set that {generator.name} was trained with "
@@ -282,13 +321,13 @@ def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
 
 
 def _check_enough(source: PreparedSet, notes: dict[str, Any]) -> None:
-    """The tests need some images of each class; that is said before hours of translating."""
-    labels = _training_rows(source, notes)["label"]
+    """The tests need some patients of each class; that is said before hours of translating."""
+    rows = _training_rows(source, notes)
     for label in source.description.labels:
-        if (count := (labels == label).sum()) < LEAST_FOR_KID:
+        if (count := rows["group"][rows["label"] == label].nunique()) < LEAST_FOR_KID:
             raise InputError(
-                f"--source {source.folder}: has {count} training images of {label}; the tests need "
-                f"{LEAST_FOR_KID} or more"
+                f"--source {source.folder}: has training images of {count} patients with {label}; "
+                f"the tests need {LEAST_FOR_KID} or more"
             )
 
 
@@ -324,13 +363,11 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
     return network, f"{network.name} ({Path(options.encoder).name})"
 
 
-def _load(part, network):
-    return load_dataset(part, image_size=network.input_shape[1:3], cache=False)
-
-
-def _pixels(part) -> np.ndarray:
-    batches = load_dataset(part, image_size=(PIXELS, PIXELS), cache=False)
-    images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+def _pixels(batches) -> np.ndarray:
+    small = [
+        tf.image.resize(images, (PIXELS, PIXELS), method="area").numpy() for images, _ in batches
+    ]
+    images = np.concatenate(small)
     grey = images.mean(axis=-1).reshape(len(images), -1)
     grey -= grey.mean(axis=1, keepdims=True)  # a translation may change exposure and contrast
     return grey / np.maximum(grey.std(axis=1, keepdims=True), 1e-6)

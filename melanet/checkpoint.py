@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
@@ -40,7 +41,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     Args:
         path: The file, an `.npz` without pickles; it stays until `remove` is called.
         callbacks: The other callbacks of the training. Of those that carry something from epoch to
-            epoch, `EarlyStopping` and `ReduceLROnPlateau` are known.
+            epoch, `EarlyStopping` and `ReduceLROnPlateau` are known; any other begins anew.
         passes: The variable that the loader of the training images counts its passes with: the
             number of a pass gives the order of its images.
 
@@ -57,7 +58,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     ):
         super().__init__()
         self.path, self.passes = Path(path), passes
-        self.others = [callback for callback in callbacks if type(callback) in STATE]
+        self.others = [callback for callback in callbacks if _state_of(callback)]
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._left: list[dict[str, Any]] = []
@@ -138,7 +139,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         for n, callback in enumerate(self.others):
             best = getattr(callback, "best_weights", None) or []
             arrays |= {f"best_{n}_{place}": array for place, array in enumerate(best)}
-            state = {name: _plain(getattr(callback, name)) for name in STATE[type(callback)]}
+            state = {name: _plain(getattr(callback, name)) for name in _state_of(callback)}
             states.append({**state, "best_weights": len(best)})
         told = {
             "epoch": epoch,
@@ -149,21 +150,28 @@ class EpochCheckpoint(keras.callbacks.Callback):
             "seconds": self.seconds,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        with partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        # A random name: another process may run the same training.
+        descriptor, partial = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
     """All that training changes: weights, random states, and those of every optimizer."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built:
-        optimizer.build(model.trainable_variables)
     optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
+    if len(optimizers) == 1 and not optimizers[0].built:  # with several, the model has built its
+        optimizers[0].build(model.trainable_variables)
     return [*model.variables, *(v for each in optimizers for v in each.variables)]
+
+
+def _state_of(callback: keras.callbacks.Callback) -> tuple[str, ...]:
+    return next((names for kind, names in STATE.items() if isinstance(callback, kind)), ())
 
 
 def _plain(value):

@@ -170,8 +170,12 @@ class CycleGAN(keras.Model):
         first, second = data
         with tf.GradientTape(persistent=True) as tape:
             terms = self.losses_of(first, second)
-            to_generators = self.generator_optimizer.scale_loss(terms["generator_loss"])
-            to_discriminators = self.discriminator_optimizer.scale_loss(terms["discriminator_loss"])
+            # The gradients of all replicas are added: each one's mean counts for its part.
+            part = 1 / tf.distribute.get_strategy().num_replicas_in_sync
+            to_generators = self.generator_optimizer.scale_loss(part * terms["generator_loss"])
+            to_discriminators = self.discriminator_optimizer.scale_loss(
+                part * terms["discriminator_loss"]
+            )
         generator_gradients = tape.gradient(to_generators, self.generator_weights)
         discriminator_gradients = tape.gradient(to_discriminators, self.discriminator_weights)
         self.generator_optimizer.apply(generator_gradients, self.generator_weights)

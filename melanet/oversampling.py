@@ -49,7 +49,7 @@ def train_cyclegan(
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     filters: tuple[int, int] = (32, 64),
-    checkpoint: str | Path | None = None,
+    checkpoint: EpochCheckpoint | None = None,
     model: CycleGAN | None = None,
     **compile_arguments,
 ) -> CycleGAN:
@@ -65,8 +65,7 @@ def train_cyclegan(
         keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
         callbacks: Keras callbacks of the training.
         filters: Filters of the first block of the generators and of the discriminators.
-        checkpoint: File, an `.npz`, that a killed training goes on from. It stays: remove it when
-            the model is saved. None keeps nothing.
+        checkpoint: What a killed training goes on from; it stays until it is removed.
         model: A CycleGAN of your own, whose filters are its own; a new one if None.
         **compile_arguments: Of `CycleGAN.compile`.
 
@@ -97,12 +96,16 @@ def train_cyclegan(
             discriminator_filters=filters[1],
         )
     model.compile(**compile_arguments)
-    saving = [EpochCheckpoint(checkpoint, callbacks, passes)] if checkpoint is not None else []
+    first_epoch = 0
+    if checkpoint is not None:
+        checkpoint.passes = passes
+        first_epoch = checkpoint.restore(model)
+        callbacks = [*callbacks, checkpoint]
     model.fit(
         pairs,
         epochs=epochs,
-        initial_epoch=saving[0].restore(model) if saving else 0,
-        callbacks=[*callbacks, *saving],
+        initial_epoch=first_epoch,
+        callbacks=list(callbacks),
         shuffle=False,
         verbose=0,
     )
@@ -265,6 +268,11 @@ class _Stream:
 def _pixels(batches) -> Iterator[np.ndarray]:
     """Images one by one, each stretched to uint8 by its own minimum and maximum."""
     for batch in batches.as_numpy_iterator():
+        if not np.isfinite(batch).all():
+            raise InputError(
+                "the generator gives values that are no numbers: its training diverged; train it "
+                "in float32 or with a smaller learning rate"
+            )
         low = batch.min(axis=(1, 2, 3), keepdims=True)
         high = batch.max(axis=(1, 2, 3), keepdims=True)
         stretched = (batch - low) / np.maximum(high - low, 1e-6)

@@ -13,7 +13,8 @@ def kernel_distance(
     The unbiased estimate of the squared maximum mean discrepancy with the kernel
     `(x . y / channels + 1) ** 3`, as a mean over random subsets of both sets. It is 0 in
     expectation, and therefore often below 0, if both come of one distribution. Values compare
-    only within one encoder.
+    only within one encoder. Samples must be independent: give one of each patient, for several
+    of one raise the estimate and make its error too small.
 
     Args:
         real: Features of real images, `(samples, channels)`, 4 samples or more.

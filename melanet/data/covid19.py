@@ -44,8 +44,8 @@ def notes(folder: Path, negative_class: str) -> str:
     text += f"; of the RSNA challenge {_counted({f'{k!r}': n for k, n in images.items()})}"
     if not rsna.knows_patients(folder / CHALLENGE):
         text += (
-            f"; without {rsna.NIH_TABLE} each RSNA image counts as a patient, so that one NIH "
-            "patient may stand on both sides of a split"
+            f"; without {rsna.NIH_MAPPING} or {rsna.NIH_TABLE} each RSNA image counts as a "
+            "patient, so that one NIH patient may stand on both sides of a split"
         )
     return f"{text}."
 

@@ -4,6 +4,7 @@ The images are a selection of the NIH's ChestX-ray8, in which a patient has up t
 the challenge's own `patientId` is one an image.
 """
 
+import json
 import re
 from collections import Counter
 from functools import partial
@@ -17,14 +18,13 @@ from melanet.data.sources import require_file
 DOWNLOAD = (
     "get stage_2_train_images (26,684 .dcm, about 3.7 GB) and stage_2_detailed_class_info.csv of "
     "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data (needs a Kaggle account; "
-    "the competition's rules hold). Optional: nih_source.csv (patientId,nih_image), the NIH's name "
-    "of each image (00000001_000.png), for splits by patient"
+    "the competition's rules hold); and, for splits by patient, which images are of the same NIH "
+    "patient: pneumonia-challenge-dataset-mappings_2018.json of "
+    "https://www.rsna.org/rsnai/ai-image-challenge (2018), or a nih_source.csv (patientId,nih_image, such as 00000001_000.png)"
 )
-IMAGES, TABLE, NIH_TABLE = (
-    "stage_2_train_images",
-    "stage_2_detailed_class_info.csv",
-    "nih_source.csv",
-)
+IMAGES, TABLE = "stage_2_train_images", "stage_2_detailed_class_info.csv"
+#: Either says which NIH image, and so which patient's, each image is; the second is the RSNA's.
+NIH_TABLE, NIH_MAPPING = "nih_source.csv", "pneumonia-challenge-dataset-mappings_2018.json"
 NORMAL, OPACITY, NEITHER = "Normal", "Lung Opacity", "No Lung Opacity / Not Normal"
 CLASSES = (NORMAL, OPACITY, NEITHER)
 
@@ -34,7 +34,7 @@ def read(folder: Path, of_class: str, label: str) -> list[Item]:
 
     Args:
         folder: Holds `stage_2_train_images`, `stage_2_detailed_class_info.csv` and perhaps
-            `nih_source.csv`.
+            `nih_source.csv` or the RSNA's mapping.
         of_class: `"Normal"` or `"Lung Opacity"`.
         label: Label of the items.
 
@@ -52,7 +52,7 @@ def read(folder: Path, of_class: str, label: str) -> list[Item]:
         if not path.is_file():
             raise InputError(f"{folder / TABLE}: has {id}, but {path} is not there")
         if patients is not None and id not in patients:
-            raise InputError(f"{folder / NIH_TABLE}: {id} is missing; complete or remove the file")
+            raise InputError(f"{_nih_file(folder)}: {id} is missing; complete or remove the file")
         items.append(
             Item(
                 id=id,
@@ -73,8 +73,8 @@ def count_classes(folder: Path) -> dict[str, int]:
 
 
 def knows_patients(folder: Path) -> bool:
-    """Whether `nih_source.csv` is there, which says whose image is whose."""
-    return (folder / NIH_TABLE).is_file()
+    """Whether a file is there that says which images are of the same patient."""
+    return _nih_file(folder) is not None
 
 
 def _read_classes(folder: Path) -> dict[str, str]:
@@ -88,13 +88,33 @@ def _read_classes(folder: Path) -> dict[str, str]:
 
 def _read_patients(folder: Path) -> dict[str, str] | None:
     """The NIH's number of each image's patient; None if the table is not there."""
-    if not knows_patients(folder):
+    path = _nih_file(folder)
+    if path is None:
         return None
-    names = _read_pairs(folder / NIH_TABLE, "patientId", "nih_image")
+    if path.suffix == ".json":
+        names = _read_mapping(path)
+    else:
+        names = _read_pairs(path, "patientId", "nih_image")
     for name, place in names.values():
         if not re.fullmatch(r"\d{8}_\d{3}\.png", name):
             raise InputError(f"{place}: {name!r} is no NIH name such as 00000001_000.png")
     return {id: name[:8] for id, (name, _) in names.items()}
+
+
+def _nih_file(folder: Path) -> Path | None:
+    there = (folder / name for name in (NIH_TABLE, NIH_MAPPING))
+    return next((path for path in there if path.is_file()), None)
+
+
+def _read_mapping(path: Path) -> dict[str, tuple[str, str]]:
+    """NIH names by the challenge's id, with their place, of the RSNA's JSON."""
+    try:
+        entries = json.loads(path.read_text())
+        return {entry["subset_img_id"]: (entry["img_id"], str(path)) for entry in entries}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not the RSNA's list of subset_img_id and img_id ({error}); get it anew"
+        ) from None
 
 
 def _read_pairs(path: Path, key: str, column: str) -> dict[str, tuple[str, str]]:

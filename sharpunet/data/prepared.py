@@ -207,7 +207,7 @@ def write_prepared(
     is to write the same set waits for the first.
 
     Args:
-        folder: Where the set will be. It must not exist, or be empty.
+        folder: Where the set will be. It must not exist, or be empty, or hold the same set.
         description: What holds for all its images.
         items: The images, in the manifest's order.
         allow_empty_masks: Whether a mask of one value is a fact of the data, not a mistake.
@@ -230,8 +230,8 @@ def write_prepared(
 
 
 def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
-    if (folder / MANIFEST).is_file():  # another process was faster
-        return read_prepared(folder)
+    if there := reopen(folder, description):  # another process was faster
+        return there
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
             f"{folder}: exists and is not a prepared set; nothing was changed. "
@@ -242,7 +242,7 @@ def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
     rows = _rows_left_by_a_killed_run(partial, content, [item.id for item in items])
     try:
         with (
-            (partial / MANIFEST).open("w", newline="") as journal,
+            (partial / MANIFEST).open("a", newline="") as journal,
             tqdm(
                 total=len(items),
                 initial=len(rows),
@@ -251,13 +251,12 @@ def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
             ) as bar,
         ):
             writer = csv.writer(journal, lineterminator="\n")
-            writer.writerows([COLUMNS, *rows])
             for item in items[len(rows) :]:
                 writer.writerow(_write_item(partial, item, description, allow_empty_masks))
                 journal.flush()  # after its files: a row that is there vouches for them
                 bar.update()
         partial.replace(folder)
-    except ValueError:  # bad input; whatever else stops it leaves what can be gone on with
+    except InputError:  # whatever else stops it leaves what can be gone on with
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return read_prepared(folder)
@@ -273,11 +272,10 @@ def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[st
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "images").mkdir(parents=True)
         (partial / DESCRIPTION).write_text(description)
-    if not (partial / MANIFEST).is_file():
-        return []
     # The last line may be cut off.
-    whole, _, _ = (partial / MANIFEST).read_text().rpartition("\n")
-    rows = []
+    journal = partial / MANIFEST
+    whole, _, _ = (journal.read_text() if journal.is_file() else "").rpartition("\n")
+    rows: list[list[str]] = []
     for id, row in zip(ids, list(csv.reader(io.StringIO(whole)))[1:], strict=False):
         known = dict(zip(COLUMNS, row, strict=False))
         if len(row) != len(COLUMNS) or known["id"] != id:
@@ -288,6 +286,10 @@ def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[st
         except InputError:
             break
         rows.append(row)
+    checked = partial / "checked.csv"
+    with checked.open("w", newline="") as table:
+        csv.writer(table, lineterminator="\n").writerows([COLUMNS, *rows])
+    checked.replace(journal)
     return rows
 
 
@@ -304,8 +306,9 @@ def _only_writer(folder: Path) -> Iterator[None]:
                 print(f"{folder}: another process is writing it; waiting ...", flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
             # The one before has removed the file it held: then this is a lock of nothing.
-            if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                break
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    break
         try:
             yield
         finally:

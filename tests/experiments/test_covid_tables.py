@@ -187,3 +187,37 @@ def test_a_synthetic_set_of_a_table_is_a_prepared_set(xrays, tmp_path):
     assert read_prepared(synthesis.folder(tmp_path)).digest == synthetic.digest
     assert notes["train"] == list(synthesis.train)
     assert set(synthetic.manifest["label"]) == {"covid19"}
+
+
+def test_a_skew_that_section_2_2_4_contradicts_is_marked():
+    summary = pd.DataFrame([{"model": "vgg_gap", "condition": "real", "skew_mean": 1.0}])
+    for column in ("sensitivity", "false_negatives", "specificity", "auc"):
+        summary[[f"{column}_mean", f"{column}_sd"]] = 1.0
+    assert beside_thesis(NORMAL, summary)["Skew"][1] == "91.87"
+    assert beside_thesis(PNEUMONIA, summary)["Skew"][1] == "22.9 (!) section 2.2.4 gives 26.43"
+
+
+def test_sets_that_contradict_each_other_are_not_split_as_one(xrays, tmp_path):
+    first, second = write_xrays(tmp_path)
+    second.manifest.loc[second.manifest["label"] == "covid19", "group"] = "someone-else"
+    with pytest.raises(InputError, match=r"the group of .* is another than in"):
+        split_images(first, "thesis", 0, beside=[second])
+    first, second = write_xrays(tmp_path / "again")
+    first.manifest.loc[0, "split"] = "test"
+    with pytest.raises(InputError, match="has an official split"):
+        split_images(first, "thesis", 0, beside=[second])
+
+
+def test_without_real_positives_none_stops_the_training(xrays, tmp_path):
+    arguments = words(xrays, tmp_path, "--protocol", "clean", "--models", "vgg_gap")
+    trials = {trial.condition.name: trial for trial in plan(xrays, parse(NORMAL, arguments))}
+    only, real = trials["synthetic"], trials["real"]
+    assert of_label(xrays[0], real.split.validation, "covid19")
+    assert real._real(real.split.validation) == real.split.validation
+    assert not of_label(xrays[0], only._real(only.split.validation), "covid19")
+
+
+def test_another_positive_class_is_named_before_anything_is_trained(xrays, dermoscopy, tmp_path):
+    sets = [xrays[0], dermoscopy]
+    with pytest.raises(InputError, match="translates to malignant, not to covid19"):
+        plan(sets, parse(NORMAL, words(xrays, tmp_path)))

@@ -75,6 +75,19 @@ def test_nih_patients_are_groups_where_the_names_are_there(xrays, tmp_path):
     assert "NIH patient" not in prepared.description.notes
 
 
+def test_the_rsna_s_own_mapping_gives_the_patients_too(xrays, tmp_path):
+    ids = ["aaaa-1", "aaaa-2"]
+    names = ["00000007_000.png", "00000007_012.png"]
+    entries = [{"subset_img_id": i, "img_id": n} for i, n in zip(ids, names, strict=True)]
+    path = xrays / CHALLENGE / "pneumonia-challenge-dataset-mappings_2018.json"
+    path.write_text(json.dumps(entries))
+    prepared = prepare("normal_covid19", xrays, tmp_path / "prepared")
+    assert [column(prepared, "group")[id] for id in ids] == ["nih-00000007"] * 2
+    path.write_text('[{"img_id": 3}]')
+    with pytest.raises(InputError, match=r"mappings_2018\.json: not the RSNA's list"):
+        prepare("normal_covid19", xrays, tmp_path / "other")
+
+
 def test_the_notes_count_what_is_left_out_and_are_printed(xrays, tmp_path, capsys):
     arguments = ["--download", str(xrays), "--prepared", str(tmp_path / "prepared")]
     assert main(["normal_covid19", *arguments]) == 0
@@ -82,8 +95,8 @@ def test_the_notes_count_what_is_left_out_and_are_printed(xrays, tmp_path, capsy
     assert notes == (
         "Left out: of the COVID-19 Image Data Collection 3 of another finding, 1 CT, 1 of a "
         "lateral or other view; of the RSNA challenge 1 'Lung Opacity', 2 'No Lung Opacity / Not "
-        "Normal'; without nih_source.csv each RSNA image counts as a patient, so that one NIH "
-        "patient may stand on both sides of a split."
+        "Normal'; without pneumonia-challenge-dataset-mappings_2018.json or nih_source.csv each "
+        "RSNA image counts as a patient, so that one NIH patient may stand on both sides of a split."
     )
     assert capsys.readouterr().out.splitlines()[1] == notes
 
