@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -29,11 +30,42 @@ from tqdm import tqdm
 MANIFEST = "manifest.csv"
 DESCRIPTION = "dataset.json"
 LONGEST_TO_SHORTEST = 16  # a side may not vanish when the other is resized
+SHORTEST = 8  # pixels a side: less is a placeholder, no image
+LONGEST = 8192  # pixels a side that images are resized to
+#: Pillow's own limit: more may be a small file that fills the memory. The largest image of the
+#: thesis has 30 million.
+MOST_PIXELS = 89_478_485
+#: Others that Pillow knows run a program (EPS) or are videos and documents.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+#: What a file can be called everywhere.
+ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 COLUMNS = ["id", "image", "mask", "label", "group", "split", "source", "parent", "sha256"]
 
 
 class InputError(ValueError):
     """Something the user gave is wrong: one line that names it, says what is wrong and the cure."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """Escapes what names of files may hold: line ends, and worse for a terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+@contextlib.contextmanager
+def refusals_named() -> Iterator[None]:
+    """Makes an InputError of what the file system refuses: no permission, too long a name."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: cannot be read ({error.strerror}); mend that and try again"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +115,8 @@ class Description:
         notes: What was left out of the official files, and what else to know of them.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, a text is none, `name` is not fit for a file,
+            or a label is there twice.
     """
 
     name: str
@@ -98,12 +131,24 @@ class Description:
 
     def __post_init__(self):
         for name in ("image_size", "labels"):  # JSON knows lists only
+            if not isinstance(getattr(self, name), list | tuple):
+                raise ValueError(f"{name} must be a list")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         numbers = [*self.image_size, self.classes]
         if len(numbers) != 3 or not all(type(n) is int and n > 0 for n in numbers):
             raise ValueError("image_size must be two, classes one positive whole number")
-        if self.channels not in (1, 3) or type(self.keep_aspect_ratio) is not bool:
+        if max(self.image_size) > LONGEST or self.classes > 256:  # masks have 8 bits
+            raise ValueError(f"image_size must be {LONGEST}, classes 256 at most")
+        flags = type(self.channels) is int, type(self.keep_aspect_ratio) is bool
+        if self.channels not in (1, 3) or not all(flags):  # to Python, True is 1
             raise ValueError("channels must be 1 or 3, keep_aspect_ratio true or false")
+        texts = [self.name, self.title, self.origin, self.notes, *self.labels]
+        if not all(type(text) is str for text in texts):
+            raise ValueError("name, title, origin, notes and labels must be text")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels must differ")
+        if self.name in ("", ".", "..") or "/" in self.name or not self.name.isprintable():
+            raise InputError(f"the name {self.name!r} cannot be that of a file; choose another")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,13 +184,14 @@ class PreparedSet:
         return [str(self.folder / files[id]) for id in ids]
 
 
+@refusals_named()
 def read_prepared(folder: str | Path) -> PreparedSet:
     """Opens a prepared set and checks that its parts are there.
 
     Raises:
         InputError: If the folder, its manifest, its description or a listed file is missing, or
-            the manifest lacks a column, is empty, or lists an id twice, or the description is
-            out of its ranges.
+            the manifest lacks a column, is empty, lists an id twice or a file outside of the
+            folder, or holds an unknown word, or the description is out of its ranges.
     """
     folder = Path(folder)
     for name in (MANIFEST, DESCRIPTION):
@@ -154,10 +200,15 @@ def read_prepared(folder: str | Path) -> PreparedSet:
     try:
         manifest = pd.read_csv(folder / MANIFEST, dtype=str, keep_default_na=False)
         description = Description(**json.loads((folder / DESCRIPTION).read_text()))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{folder}: cannot read its {MANIFEST} or {DESCRIPTION}: {error}"
+            f"{folder}: cannot read its {MANIFEST} or {DESCRIPTION} ({error}); prepare it anew"
         ) from None
+    _check_manifest(folder, manifest, description)
+    return PreparedSet(folder, description, manifest)
+
+
+def _check_manifest(folder: Path, manifest: pd.DataFrame, description: Description) -> None:
     missing = [column for column in COLUMNS if column not in manifest]
     if missing:
         raise InputError(f"{folder / MANIFEST}: the column {missing[0]!r} is missing")
@@ -166,14 +217,27 @@ def read_prepared(folder: str | Path) -> PreparedSet:
     if manifest["id"].duplicated().any():
         twice = manifest["id"][manifest["id"].duplicated()].iloc[0]
         raise InputError(f"{folder / MANIFEST}: lists the id {twice!r} twice")
+    for id in manifest["id"]:
+        if not ID.fullmatch(id):
+            raise InputError(f"{folder / MANIFEST}: {id!r} cannot be an id; prepare the set anew")
+    for id, mark in zip(manifest["id"], manifest["sha256"], strict=True):
+        if not re.fullmatch(r"[0-9a-f]{64}", mark):
+            raise InputError(f"{folder / MANIFEST}: {id}'s row is cut off; prepare the set anew")
     files = [manifest["image"]] if description.labels else [manifest["image"], manifest["mask"]]
     for file in pd.concat(files):
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise InputError(f"{folder / MANIFEST}: {file!r} lies outside; prepare the set anew")
         if not (folder / file).is_file():
             raise InputError(f"{folder / file}: listed in {MANIFEST}, but not there")
-    for label in manifest["label"].unique() if description.labels else ():
-        if label not in description.labels:
-            raise InputError(f"{folder / MANIFEST}: the label {label!r} is none of its classes")
-    return PreparedSet(folder, description, manifest)
+    words = {"split": ("", "train", "test"), "source": ("real", "synthetic")}
+    if description.labels:
+        words["label"] = description.labels
+    for column, known in words.items():
+        for word in manifest[column].unique():
+            if word not in known:
+                raise InputError(
+                    f"{folder / MANIFEST}: the {column} {word!r} is none of {', '.join(known)}"
+                )
 
 
 def reopen(folder: str | Path, description: Description) -> PreparedSet | None:
@@ -267,14 +331,16 @@ def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[st
 
     Its files are checked by the checksums of the PNGs, for a machine may have lost power.
     """
-    same = (partial / DESCRIPTION).is_file() and (partial / DESCRIPTION).read_text() == description
+    there = partial / DESCRIPTION
+    same = there.is_file() and there.read_bytes() == description.encode()
     if not same:
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "images").mkdir(parents=True)
         (partial / DESCRIPTION).write_text(description)
     # The last line may be cut off.
     journal = partial / MANIFEST
-    whole, _, _ = (journal.read_text() if journal.is_file() else "").rpartition("\n")
+    there = journal.read_text(errors="replace") if journal.is_file() else ""
+    whole, _, _ = there.rpartition("\n")
     rows: list[list[str]] = []
     for id, row in zip(ids, list(csv.reader(io.StringIO(whole)))[1:], strict=False):
         known = dict(zip(COLUMNS, row, strict=False))
@@ -318,23 +384,30 @@ def _only_writer(folder: Path) -> Iterator[None]:
 def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndarray:
     """An image file as uint8, `(height, width)` if it is grey, else `(height, width, 3)`.
 
-    Palette, CMYK and transparent images become RGB; transparency is dropped.
+    Palette, CMYK and transparent images become RGB; transparency is dropped. What is inside counts,
+    not how the name ends. Of a JPEG file with previews, the image itself is taken.
 
     Args:
         path: A file's path, or an open binary file.
         name: What to call it in a message; the path if None.
 
     Raises:
-        InputError: If it is missing, truncated, of no known format, or has more than 8 bits.
+        InputError: If it is missing, truncated, none of `FORMATS`, or has more than 8 bits,
+            several frames or pages, or more than `MOST_PIXELS`.
     """
     name = name or str(path)
     try:
-        with Image.open(path) as image:
+        with _open_image(path, FORMATS) as image:
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
             image.load()
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: cannot be read as an image ({error})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{name}: has more than {MOST_PIXELS:,} pixels; reduce it") from None
+    except Exception as error:  # Pillow lets those of its formats through
+        raise InputError(f"{name}: cannot be read as an image ({error}); get it anew") from None
+    if frames > 1:
+        raise InputError(f"{name}: has {frames} frames or pages; save the one that is meant")
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))
     if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
@@ -342,12 +415,21 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
     raise InputError(f"{name}: has pixels of mode {image.mode}; 8-bit grey or colour is expected")
 
 
+@contextlib.contextmanager
+def _open_image(path: str | Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """An image that is closed at the end; from `MOST_PIXELS` on Pillow raises, not only warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=formats) as image:
+            yield image
+
+
 def _verified_size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
+        with _open_image(path, ("PNG",)) as image:
             image.verify()  # the checksums of a PNG
             return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow lets those of its formats through
         raise InputError(f"{path}: is damaged ({error}); prepare the set anew") from None
 
 
@@ -356,14 +438,16 @@ def _check_ids(folder, items):
         raise InputError(f"{folder}: nothing to prepare, no image was found")
     seen: set[str] = set()
     for item in items:
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", item.id):
+        if not ID.fullmatch(item.id):
             raise InputError(
                 f"{item.image_name}: its id {item.id!r} may hold only letters, digits, '.', '_' "
-                "and '-'; rename the file"
+                "and '-', 200 at most; rename the file"
             )
         # Without case, because some file systems do not tell a.png from A.png.
         if item.id.lower() in seen:
-            raise InputError(f"{item.image_name}: the id {item.id!r} occurs twice")
+            raise InputError(
+                f"{item.image_name}: the id {item.id!r} occurs twice, whatever the case; rename one"
+            )
         seen.add(item.id.lower())
 
 
@@ -371,6 +455,10 @@ def _write_item(partial, item, description, allow_empty_masks):
     image = _with_channels(item.image(), description.channels)
     if max(image.shape[:2]) > LONGEST_TO_SHORTEST * min(image.shape[:2]):
         raise InputError(f"{item.image_name}: {_size(image)} is too long and thin to be resized")
+    if min(image.shape[:2]) < SHORTEST:
+        raise InputError(
+            f"{item.image_name}: {_size(image)} is too small; {SHORTEST} pixels a side will do"
+        )
     pixels = hashlib.sha256(image.tobytes())
     image_file, mask_file = f"images/{item.id}.png", ""
     Image.fromarray(image).save(partial / image_file)

@@ -14,7 +14,7 @@ from sharpunet.data import (
     phantom,
 )
 from sharpunet.data.pipeline import load_dataset
-from sharpunet.data.prepared import InputError, PreparedSet, read_prepared
+from sharpunet.data.prepared import InputError, PreparedSet, read_prepared, refusals_named
 from sharpunet.data.sources import Source, prepare_source
 
 #: Every dataset by its short name, in the order of table 3.1. A new one is one module and one line.
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 
+@refusals_named()
 def find_source(name: str, download: str | Path) -> Source:
     """The dataset called `name`; a folder with `images` and `masks` is one of your own.
 

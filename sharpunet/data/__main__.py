@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 from . import SOURCES, InputError, prepare
+from .prepared import one_line
 
 
 def main(arguments=None) -> int:
@@ -25,9 +26,10 @@ def main(arguments=None) -> int:
     try:
         prepared = prepare(options.name, options.download, options.prepared)
     except InputError as error:
-        print("error:", *str(error).split(), file=sys.stderr)
+        print("error:", error, file=sys.stderr)
         return 2
-    print(f"{prepared.folder}: {len(prepared.manifest)} images of {prepared.description.title}")
+    count, title = len(prepared.manifest), prepared.description.title
+    print(one_line(f"{prepared.folder}: {count} images of {title}"))
     if prepared.description.notes:
         print(prepared.description.notes)
     return 0

@@ -16,6 +16,7 @@ from .prepared import (
     Item,
     PreparedSet,
     read_prepared,
+    refusals_named,
     write_prepared,
 )
 
@@ -50,6 +51,7 @@ class Source:
     fetch: Callable[[Path], None] | None = None
 
 
+@refusals_named()
 def prepare_source(source: Source, download: str | Path, folder: str | Path) -> PreparedSet:
     """Brings an official download into a prepared set, or opens the one that is there.
 
@@ -123,7 +125,8 @@ def _origin(source: Source, download: Path, items: Sequence[Item]) -> str:
             # A clone's .git and a file manager's hidden files change by themselves.
             if not any(part.startswith(".") for part in name.parts)
         ]
-        content = "\n".join(listed).encode()
+        # A name may be no Unicode.
+        content = "\n".join(listed).encode(errors="surrogateescape")
     return hashlib.sha256(content).hexdigest()[:16]
 
 
