@@ -37,6 +37,8 @@ def read(folder: Path, label: str = "covid19") -> list[Item]:
     for place, row in _rows(folder):
         if _left_out(row):
             continue
+        if Path(row["filename"]).name != row["filename"]:
+            raise InputError(f"{place}: {row['filename']!r} is no name of a file; remove the line")
         path = folder / "images" / row["filename"]
         if not row["filename"] or not path.is_file():
             raise InputError(f"{place}: {path} is not there; get it, or remove the line")

@@ -1,7 +1,7 @@
 """Data Science Bowl 2018: nuclei under many microscopes, one mask file a nucleus."""
 
+import stat
 import zipfile
-import zlib
 from collections import defaultdict
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -18,14 +18,8 @@ DOWNLOAD = (
     "it there as it is"
 )
 
-UNPACKING_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    NotImplementedError,  # a compression that Python does not know
-    RuntimeError,  # an encrypted entry
-)
+#: Bytes of an entry, unpacked; the largest has 1 MB. A small zip can hold what fills the memory.
+LARGEST_ENTRY = 64 << 20
 
 
 def read(folder: Path) -> list[Item]:
@@ -53,11 +47,16 @@ def _open(path: Path) -> zipfile.ZipFile:
     """The archive, kept open for its many small files, once its names are seen to be safe."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a zip file ({error})") from None
-    for name in archive.namelist():
-        if name.startswith(("/", "\\")) or ".." in PurePosixPath(name).parts or ":" in name:
+    except Exception as error:  # zipfile raises any kind on a damaged directory
+        raise InputError(f"{path}: cannot be read as a zip file ({error}); get it anew") from None
+    for entry in archive.infolist():
+        name, parts = entry.filename, PurePosixPath(entry.filename.replace("\\", "/")).parts
+        if name.startswith(("/", "\\")) or ".." in parts or ":" in name:
             raise InputError(f"{path}: the entry {name!r} leaves the folder; get a sound copy")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError(f"{path}: the entry {name!r} is a link; get a sound copy")
+        if entry.file_size > LARGEST_ENTRY:
+            raise InputError(f"{path}: the entry {name!r} is too large; get a sound copy")
     return archive
 
 
@@ -78,8 +77,12 @@ def _read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     try:
         with archive.open(name) as file:
             return read_image(file, name=f"{archive.filename}:{name}")
-    except UNPACKING_ERRORS as error:
-        raise InputError(f"{archive.filename}:{name}: cannot be unpacked ({error})") from None
+    except InputError:
+        raise
+    except Exception as error:  # zipfile raises any kind on damaged or encrypted entries
+        raise InputError(
+            f"{archive.filename}:{name}: cannot be unpacked ({error}); get the file anew"
+        ) from None
 
 
 def _merge_nuclei(archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import zlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,10 @@ import nibabel
 import numpy as np
 import tifffile
 
-from sharpunet.data.prepared import InputError, Item, read_image
+from sharpunet.data.prepared import MOST_PIXELS, InputError, Item, read_image
 
-NIFTI_ERRORS = (
-    nibabel.filebasedimages.ImageFileError,
-    nibabel.spatialimages.HeaderDataError,
-    OSError,
-    EOFError,  # a truncated .gz
-    zlib.error,  # a damaged .gz
-    ValueError,
-)
+#: A scan of 2,048 slices of 512 x 512: a header that asks for more would fill the memory.
+MOST_VOXELS = 2048 * 512 * 512
 
 
 def find_files(folder: Path, pattern: str, download: str) -> dict[str, Path]:
@@ -116,8 +110,8 @@ def count_tiff_pages(path: Path) -> int:
     try:
         with _complaints() as complaints, tifffile.TiffFile(path) as stack:
             count = len(stack.pages)
-    except (tifffile.TiffFileError, ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a TIFF stack ({error})") from None
+    except Exception as error:  # tifffile lets those of a damaged file's parts through
+        raise InputError(f"{path}: cannot be read as a TIFF stack ({error}); get it anew") from None
     if complaints:
         raise InputError(f"{path}: cannot be read to its end ({complaints[0]}); get it anew")
     return count
@@ -143,14 +137,24 @@ def read_tiff_page(path: Path, index: int = 0) -> np.ndarray:
     """One page of a TIFF file: `(height, width)`, of the type that it is stored in.
 
     Raises:
-        InputError: If it cannot be read, or is not grey.
+        InputError: If it cannot be read, is not grey, has more than `MOST_PIXELS`, or values that
+            are no numbers.
     """
     try:
-        page = tifffile.imread(path, key=index)
+        with _complaints() as complaints, tifffile.TiffFile(path) as stack:
+            shape = stack.pages[index].shape
+            fits = math.prod(shape) <= MOST_PIXELS
+            page = stack.pages[index].asarray() if fits else None
     except Exception as error:  # tifffile lets its codecs' own exceptions through
         raise InputError(f"{path}: slice {index} cannot be read ({error}); get it anew") from None
-    if page.ndim != 2:
-        raise InputError(f"{path}: slice {index} has shape {page.shape}; grey slices are expected")
+    if complaints:
+        raise InputError(f"{path}: slice {index} cannot be read ({complaints[0]}); get it anew")
+    if page is None:
+        raise InputError(f"{path}: slice {index} has more than {MOST_PIXELS:,} pixels; reduce it")
+    if page.ndim != 2 or not page.size:
+        raise InputError(f"{path}: slice {index} has shape {shape}; grey slices are expected")
+    if page.dtype.kind not in "biuf" or not np.isfinite(page).all():
+        raise InputError(f"{path}: slice {index} holds values that are no finite numbers")
     return page
 
 
@@ -158,10 +162,10 @@ def nifti_shape(path: Path) -> tuple[int, int, int]:
     """Shape of a NIfTI volume, from its header alone.
 
     Raises:
-        InputError: If it is missing, no NIfTI, or has other than three dimensions.
+        InputError: If it is missing, no NIfTI, or has other than three dimensions, or none in one.
     """
     shape = _open_nifti(path).shape
-    if len(shape) != 3:
+    if len(shape) != 3 or 0 in shape:
         raise InputError(f"{path}: has shape {shape}; a volume of three dimensions is expected")
     return shape
 
@@ -174,20 +178,27 @@ def read_nifti(path: Path) -> np.ndarray:
     """
     try:
         volume = _open_nifti(path).get_fdata(dtype=np.float32, caching="unchanged")
-    except NIFTI_ERRORS as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged header makes nibabel raise any kind
         raise InputError(f"{path}: cannot be read to its end ({error}); get it anew") from None
     if not np.isfinite(volume).all():
         raise InputError(f"{path}: holds values that are no finite numbers; get it anew")
     return volume
 
 
-def _open_nifti(path: Path):
+def _open_nifti(path: Path) -> nibabel.Nifti1Image:
     try:
-        return nibabel.load(path)
+        volume: nibabel.Nifti1Image = nibabel.load(path)  # type: ignore[assignment]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except NIFTI_ERRORS as error:
+    except Exception as error:  # a damaged header makes nibabel raise any kind
         raise InputError(f"{path}: cannot be read as NIfTI ({error}); get it anew") from None
+    if math.prod(volume.shape) > MOST_VOXELS:
+        raise InputError(f"{path}: has shape {volume.shape}, more than {MOST_VOXELS:,} voxels")
+    if volume.get_data_dtype().kind not in "biuf":
+        raise InputError(f"{path}: holds {volume.get_data_dtype()}; one number a voxel is expected")
+    return volume
 
 
 def slice_volume(
