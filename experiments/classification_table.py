@@ -35,11 +35,11 @@ def add_training_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     """The flags of classifiers and CycleGANs; defaults are the thesis's."""
     add = parser.add_argument
     add("--weights", default="imagenet", help="imagenet, none, or a weights file")
-    add("--repeats", type=at_least(1), default=1, help="seeds; the thesis trains once")
+    add("--repeats", type=at_least(1, 1000), default=1, help="seeds; the thesis trains once")
     add("--epochs", type=at_least(1), default=100, help="at most; early stopping may end sooner")
     gan = Translation()
     add("--gan-epochs", type=at_least(1), default=gan.epochs)
-    add("--gan-filters", type=at_least(1), nargs=2, default=gan.filters,
+    add("--gan-filters", type=at_least(1, 1024), nargs=2, default=gan.filters,
         metavar=("GENERATOR", "DISCRIMINATOR"), help="of their first blocks")  # fmt: skip
     add("--gan-rates", type=positive, nargs=2, default=gan.rates,
         metavar=("GENERATOR", "DISCRIMINATOR"), help="learning rates of Adam")  # fmt: skip

@@ -66,7 +66,8 @@ def run(options: argparse.Namespace) -> None:
             there = weights_path(trial, options.out).exists()
             print(f"{'trained' if there else 'to train':8} {trial.key}  seed {trial.seed}")
         raise Finished
-    check_writable(options.out)
+    if options.weights_from is None:
+        check_writable(options.out)  # before hours of training
     models = {
         trial.model: trained_model(trial, options.out, options.weights_from) for trial in trials
     }
@@ -101,8 +102,8 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
     try:
         with warnings.catch_warnings(action="ignore"):  # Keras raises besides, if it lacks any
             model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: does not fit {trial.model} ({reason}); move it away") from None
     return model
 

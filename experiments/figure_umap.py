@@ -62,7 +62,7 @@ def read_features(path: Path) -> pd.DataFrame:
         with np.load(path, allow_pickle=False) as arrays:
             table = pd.DataFrame(arrays["features"].astype("float32"))
             return table.assign(group=arrays["group"])
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever a damaged file makes its readers raise
         raise InputError(f"{path}: not a file of features ({error}); remove its record") from None
 
 

@@ -177,7 +177,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
         help=", ".join(table.builders))  # fmt: skip
     add_training_arguments(parser)
     add("--folds", type=at_least(2), default=5)
-    add("--repeats", type=at_least(1), default=5)
+    add("--repeats", type=at_least(1, 1000), default=5)
     add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")
     add("--protocol", choices=PROTOCOLS, default="thesis")
     add_common_arguments(parser, Path("results") / table.name)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from experiments.report import Section, write_page
 from experiments.trial import INPUT_ERRORS, PRECISIONS, read_record, write_atomically
 from sharpunet.data import InputError
+from sharpunet.data.prepared import LONGEST
 
 
 class Trial(Protocol):
@@ -54,8 +55,8 @@ def exit_code(act: Callable[[], None]) -> int:
         act()
     except Finished:
         return 0
-    except INPUT_ERRORS as error:
-        print("error:", *str(error).split(), file=sys.stderr)
+    except (*INPUT_ERRORS, OSError) as error:  # an OSError says which file, and what is wrong
+        print("error:", error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
@@ -93,7 +94,8 @@ def list_trials(trials: Sequence[Trial], out: Path) -> None:
 def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     """The flags that every table's command has."""
     add = parser.add_argument
-    add("--image-size", type=at_least(1), nargs=2, metavar=("H", "W"), help="the thesis's if none")
+    add("--image-size", type=at_least(1, LONGEST), nargs=2, metavar=("H", "W"),
+        help="the thesis's if none")  # fmt: skip
     add("--batch-size", type=at_least(1), default=16)
     add("--precision", choices=PRECISIONS, default="auto")
     add("--seed", type=at_least(0, 2**31), default=0, help="added to the seed of every trial")
@@ -103,14 +105,13 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--dry-run", action="store_true", help="prepare the data, list the trials and stop")
 
 
-def at_least(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
+def at_least(least: int, most: int = 10**6) -> Callable[[str], int]:
     """An argparse type: a whole number within bounds."""
 
     def number(text: str) -> int:
         value = int(text)
         if not least <= value <= most:
-            bounds = f"at least {least}" + (f" and at most {most}" if most < sys.maxsize else "")
-            raise argparse.ArgumentTypeError(f"{value} is not {bounds}")
+            raise argparse.ArgumentTypeError(f"{value} is not at least {least} and at most {most}")
         return value
 
     return number
@@ -135,7 +136,7 @@ def not_negative(text: str) -> float:
 def download_folder(data: Path, name: str) -> Path:
     """`data/name`, or an InputError if `data` is not there."""
     if not data.is_dir():
-        raise InputError(f"--data {data}: no such folder")
+        raise InputError(f"--data {data}: no such folder; see --help for what it holds")
     return data / name
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import tempfile
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +150,28 @@ def load_cyclegan(path: Path) -> CycleGAN:
     Raises:
         InputError: If the file is not one.
     """
-    try:
-        model = keras.models.load_model(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
+    model = load_model(path)
     if not isinstance(model, CycleGAN):
-        raise InputError(f"{path}: holds a {type(model).__name__}, not a CycleGAN")
+        raise InputError(f"{path}: holds a {type(model).__name__}, not a CycleGAN; remove it")
+    return model
+
+
+def load_model(path: Path) -> keras.Model:
+    """A model from its `.keras` file. Nothing in the file is executed: a Lambda layer is refused.
+
+    Raises:
+        InputError: If the file is not one, or holds what is not safe to load.
+    """
+    if not zipfile.is_zipfile(path):  # Keras reads older formats, too
+        raise InputError(f"{path}: cannot be loaded, it is no .keras file; remove it")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Keras raises besides, if it lacks any
+            model = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
+    if not isinstance(model, keras.Model):
+        raise InputError(f"{path}: holds a {type(model).__name__}, no model; remove it")
     return model
 
 

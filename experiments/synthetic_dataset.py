@@ -28,7 +28,7 @@ from tqdm import tqdm
 from experiments.figure_curves import COLOURS
 from experiments.report import save_figure
 from experiments.sweep import at_least, exit_code
-from experiments.synthesis import load_cyclegan
+from experiments.synthesis import load_cyclegan, load_model
 from experiments.trial import fix_randomness, provenance, read_record, write_atomically
 from melanet.classifiers import CLASSIFIERS
 from melanet.cyclegan import CycleGAN
@@ -53,6 +53,9 @@ SIGNIFICANT = 0.05
 #: Part of the images that may be as close to a training image as only 5% of real ones are.
 COPYING = 0.2
 LEAST_FOR_KID = 4
+#: What the record beside a generator says, as far as it is used here and in the card.
+NOTED = ("set", "manifest_sha256", "train", "seed", "epochs", "filters", "adversarial_loss",
+         "identity_weight")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +74,7 @@ def release(options: argparse.Namespace) -> None:
     source = read_prepared(options.source)
     source.verify()
     notes = _notes(options.generator, source)
+    _check_fits(model, options.generator, source)
     _check_enough(source, notes)
     encoder = _encoder(options, model)
     synthetic = translate_majority(
@@ -310,14 +314,25 @@ def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
     if not path.exists():
         return {}
     notes = read_record(path)
-    if "train" not in notes:
-        raise InputError(f"{path}: does not say what the CycleGAN was trained with; move it away")
+    missing = [name for name in NOTED if name not in notes]
+    if missing:
+        raise InputError(f"{path}: does not say {missing[0]!r}; move it away")
     if notes["manifest_sha256"] != source.digest:
         raise InputError(
             f"--source {source.folder}: is not the set that {generator.name} was trained with "
             f"({notes['set']}); give that one, or move {path.name} away to translate another"
         )
     return notes
+
+
+def _check_fits(model: CycleGAN, generator: Path, source: PreparedSet) -> None:
+    shape, described = model.first_to_second.input_shape[1:], source.description
+    if shape[-1] != described.channels or tuple(model.domains) != described.labels:
+        raise InputError(
+            f"--source {source.folder}: has {described.channels} channels and the classes "
+            f"{', '.join(described.labels)}; {generator.name} translates {shape[-1]} channels and "
+            f"{', '.join(model.domains)}"
+        )
 
 
 def _check_enough(source: PreparedSet, notes: dict[str, Any]) -> None:
@@ -334,6 +349,7 @@ def _check_enough(source: PreparedSet, notes: dict[str, Any]) -> None:
 def _training_rows(source: PreparedSet, notes: dict[str, Any]) -> pd.DataFrame:
     """What the CycleGAN was trained with; where nobody knows, all that is not for testing."""
     rows = source.manifest.set_index("id")
+    source.paths(notes.get("train", []), "image")  # names an unknown id
     return rows.loc[notes["train"]] if "train" in notes else rows[rows["split"] != "test"]
 
 
@@ -350,11 +366,7 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
         except Exception as error:  # Keras has no class of its own for a failed download
             raise InputError(f"--weights {weights}: cannot be downloaded ({error})") from None
         return network, f"{options.encoder}, weights {weights or f'random, seed {options.seed}'}"
-    try:
-        network = keras.models.load_model(_existing(Path(options.encoder), "--encoder"))
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--encoder {options.encoder}: cannot be loaded ({reason})") from None
+    network = load_model(_existing(Path(options.encoder), "--encoder"))
     if network.input_shape[1:] != shape:
         raise InputError(
             f"--encoder {options.encoder}: takes images of {network.input_shape[1:]}, the "

@@ -131,7 +131,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path}: not a result record ({error}); move it away") from None
     if not isinstance(record, dict) or record.get("key") != path.stem:
         raise InputError(f"{path}: not the result record that its name says; move it away")

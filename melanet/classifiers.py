@@ -146,8 +146,8 @@ def _load_weights(model, weights):
         return
     try:
         model.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"`weights`: {weights} does not fit {model.name} with input {model.input_shape[1:]} "
             f"and {model.output_shape[-1]} outputs: {reason}"

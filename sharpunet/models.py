@@ -310,8 +310,8 @@ def _is_feature_map(x):
 def _load_weights(model, weights):
     try:
         model.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"`weights`: {weights} does not fit {model.name}: {reason}") from None
 
 
