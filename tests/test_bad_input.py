@@ -1,0 +1,929 @@
+"""What a command does with bad input: one table over every loader and command; and odd but good.
+
+Each bad case ends with code 2 and one line that names the file or flag, and writes nothing.
+"""
+
+import dataclasses
+import gzip
+import json
+import os
+import re
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import keras
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+import melanet.data
+import melanet.data.__main__
+import sharpunet.data.__main__
+import sharpunet.data.download
+from experiments import (
+    figure_3_9,
+    kernel_ablation,
+    synthetic_dataset,
+    table_2_1,
+    table_2_2,
+    table_3_1,
+    table_3_2,
+)
+from experiments.covid_table import run_table as run_covid_table
+from experiments.segmentation_table import run_table
+from melanet.cyclegan import cyclegan
+from tests.conftest import (
+    save_nifti,
+    save_png,
+    square_mask,
+    write_cvc_clinicdb,
+    write_dsb2018,
+    write_xrays,
+)
+from tests.experiments.test_synthetic_dataset import DOMAINS, encoder, saved
+from tests.melanet.conftest import gradient, isic2016, write_dicom, xrays  # noqa: F401
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
+
+SHARP, MELA = sharpunet.data.__main__.main, melanet.data.__main__.main
+PREPARE = {
+    "own_images": (SHARP, "mine"),
+    **{
+        name: (SHARP, name)
+        for name in ("isbi2012", "dsb2018", "isic2018", "cvc_clinicdb", "covid_ct", "lung")
+    },
+    "isic2016": (MELA, "isic2016"),
+    "xrays": (MELA, "normal_covid19"),
+}
+#: By command: what runs it, and its words; `{made}` is the folder that the fixture has made.
+SEGMENTATION = ["--data", "{made}/..", "--datasets", "phantom", "--out", "{tmp}/out",
+                "--image-size", "16", "16", "--folds", "2", "--repeats", "1", "--epochs", "1",
+                "--models", "unet", "--weights", "none"]  # fmt: skip
+CLASSIFICATION = ["--out", "{tmp}/out", "--weights", "none", "--epochs", "1", "--gan-epochs", "1"]
+COMMANDS: dict[str, tuple[Callable, list[str]]] = {
+    **{
+        made: (main, [name, "--download", "{made}", "--prepared", "{tmp}/prepared"])
+        for made, (main, name) in PREPARE.items()
+    },
+    "table_3_1": (partial(run_table, table_3_1.TABLE), SEGMENTATION),
+    "table_3_2": (partial(run_table, table_3_2.TABLE), SEGMENTATION),
+    "kernel_ablation": (partial(run_table, kernel_ablation.TABLE), SEGMENTATION),
+    "figure_3_9": (
+        figure_3_9.main,
+        ["--data", "{made}/..", "--dataset", "phantom", "--out", "{tmp}/out", "--image-size", "16",
+         "16", "--folds", "2", "--models", "unet"],
+    ),
+    "table_2_1": (
+        table_2_1.main, ["--data", "{made}/..", "--dataset", "phantom", *CLASSIFICATION],
+    ),
+    "table_2_2": (
+        partial(run_covid_table, table_2_2.TABLE),
+        ["--data", "{made}", "--datasets", "phantom_normal", "phantom_pneumonia", *CLASSIFICATION],
+    ),
+    "synthetic_dataset": (
+        synthetic_dataset.main,
+        ["--generator", "{made}/gan.keras", "--source", "{made}/phantom_normal",
+         "--encoder", "{made}/encoder.keras", "--out", "{tmp}/release"],
+    ),
+    "download": (sharpunet.data.download.main, ["isic2018", "--to", "{made}"]),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Bad:
+    """`made` is a fixture, spoilt by `spoil`; the message of `command` has all of `tells`."""
+
+    made: str
+    spoil: Callable[[Path], object]
+    tells: tuple[str, ...]
+    command: str = ""
+    words: tuple[str, ...] = ()
+
+
+def cut(name, keep):
+    def spoil(folder):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(len(content) * keep)])
+
+    return spoil
+
+
+def rewrite(name, old, new):
+    def spoil(folder):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return spoil
+
+
+def write(name, content):
+    def spoil(folder):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+    return spoil
+
+
+def image(array_or_mode, name="images/case-1.png", **how):
+    """Puts another image in the place of `name`."""
+
+    def spoil(folder):
+        one = array_or_mode
+        one = Image.new(one, (48, 40)) if isinstance(one, str) else Image.fromarray(one)
+        one.save(folder / name, **how)
+
+    return spoil
+
+
+def rename(name, new):
+    return lambda folder: (folder / name).rename(folder / new)
+
+
+def rename_case(new):
+    """Another name for the image `case-1` and its mask."""
+
+    def spoil(folder):
+        for kind in ("images", "masks"):
+            (folder / kind / "case-1.png").rename(folder / kind / f"{new}.png")
+
+    return spoil
+
+
+def link(name, target):
+    def spoil(folder):
+        (folder / name).unlink()
+        (folder / name).symlink_to(target)
+
+    return spoil
+
+
+def both(*spoilers):
+    return lambda folder: [spoil(folder) for spoil in spoilers]
+
+
+def edit_json(name, /, **fields):
+    def spoil(folder):
+        known = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**known, **fields}))
+
+    return spoil
+
+
+def edit_manifest(column, value, row=1):
+    def spoil(folder):
+        table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+        table.loc[row, column] = value
+        table.to_csv(folder / "manifest.csv", index=False)
+
+    return spoil
+
+
+def nothing(folder):
+    return None
+
+
+def huge_png(folder):
+    """20,000 x 20,000 pixels in 50 kB."""
+    Image.new("1", (20_000, 20_000)).save(folder / "images/case-1.png")
+
+
+def huge_header(folder):
+    """A NIfTI file of 1 kB whose header promises 32,767 ** 3 voxels."""
+    path = folder / "tr_im.nii.gz"
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((32767, 32767, 32767))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
+
+
+def huge_page(folder):
+    """A TIFF file of which the header promises 60,000 x 60,000 pixels."""
+    path = folder / "2d_images/ID_0007_Z_0080.tif"
+    with tifffile.TiffFile(path) as file:
+        tags = [file.pages[0].tags[tag] for tag in ("ImageWidth", "ImageLength", "RowsPerStrip")]
+        places = [(tag.valueoffset, tag.valuebytecount) for tag in tags]
+    content = bytearray(path.read_bytes())
+    for place, size in places:
+        content[place : place + size] = (60_000).to_bytes(size, "little")
+    path.write_bytes(content)
+
+
+def frames(name, **how):
+    def spoil(folder):
+        pages = [Image.new("RGB", (48, 40), colour) for colour in ("red", "green", "blue")]
+        pages[0].save(folder / name, save_all=True, append_images=pages[1:], **how)
+
+    return spoil
+
+
+def ragged(name):
+    def spoil(folder):
+        with tifffile.TiffWriter(folder / name) as stack:
+            for index in range(12):
+                stack.write(square_mask(64, 64 - index), contiguous=False)
+
+    return spoil
+
+
+def zipped(name, content=b"", **attributes):
+    """Adds an entry to the zip of the Data Science Bowl."""
+
+    def spoil(folder):
+        entry = zipfile.ZipInfo(name)
+        for attribute, value in attributes.items():
+            setattr(entry, attribute, value)
+        with zipfile.ZipFile(folder / "stage1_train.zip", "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+
+    return spoil
+
+
+def lambda_model(name):
+    def spoil(folder):
+        layers = [keras.Input((32, 32, 1)), keras.layers.Lambda(lambda x: print("executed") or x)]
+        keras.Sequential(layers).save(folder / name)
+
+    return spoil
+
+
+def other_model(name):
+    def spoil(folder):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        (folder / name).parent.mkdir(exist_ok=True)
+        (model.save_weights if name.endswith(".weights.h5") else model.save)(folder / name)
+
+    return spoil
+
+
+def zip_of(name, **entries):
+    def spoil(folder):
+        with zipfile.ZipFile(folder / name, "w") as archive:
+            for entry, content in entries.items():
+                archive.writestr(entry, content)
+
+    return spoil
+
+
+TRAIN = "ISBI2016_ISIC_Part3_Training"
+LABELS = f"{TRAIN}_GroundTruth.csv"
+ISIC_IMAGES = "ISIC2018_Task1-2_Training_Input"
+METADATA = "covid-chestxray-dataset/metadata.csv"
+XRAY = "covid-chestxray-dataset/images/three.png"
+CLASSES = "rsna-pneumonia-detection-challenge/stage_2_detailed_class_info.csv"
+DICOM = "rsna-pneumonia-detection-challenge/stage_2_train_images/aaaa-2.dcm"
+NIH = "rsna-pneumonia-detection-challenge/nih_source.csv"
+VOLUME = np.random.default_rng(0).integers(-1000, 1000, (24, 24, 4)).astype("int16")
+
+
+def dicom(**attributes):
+    return lambda folder: write_dicom(folder / DICOM, gradient(), **attributes)
+
+
+#: A file of every format in every layout, each emptied and cut in half.
+CUT = [
+    ("own_images", "images/case-1.png"), ("own_images", "masks/case-1.png"),
+    ("isbi2012", "train-volume.tif"), ("isbi2012", "train-labels.tif"),
+    ("dsb2018", "stage1_train.zip"), ("isic2018", f"{ISIC_IMAGES}/ISIC_0000001.jpg"),
+    ("cvc_clinicdb", "Original/25.tif"), ("cvc_clinicdb", "Ground Truth/25.tif"),
+    ("covid_ct", "tr_im.nii.gz"), ("covid_ct", "tr_mask.nii.gz"),
+    ("lung", "2d_images/ID_0007_Z_0080.tif"), ("lung", "2d_masks/ID_0007_Z_0080.tif"),
+    ("lung", "3d_images/IMG_0002.nii.gz"), ("lung", "3d_images/MASK_0002.nii.gz"),
+    ("isic2016", f"{TRAIN}_Data/ISIC_1.jpg"), ("isic2016", LABELS),
+    ("xrays", METADATA), ("xrays", CLASSES), ("xrays", DICOM), ("xrays", XRAY),
+]  # fmt: skip
+#: The same of what commands read again: the fixture, its file, and the command.
+CUT_LATER = [
+    ("small_phantom", "dataset.json", "table_3_1"), ("small_phantom", "manifest.csv", "table_3_2"),
+    ("small_phantom", "images/phantom-001.png", "kernel_ablation"),
+    ("small_phantom", "masks/phantom-001.png", "figure_3_9"),
+    ("dermoscopy", "dataset.json", "table_2_1"), ("dermoscopy", "manifest.csv", "table_2_1"),
+    ("release", "phantom_pneumonia/dataset.json", "table_2_2"),
+    ("release", "phantom_normal/manifest.csv", "table_2_2"),
+    ("release", "gan.keras", "synthetic_dataset"), ("release", "gan.json", "synthetic_dataset"),
+    ("release", "encoder.keras", "synthetic_dataset"),
+    ("release", "phantom_normal/dataset.json", "synthetic_dataset"),
+]  # fmt: skip
+BAD = {
+    **{
+        f"{'half' if keep else 'nothing'} of {made}'s {name}": Bad(
+            made, cut(name, keep), (Path(name).stem.split(".")[0],)
+        )
+        for made, name in CUT
+        for keep in (0, 0.5)
+        if not (name == METADATA and keep)  # its first half is a good table of fewer images
+    },
+    **{
+        f"{'half' if keep else 'nothing'} of {name} for {command}": Bad(
+            made, cut(name, keep), (Path(name).name,), command
+        )
+        for made, name, command in CUT_LATER
+        for keep in (0, 0.5)
+    },
+    # Names
+    "a PNG that is a program for a printer": Bad(
+        "own_images", image("RGB", format="EPS"), ("case-1.png", "cannot identify"),
+    ),
+    "a PNG that is a web page": Bad(
+        "own_images", write("images/case-1.png", b"<html>"), ("case-1.png", "get it anew"),
+    ),
+    "a PNG that is a folder": Bad(
+        "own_images",
+        lambda f: [(f / "images/case-1.png").unlink(), (f / "images/case-1.png").mkdir()],
+        ("case-1.png", "directory"),
+    ),
+    "an ending that is not read": Bad(
+        "own_images", rename("images/case-1.png", "images/case-1.gif"), ("case-1.gif", "move it"),
+    ),
+    "a name with a space": Bad("own_images", rename_case("a b"), ("images/a b.png", "rename")),
+    "a name with two spaces": Bad("own_images", rename_case("a  b"), ("images/a  b.png",)),
+    "a name with a line end": Bad("own_images", rename_case("a\nb"), (r"images/a\nb.png",)),
+    "a name with an escape": Bad("own_images", rename_case("a\33[2Jb"), (r"a\x1b[2Jb.png",)),
+    "a name in unicode": Bad("own_images", rename_case("été"), ("images/été.png", "rename")),
+    "a name that is no unicode": Bad(
+        "own_images", rename_case(os.fsdecode(b"\xe9t\xe9")), (r"images/\udce9t\udce9.png",),
+    ),
+    "a name too long for an id": Bad("own_images", rename_case("x" * 240), ("xxx.png", "200 at")),
+    "names that differ by case": Bad(
+        "own_images",
+        lambda f: [shutil.copy(f / k / "case-1.png", f / k / "CASE-1.png")
+                   for k in ("images", "masks")],
+        ("images/case-1.png", "whatever the case"),
+    ),
+    "a mask that differs by case": Bad(
+        "own_images", rename("masks/case-1.png", "masks/Case-1.png"), ("masks/Case-1.png",),
+    ),
+    "endings that differ by case": Bad(
+        "own_images", lambda f: shutil.copy(f / "images/case-1.png", f / "images/case-1.PNG"),
+        ("case-1.png", "same name"),
+    ),
+    "a broken link": Bad(
+        "own_images", link("images/case-1.png", "nowhere.png"), ("case-1.png", "no such file"),
+    ),
+    "a link to itself": Bad("own_images", link("images/case-1.png", "case-1.png"), ("case-1.png",)),
+    "a broken link to a volume": Bad(
+        "covid_ct", link("tr_im.nii.gz", "nowhere"), ("tr_im.nii.gz", "http"),
+    ),
+    "a broken link to DICOM": Bad("xrays", link(DICOM, "nowhere"), ("aaaa-2.dcm",)),
+    "a path too long": Bad(
+        "own_images", nothing, ("too long",), words=("--prepared", "{tmp}/" + "x" * 300),
+    ),
+    "a download that is a file": Bad(
+        "own_images", nothing, ("case-1.png",), words=("--download", "{made}/images/case-1.png"),
+    ),
+    "a prepared folder that is a file": Bad(
+        "own_images", write("../prepared", b"mine"), ("prepared", "choose another"),
+    ),
+    "a prepared folder below a file": Bad(
+        "own_images", write("../file", b"mine"), ("file/prepared", "cannot be written"),
+        words=("--prepared", "{tmp}/file/prepared"),
+    ),
+    # Images
+    "animated PNG": Bad("own_images", frames("images/case-1.png"), ("case-1.png", "3 frames")),
+    "animated GIF": Bad(
+        "own_images", frames("images/case-1.png", format="GIF"), ("case-1.png", "cannot identify"),
+    ),
+    "TIFF with pages": Bad("cvc_clinicdb", frames("Original/25.tif"), ("25.tif", "3 frames")),
+    "16 bits": Bad(
+        "own_images", image(np.zeros((40, 48), "uint16")), ("case-1.png", "8-bit"),
+    ),
+    "16 bits of a JPEG's name": Bad(
+        "isic2016", image(np.zeros((40, 48), "uint16"), f"{TRAIN}_Data/ISIC_1.jpg", format="PNG"),
+        ("ISIC_1.jpg", "8-bit"),
+    ),
+    "16 bits of an X-ray": Bad(
+        "xrays", image(np.zeros((40, 48), "uint16"), XRAY), ("three.png", "8-bit"),
+    ),
+    "numbers with fractions": Bad(
+        "cvc_clinicdb", image(np.zeros((40, 48), "float32"), "Original/25.tif"),
+        ("25.tif", "8-bit"),
+    ),
+    "1x1": Bad(
+        "isic2016", image(np.zeros((1, 1), "uint8"), f"{TRAIN}_Data/ISIC_1.jpg"),
+        ("ISIC_1.jpg", "1x1 is too small"),
+    ),
+    "1x1 X-ray": Bad(
+        "xrays", dicom(Rows=1, Columns=1, PixelData=b"\0\0"), ("aaaa-2.dcm", "too small"),
+    ),
+    "long and thin": Bad(
+        "own_images", image(np.zeros((8, 200), "uint8")), ("case-1.png", "200x8 is too long"),
+    ),
+    "a decompression bomb": Bad("own_images", huge_png, ("case-1.png", "89,478,485 pixels")),
+    "a bomb in a NIfTI header": Bad("covid_ct", huge_header, ("tr_im.nii.gz", "voxels")),
+    "a bomb in a TIFF header": Bad("lung", huge_page, ("ID_0007_Z_0080.tif", "pixels")),
+    "a palette that is no mask": Bad(
+        "own_images",
+        lambda f: Image.fromarray(square_mask(40, 48)).convert("P", palette=1).quantize(2).point(
+            lambda v: v + 3).save(f / "masks/case-1.png"),
+        ("masks/case-1.png",),
+    ),
+    # Archives
+    "a zip that climbs out": Bad("dsb2018", zipped("../a/images/a.png"), ("leaves the folder",)),
+    "a zip that climbs out with \\": Bad(
+        "dsb2018", zipped("a\\..\\..\\b.png"), ("stage1_train.zip", "leaves the folder"),
+    ),
+    "a zip that is absolute": Bad("dsb2018", zipped("/a/images/a.png"), ("leaves the folder",)),
+    "a zip of drives": Bad("dsb2018", zipped("C:/a/images/a.png"), ("leaves the folder",)),
+    "a zip with a link": Bad(
+        "dsb2018", zipped("a/images/a.png", b"/etc/passwd", external_attr=0o120777 << 16),
+        ("stage1_train.zip", "a/images/a.png", "is a link"),
+    ),
+    "a zip with a bomb": Bad(
+        "dsb2018", zipped("a/images/a.png", bytes(65 << 20)), ("a/images/a.png", "too large"),
+    ),
+    "a zip of ids that differ by case": Bad(
+        "dsb2018",
+        lambda f: write_dsb2018(f, {"a": (40, 48), "A": (40, 48)}), ("images/a.png", "whatever"),
+    ),
+    "a zip of no images": Bad("dsb2018", zip_of("stage1_train.zip", x="x"), ("no image was",)),
+    "a downloaded zip that is none": Bad(
+        "isic2018",
+        both(lambda f: shutil.rmtree(f / ISIC_IMAGES), write(f"{ISIC_IMAGES}.zip", b"")),
+        (f"{ISIC_IMAGES}.zip", "remove it"), "download",
+    ),
+    "a downloaded zip that climbs out": Bad(
+        "isic2018",
+        both(lambda f: shutil.rmtree(f / ISIC_IMAGES),
+             zip_of(f"{ISIC_IMAGES}.zip", **{"../x": ""})),
+        (f"{ISIC_IMAGES}.zip", "remove it"), "download",
+    ),
+    # TIFF stacks, volumes, DICOM
+    "ragged pages": Bad("isbi2012", ragged("train-volume.tif"), ("train-labels.tif", "differs")),
+    "a stack of colours": Bad(
+        "isbi2012", lambda f: tifffile.imwrite(
+            f / "train-volume.tif", np.zeros((12, 64, 64, 3), "uint8"), photometric="rgb"),
+        ("train-volume.tif", "grey"),
+    ),
+    "a stack of 16 bits": Bad(
+        "isbi2012",
+        lambda f: tifffile.imwrite(f / "train-volume.tif", np.zeros((12, 64, 64), "uint16")),
+        ("train-volume.tif", "8-bit"),
+    ),
+    "a slice of no numbers": Bad(
+        "lung",
+        lambda f: tifffile.imwrite(
+            f / "2d_images/ID_0007_Z_0080.tif", np.full((24, 24), np.nan, "float32")),
+        ("ID_0007_Z_0080.tif", "finite"),
+    ),
+    "a volume of two dimensions": Bad(
+        "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", VOLUME[:, :, 0]),
+        ("tr_im.nii.gz", "three dimensions"),
+    ),
+    "a volume of four dimensions": Bad(
+        "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", VOLUME[..., None, None]),
+        ("tr_im.nii.gz", "three dimensions"),
+    ),
+    "a volume of nothing": Bad(
+        "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", VOLUME[:0, :0]), ("tr_im.nii.gz",),
+    ),
+    "a volume of complex numbers": Bad(
+        "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", VOLUME.astype("complex64")),
+        ("tr_im.nii.gz",),
+    ),
+    "a volume in a plain file": Bad(
+        "covid_ct",
+        lambda f: nibabel.save(nibabel.Nifti1Image(VOLUME, np.eye(4)), f / "x.nii")
+        or (f / "x.nii").rename(f / "tr_im.nii.gz"),
+        ("tr_im.nii.gz", "cannot be read as NIfTI"),
+    ),
+    "DICOM with no pixels": Bad("xrays", dicom(PixelData=None), ("aaaa-2.dcm", "holds no pixels")),
+    "DICOM with frames": Bad("xrays", dicom(NumberOfFrames=2), ("aaaa-2.dcm", "2 frames")),
+    "DICOM in colour": Bad(
+        "xrays", dicom(PhotometricInterpretation="RGB", SamplesPerPixel=3),
+        ("aaaa-2.dcm", "colour"),
+    ),
+    "DICOM of impossible size": Bad(
+        "xrays", dicom(Rows=65535, Columns=65535), ("aaaa-2.dcm", "pixels"),
+    ),
+    "a PNG for DICOM": Bad("xrays", image("L", DICOM, format="PNG"), ("aaaa-2.dcm", "as DICOM")),
+    # Tables
+    "a label that is no number": Bad("isic2016", rewrite(LABELS, "malignant", "NaN"), ("'NaN'",)),
+    "a label that is missing": Bad("isic2016", rewrite(LABELS, "malignant", ""), ("line 3", "''")),
+    "an id twice": Bad("isic2016", rewrite(LABELS, "ISIC_1", "ISIC_0"), ("line 2", "twice")),
+    "an unknown id": Bad("isic2016", rewrite(LABELS, "ISIC_1", "ISIC_9"), (LABELS, "ISIC_9")),
+    "an id of another case": Bad("isic2016", rewrite(LABELS, "ISIC_1", "isic_1"), ("isic_1",)),
+    "a column too few": Bad("isic2016", rewrite(LABELS, ",", ";"), (LABELS, "columns")),
+    "a table in UTF-16": Bad(
+        "isic2016", lambda f: (f / LABELS).write_text((f / LABELS).read_text(), "utf-16"),
+        (LABELS,),
+    ),
+    "a table with zeros": Bad("isic2016", rewrite(LABELS, "ISIC_1", "ISIC\0"), (LABELS,)),
+    "a missing column": Bad("xrays", rewrite(METADATA, "finding", "x"), ("line 1", "'finding'")),
+    "a column in capitals": Bad("xrays", rewrite(CLASSES, "class", "Class"), ("line 1", "'class'")),
+    "a class that is no number": Bad(
+        "xrays", rewrite(CLASSES, "aaaa-2,Normal", "aaaa-2,nan"), ("line 3", "'nan'"),
+    ),
+    "an X-ray twice": Bad(
+        "xrays", rewrite(METADATA, "three.png", "one.png"), ("metadata.csv", "again"),
+    ),
+    "an X-ray that is not there": Bad(
+        "xrays", rewrite(METADATA, "three.png", "four.png"), ("metadata.csv", "four.png"),
+    ),
+    "an X-ray that climbs out": Bad(
+        "xrays", rewrite(METADATA, "three.png", "../images/three.png"), ("no name of a file",),
+    ),
+    "a DICOM id that climbs out": Bad(
+        "xrays", rewrite(CLASSES, "aaaa-2", "../stage_2_train_images/aaaa-2"), ("rename",),
+    ),
+    "a patient that is none": Bad(
+        "xrays", write(NIH, b"patientId,nih_image\naaaa-1,nan\n"), ("nih_source.csv", "'nan'"),
+    ),
+    # Prepared sets
+    "a manifest that climbs out": Bad(
+        "small_phantom", edit_manifest("image", "../../etc/passwd"), ("manifest.csv", "outside"),
+        "table_3_1",
+    ),
+    "a manifest with an absolute path": Bad(
+        "small_phantom", edit_manifest("mask", "/etc/passwd"), ("manifest.csv", "outside"),
+        "kernel_ablation",
+    ),
+    "a manifest with an id that climbs out": Bad(
+        "small_phantom", edit_manifest("id", "../../x"), ("manifest.csv", "'../../x'"), "table_3_1",
+    ),
+    "a manifest with a label of no number": Bad(
+        "dermoscopy", edit_manifest("label", "nan"), ("manifest.csv", "'nan'"), "table_2_1",
+    ),
+    "a manifest with an unknown split": Bad(
+        "dermoscopy", edit_manifest("split", "tset"), ("manifest.csv", "'tset'"), "table_2_1",
+    ),
+    "a manifest with an unknown source": Bad(
+        "small_phantom", edit_manifest("source", "?"), ("manifest.csv", "'?'"), "table_3_2",
+    ),
+    "a manifest with an id twice": Bad(
+        "small_phantom", edit_manifest("id", "phantom-000"), ("manifest.csv", "twice"), "table_3_1",
+    ),
+    "a description of impossible size": Bad(
+        "small_phantom", edit_json("dataset.json", image_size=[10**9, 10**9]), ("8192",),
+        "table_3_1",
+    ),
+    "a description of two channels": Bad(
+        "dermoscopy", edit_json("dataset.json", channels=2), ("dataset.json", "channels"),
+        "table_2_1",
+    ),
+    "a description of channels that are true": Bad(
+        "small_phantom", edit_json("dataset.json", channels=True), ("channels",), "figure_3_9",
+    ),
+    "a description of too many classes": Bad(
+        "small_phantom", edit_json("dataset.json", classes=10**9), ("classes 256",), "table_3_1",
+    ),
+    "a description of the same label twice": Bad(
+        "dermoscopy", edit_json("dataset.json", labels=["benign", "benign"]), ("labels",),
+        "table_2_1",
+    ),
+    "a description without a name": Bad(
+        "small_phantom", edit_json("dataset.json", name=None), ("dataset.json", "text"),
+        "table_3_1",
+    ),
+    "a description too deep": Bad(
+        "small_phantom", write("dataset.json", b"[" * 100_000), ("dataset.json",), "table_3_1",
+    ),
+    "a set of another name": Bad(
+        "small_phantom", edit_json("dataset.json", name="other"), ("'other'", "name the folder"),
+        "table_3_1",
+    ),
+    "a prepared image that is a JPEG": Bad(
+        "small_phantom", image("L", "images/phantom-001.png", format="JPEG"), ("phantom-001.png",),
+        "table_3_1",
+    ),
+    "a prepared image that is gone": Bad(
+        "dermoscopy", link("images/phantom-0001.png", "nowhere"), ("phantom-0001.png", "not there"),
+        "table_2_1",
+    ),
+    # Flags
+    "a negative number": Bad("small_phantom", nothing, ("--epochs", "-3"), "table_3_1",
+                             ("--epochs", "-3")),
+    "no epochs": Bad("dermoscopy", nothing, ("--epochs",), "table_2_1", ("--epochs", "0")),
+    "a batch of nothing": Bad("release", nothing, ("--batch-size",), "table_2_2",
+                              ("--batch-size", "0")),
+    "a batch too large for memory": Bad(
+        "release", nothing, ("--batch-size", "at most"), "synthetic_dataset",
+        ("--batch-size", "9" * 19),
+    ),
+    "a number of too many digits": Bad(
+        "small_phantom", nothing, ("--folds",), "table_3_2", ("--folds", "9" * 5000)
+    ),
+    "too many repeats": Bad(
+        "small_phantom", nothing, ("--repeats", "1000"), "table_3_1", ("--repeats", "1000000000"),
+    ),
+    "too many folds": Bad(
+        "small_phantom", nothing, ("11 folds",), "kernel_ablation", ("--folds", "11"),
+    ),
+    "too many filters": Bad(
+        "dermoscopy", nothing, ("--gan-filters",), "table_2_1", ("--gan-filters", "4", "1000000"),
+    ),
+    "a rate that is no number": Bad(
+        "dermoscopy", nothing, ("--gan-rates", "nan"), "table_2_1", ("--gan-rates", "nan", "1"),
+    ),
+    "an infinite weight": Bad(
+        "dermoscopy", nothing, ("--identity-weight", "inf"), "table_2_1",
+        ("--identity-weight", "inf"),
+    ),
+    "a negative seed": Bad("small_phantom", nothing, ("--seed",), "figure_3_9", ("--seed", "-1")),
+    "images of no size": Bad(
+        "small_phantom", nothing, ("--image-size",), "table_3_1", ("--image-size", "0", "0"),
+    ),
+    "images of a size too large": Bad(
+        "small_phantom", nothing, ("--image-size",), "table_3_2",
+        ("--image-size", "16", "1000000000"),
+    ),
+    "images of an unfit size": Bad(
+        "dermoscopy", nothing, ("--image-size 100 96", "multiples"), "table_2_1",
+        ("--image-size", "100", "96"),
+    ),
+    "a class that is not there": Bad(
+        "small_phantom", nothing, ("--class-index 7",), "figure_3_9", ("--class-index", "7"),
+    ),
+    "no such model": Bad("release", nothing, ("--models", "vgg"), "table_2_2",
+                         ("--models", "vgg")),
+    "no such data": Bad("small_phantom", nothing, ("--data", "no such folder"), "kernel_ablation",
+                        ("--data", "{tmp}/no")),
+    "data that is a file": Bad(
+        "small_phantom", nothing, ("--data", "manifest.csv"), "figure_3_9",
+        ("--data", "{made}/manifest.csv"),
+    ),
+    "data that is a link to itself": Bad(
+        "small_phantom", lambda f: (f / "../loop").symlink_to("loop"), ("--data", "loop"),
+        "table_3_1", ("--data", "{tmp}/loop"),
+    ),
+    "data with too long a name": Bad(
+        "dermoscopy", nothing, ("too long",), "table_2_1", ("--data", "x" * 300),
+    ),
+    "an output that is a file": Bad(
+        "small_phantom", write("../out", b"mine"), ("--out", "/out"), "table_3_1",
+    ),
+    "an output below a file": Bad(
+        "dermoscopy", write("../file", b"mine"), ("--out", "file/out"), "table_2_1",
+        ("--out", "{made}/../file/out"),
+    ),
+    "a release in the place of something": Bad(
+        "release", write("../release/thesis.doc", b"mine"), ("release", "choose another"),
+        "synthetic_dataset",
+    ),
+    # Models
+    "weights that are none": Bad(
+        "dermoscopy", write("../a.weights.h5", b"x" * 99), ("--weights", "a.weights.h5"),
+        "table_2_1", ("--weights", "{made}/../a.weights.h5"),
+    ),
+    "weights of another model": Bad(
+        "dermoscopy", other_model("../a.weights.h5"), ("--weights", "a.weights.h5", "fit"),
+        "table_2_1", ("--weights", "{made}/../a.weights.h5"),
+    ),
+    "weights that are not there": Bad(
+        "release", nothing, ("--weights", "no.h5"), "table_2_2",
+        ("--weights", "no.h5", "--models", "vgg_gap"),
+    ),
+    "weights of a segmentation that are none": Bad(
+        "small_phantom", write("../w/unet.weights.h5", b"x" * 99), ("unet.weights.h5", "move it"),
+        "figure_3_9", ("--weights-from", "{made}/../w"),
+    ),
+    "weights of another segmentation": Bad(
+        "small_phantom", other_model("../w/unet.weights.h5"), ("unet.weights.h5", "fit unet"),
+        "figure_3_9", ("--weights-from", "{made}/../w"),
+    ),
+    "a generator that is text": Bad(
+        "release", write("gan.keras", b"not one"), ("gan.keras", "no .keras file"),
+        "synthetic_dataset",
+    ),
+    "a generator that is a zip of something": Bad(
+        "release", zip_of("gan.keras", x="y"), ("gan.keras", "cannot be loaded"),
+        "synthetic_dataset",
+    ),
+    "a generator that holds a lambda": Bad(
+        "release", lambda_model("gan.keras"), ("gan.keras", "Lambda"), "synthetic_dataset",
+    ),
+    "a generator that is another model": Bad(
+        "release", other_model("gan.keras"), ("gan.keras", "not a CycleGAN"), "synthetic_dataset",
+    ),
+    "an encoder that holds a lambda": Bad(
+        "release", lambda_model("encoder.keras"), ("encoder.keras", "Lambda"), "synthetic_dataset",
+    ),
+    "an encoder of other images": Bad(
+        "release", other_model("encoder.keras"), ("--encoder", "(32, 32, 1)"), "synthetic_dataset",
+    ),
+    "a record without the source": Bad(
+        "release", write("gan.json", b'{"key": "gan"}'), ("gan.json", "'set'"), "synthetic_dataset",
+    ),
+    "a record of unknown ids": Bad(
+        "release", edit_json("gan.json", train=["x"]), ("phantom_normal", "'x'"),
+        "synthetic_dataset",
+    ),
+    "a record too deep": Bad(
+        "release", write("gan.json", b"[" * 100_000), ("gan.json", "move it"), "synthetic_dataset",
+    ),
+    "a source of other classes": Bad(
+        "release", nothing, ("--source", "pneumonia"), "synthetic_dataset",
+        ("--source", "{made}/phantom_pneumonia"),
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole_release(tmp_path_factory):
+    """Two sets of X-rays, and an untrained CycleGAN with its record and an encoder beside them."""
+    folder = tmp_path_factory.mktemp("release")
+    source = write_xrays(folder)[0]
+    keras.utils.set_random_seed(0)
+    model = cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
+    saved(model, folder, source, list(source.manifest["id"]))
+    encoder(folder)
+    return folder
+
+
+@pytest.fixture
+def release(whole_release, tmp_path):
+    return Path(shutil.copytree(whole_release, tmp_path / "made"))
+
+
+@pytest.fixture
+def made(request, tmp_path):
+    """From the name of a fixture to the folder that it makes."""
+
+    def make(name):
+        value = request.getfixturevalue(name)
+        return Path(getattr(value, "folder", value))
+
+    return make
+
+
+def everything_below(folder):
+    """Every path; of files also size and time."""
+    found = {}
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        found[str(path)] = path.is_dir() or (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def run(command, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return command(words)
+        except SystemExit as stopped:  # argparse
+            return stopped.code
+
+
+def assert_refused(command, words, tells, folder, capsys):
+    before = everything_below(folder)
+    capsys.readouterr()
+    assert run(command, words) == 2
+    told = capsys.readouterr()
+    lines = [line for line in told.err.splitlines() if re.match(r"(python -m \S+: )?error: ", line)]
+    assert len(lines) == 1, told.err
+    for part in tells:
+        assert part in lines[0]
+    assert told.err.rstrip().endswith(lines[0])
+    assert "Traceback" not in told.err
+    assert "executed" not in told.out
+    assert everything_below(folder) == before
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_nothing_is_written(case, made, tmp_path, capsys, monkeypatch):
+    bad = BAD[case]
+    folder = made(bad.made)
+    bad.spoil(folder)
+    monkeypatch.chdir(tmp_path)
+    command, words = COMMANDS[bad.command or bad.made]
+    words = [word.format(made=folder, tmp=tmp_path) for word in [*words, *bad.words]]
+    assert_refused(command, words, bad.tells, tmp_path, capsys)
+
+
+@pytest.fixture
+def unprivileged():
+    """A folder of a user whom the file system refuses things: root is not one."""
+    folder = Path(tempfile.mkdtemp())
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in [folder, *folder.iterdir()]:
+            path.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("closed", ["", "images", "masks", "images/a.png", "masks/a.png"])
+def test_what_may_not_be_read_is_named(closed, unprivileged, capsys):
+    for kind in ("images", "masks"):
+        save_png(unprivileged / "own" / kind / "a.png", square_mask())
+    before = set(unprivileged.iterdir())
+    (unprivileged / "own" / closed).chmod(0)
+    words = ["mine", "--download", str(unprivileged / "own"), "--prepared",
+             str(unprivileged / "prepared")]  # fmt: skip
+    try:
+        assert SHARP(words) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+    finally:
+        (unprivileged / "own" / closed).chmod(0o700)
+    assert error.startswith("error: ")
+    assert str(unprivileged / "own" / closed) in error
+    assert set(unprivileged.iterdir()) == before
+
+
+def reform(name, form):
+    def change(folder):
+        (folder / name).write_bytes(form((folder / name).read_text()).encode())
+
+    return change
+
+
+def crlf(text):
+    return text.replace("\n", "\r\n")
+
+
+def marked(text):
+    return "\ufeff" + text
+
+
+def mpo(folder):
+    first, preview = Image.new("RGB", (48, 40), "red"), Image.new("RGB", (24, 20))
+    path = folder / f"{ISIC_IMAGES}/ISIC_0000001.jpg"
+    first.save(path, format="MPO", save_all=True, append_images=[preview])
+
+
+def shifted_mask(folder):
+    mask = square_mask() // 255
+    Image.fromarray(mask * 255).convert("1").save(folder / "masks/case-1.png")
+
+
+#: By case: the fixture, what is done to its folder, and the size and mode of an image of the set.
+GOOD: dict[str, tuple[str, Callable, str, tuple]] = {
+    "CMYK": ("isic2018", image("CMYK", f"{ISIC_IMAGES}/ISIC_0000001.jpg"), "ISIC_0000001",
+             (48, 40, "RGB")),
+    "a JPEG with a preview": ("isic2018", mpo, "ISIC_0000001", (48, 40, "RGB")),
+    "a palette": ("own_images", image("P"), "case-1", (48, 40, "RGB")),
+    "transparency": ("own_images", image("RGBA"), "case-1", (48, 40, "RGB")),
+    "one bit": ("own_images", image("1"), "case-1", (48, 40, "RGB")),
+    "a mask of one bit": ("own_images", shifted_mask, "case-1", (48, 40, "RGB")),
+    "a JPEG called PNG": ("own_images", image("L", format="JPEG"), "case-1", (48, 40, "RGB")),
+    "an ending in capitals": ("own_images", rename("images/case-1.png", "images/case-1.PNG"),
+                              "case-1", (48, 40, "RGB")),
+    "a link to an image": (
+        "own_images",
+        both(rename("images/case-1.png", "x.png"),
+             lambda f: (f / "images/case-1.png").symlink_to(f / "x.png")),
+        "case-1", (48, 40, "RGB"),
+    ),
+    "a file beside that is no unicode": (
+        "own_images", write(os.fsdecode(b"\xe9"), b""), "case-1", (48, 40, "RGB"),
+    ),
+    "hidden files": ("own_images", write("images/.DS_Store", b""), "case-1", (48, 40, "RGB")),
+    "a broken link beside": (
+        "isic2018", lambda f: (f / "notes").symlink_to("nowhere"), "ISIC_0000001", (48, 40, "RGB"),
+    ),
+    "a link that leads round": (
+        "isic2018", lambda f: (f / "round").symlink_to(f), "ISIC_0000001", (48, 40, "RGB"),
+    ),
+    "ragged pages in both stacks": (
+        "isbi2012", both(ragged("train-volume.tif"), ragged("train-labels.tif")), "slice-05",
+        (59, 64, "L"),
+    ),
+    "a table with a byte-order mark": ("isic2016", reform(LABELS, marked), "ISIC_1",
+                                       (40, 30, "RGB")),
+    "a table with DOS line ends": ("isic2016", reform(LABELS, crlf), "ISIC_1", (40, 30, "RGB")),
+    "a table with blank lines": ("isic2016", rewrite(LABELS, "\n", "\n\n"), "ISIC_1",
+                                 (40, 30, "RGB")),
+    "names with spaces": ("xrays", rewrite(METADATA, "1,0", " 1 ,0"), "two-b-", (40, 30, "L")),
+    "a frame with leading zeros": (
+        "cvc_clinicdb",
+        both(rename("Original/25.tif", "Original/025.tif"),
+             rename("Ground Truth/25.tif", "Ground Truth/025.tif")),
+        "frame-025", (48, 40, "RGB"),
+    ),
+    "a frame of the copy": (
+        "cvc_clinicdb", lambda f: write_cvc_clinicdb(f, [3], suffix=".tif"), "frame-003",
+        (48, 40, "RGB"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_odd_but_good(case, made, tmp_path):
+    name, change, id, expected = GOOD[case]
+    folder = made(name)
+    change(folder)
+    command, words = COMMANDS[name]
+    assert run(command, [word.format(made=folder, tmp=tmp_path) for word in words]) == 0
+    with Image.open(tmp_path / f"prepared/images/{id}.png") as found:
+        assert (*found.size, found.mode) == expected
+
+
+@pytest.mark.parametrize("name", ["a b", "été", "a\nb", os.fsdecode(b"\xe9"), "-x", "a'b\"c"])
+def test_folders_may_have_any_name(name, own_images, tmp_path, capsys):
+    folder = own_images.rename(tmp_path / name)
+    prepared = tmp_path / f"{name} prepared"
+    assert SHARP(["mine", f"--download={folder}", f"--prepared={prepared}"]) == 0
+    assert len(sharpunet.data.read_prepared(prepared).manifest) == 3
