@@ -522,10 +522,12 @@ BAD = {
         "xrays", rewrite(CLASSES, "aaaa-2,Normal", "aaaa-2,nan"), ("line 3", "'nan'"),
     ),
     "an X-ray twice": Bad(
-        "xrays", rewrite(METADATA, "three.png", "one.png"), ("metadata.csv", "again"),
+        "xrays", rewrite(METADATA, "three.png", "one.png"),
+        ("metadata.csv: line 6:", "one.png again, after line 2"),
     ),
     "an X-ray that is not there": Bad(
-        "xrays", rewrite(METADATA, "three.png", "four.png"), ("metadata.csv", "four.png"),
+        "xrays", rewrite(METADATA, "three.png", "four.png"),
+        ("metadata.csv: line 6:", "images/four.png is not"),
     ),
     "an X-ray that climbs out": Bad(
         "xrays", rewrite(METADATA, "three.png", "../images/three.png"), ("no name of a file",),

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -173,9 +172,6 @@ CASES = {
     "no DICOM folder": (
         remove(f"{CHALLENGE}/stage_2_train_images"), ["stage_2_train_images: no such folder"],
     ),
-    "a column of the metadata": (
-        rewrite(METADATA, "modality", "method"), ["metadata.csv: line 1", "'modality' is missing"],
-    ),
     "a column of the classes": (
         rewrite(CLASSES, "patientId", "id"), ["class_info.csv: line 1", "'patientId' is missing"],
     ),
@@ -183,16 +179,8 @@ CASES = {
     "no patient id": (
         rewrite(METADATA, "326b,", " ,"), ["metadata.csv: line 6:", "has no patientid"],
     ),
-    "an image that is not there": (
-        remove(f"{COLLECTION}/images/three.png"),
-        ["metadata.csv: line 6:", "images/three.png is not"],
-    ),
     "no file name": (
         rewrite(METADATA, "three.png", ""), ["metadata.csv: line 6:", "is not there"],
-    ),
-    "a file twice": (
-        rewrite(METADATA, "three.png", "one.png"),
-        ["metadata.csv: line 6:", "lists one.png again, after line 2"],
     ),
     "a field too many": (
         rewrite(METADATA, "three.png,", "three.png,,"), ["metadata.csv: line 6:", "8 fields"],
@@ -208,12 +196,6 @@ CASES = {
     "a broken image": (
         lambda f: (f / COLLECTION / "images/three.png").write_bytes(b"\x89PNG"),
         ["images/three.png: cannot be read"],
-    ),
-    "a 16-bit image": (
-        lambda f: Image.fromarray(np.zeros((30, 40), "uint16")).save(
-            f / COLLECTION / "images/three.png"
-        ),
-        ["images/three.png", "8-bit"],
     ),
     "two classes": (
         rewrite(CLASSES, "bbbb-1,Lung Opacity\n", "bbbb-1,Lung Opacity\nbbbb-1,Normal\n"),

@@ -217,28 +217,12 @@ def overwrite_mask(array, name="case-1.png"):
     return spoil
 
 
-def rename_image(new_name):
-    return lambda folder: (folder / "images/case-1.png").rename(folder / "images" / new_name)
-
-
 def remove_all(folder):
     for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
         path.unlink()
 
 
-def sixteen_bit(folder):
-    Image.fromarray(np.zeros((40, 48), "uint16")).save(folder / "images/case-1.png")
-
-
 OWN_CASES = {
-    "a truncated image": (lambda f: truncate(f / "images/case-1.png"), "images/case-1.png", "read"),
-    "an empty file": (lambda f: truncate(f / "images/case-1.png", 0), "images/case-1.png", "read"),
-    "no image at all": (
-        lambda f: (f / "images/case-1.png").write_text("hello"),
-        "images/case-1.png",
-        "cannot be read as an image",
-    ),
-    "a 16-bit image": (sixteen_bit, "images/case-1.png", "8-bit"),
     "an image without its mask": (
         lambda f: (f / "masks/case-1.png").unlink(),
         "images/case-1.png",
@@ -262,23 +246,10 @@ OWN_CASES = {
         "in colour",
     ),
     "an empty set": (remove_all, "prepared", "nothing to prepare"),
-    "a name that is no file name everywhere": (
-        lambda f: [
-            (f / kind / "case-1.png").rename(f / kind / "case 1.png")
-            for kind in ("images", "masks")
-        ],
-        "images/case 1.png",
-        "rename the file",
-    ),
     "two files of one name": (
         lambda f: truncate(f / "images/case-1.png").with_suffix(".jpg").write_bytes(b""),
         "images/case-1.png",
         "same name",
-    ),
-    "a format that is not read": (
-        lambda f: (f / "images/case-1.png").rename(f / "images/case-1.webp"),
-        "images/case-1.webp",
-        "move it away",
     ),
     "an image too thin to resize": (
         lambda f: Image.fromarray(np.zeros((2, 90), "uint8")).save(f / "images/case-1.png"),
@@ -322,8 +293,6 @@ def test_a_damaged_entry_of_a_zip(at, dsb2018, tmp_path, capsys):
 
 
 DSB_CASES = {
-    "an entry that climbs out": ([("../evil.png", b"")], "stage1_train.zip", "leaves the folder"),
-    "an absolute entry": ([("/etc/evil.png", b"")], "stage1_train.zip", "leaves the folder"),
     "an image without masks": ([("b/images/b.png", b"")], "b/images/b.png", "has no mask"),
     "masks without an image": ([("b/masks/1.png", b"")], "b/masks/1.png", "has no image"),
     "a broken image in the zip": (
@@ -355,12 +324,6 @@ def test_truncated_stacks(names, keep, isbi2012, tmp_path, capsys):
 def test_a_missing_folder(name, tmp_path, capsys):
     arguments = [name, "--download", str(tmp_path / "no"), "--prepared", str(tmp_path / "p")]
     assert_one_line_and_nothing_written(capsys, tmp_path, arguments, str(tmp_path / "no"), "")
-
-
-def test_a_truncated_zip(dsb2018, tmp_path, capsys):
-    truncate(dsb2018 / "stage1_train.zip")
-    arguments = ["dsb2018", "--download", str(dsb2018), "--prepared", str(tmp_path / "p")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, "stage1_train.zip", "zip file")
 
 
 def test_what_stands_in_the_place_is_left_alone(own_images, tmp_path, capsys):
