@@ -20,7 +20,8 @@ DOWNLOAD = (
     "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data (needs a Kaggle account; "
     "the competition's rules hold); and, for splits by patient, which images are of the same NIH "
     "patient: pneumonia-challenge-dataset-mappings_2018.json of "
-    "https://www.rsna.org/rsnai/ai-image-challenge (2018), or a nih_source.csv (patientId,nih_image, such as 00000001_000.png)"
+    "https://www.rsna.org/rsnai/ai-image-challenge (2018), or a nih_source.csv "
+    "(patientId,nih_image, such as 00000001_000.png)"
 )
 IMAGES, TABLE = "stage_2_train_images", "stage_2_detailed_class_info.csv"
 #: Either says which NIH image, and so which patient's, each image is; the second is the RSNA's.
