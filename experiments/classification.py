@@ -28,6 +28,7 @@ from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import InputError, PreparedSet, load_dataset
 from melanet.data.pipeline import Part
+from melanet.data.stream import pass_counter
 from melanet.losses import focal_loss
 from melanet.trees import BaggedTrees
 
@@ -201,7 +202,7 @@ class Trial:
         parts = self._training_parts(out, [synthetic for synthetic, _ in made])
         counts = Counter(label for part in parts for label in _labels(part))
         fix_randomness(self.seed, settings.deterministic)
-        passes = tf.Variable(0, dtype=tf.int64)
+        passes = pass_counter()
         train = self._load(*parts, shuffle=True, seed=self.seed, passes=passes)
         checkpoint = checkpoint_path(out, self.key)
         test = (self.prepared, split.test)

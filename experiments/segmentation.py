@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from experiments.trial import (
@@ -26,6 +25,7 @@ from experiments.trial import (
 from melanet.checkpoint import EpochCheckpoint
 from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
+from sharpunet.data.stream import pass_counter
 from sharpunet.protocols import Split
 
 
@@ -174,7 +174,7 @@ def train(trial: Trial, checkpoint: Path) -> Training:
     """
     settings = trial.settings
     fix_randomness(trial.seed, settings.deterministic)
-    passes = tf.Variable(0, dtype=tf.int64)
+    passes = pass_counter()
     shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed, passes=passes)
     validation = _load(trial, trial.split.validation)
     with precision_policy(settings.precision):

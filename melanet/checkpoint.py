@@ -26,7 +26,7 @@ SHARE = 0.05
 class EpochCheckpoint(keras.callbacks.Callback):
     """Keeps all that a training is made of at the end of an epoch, and goes on from there.
 
-        passes = tf.Variable(0, dtype="int64")
+        passes = pass_counter()
         images = load_dataset(prepared, shuffle=True, passes=passes)
         checkpoint = EpochCheckpoint("training.npz", callbacks, passes)
         first = checkpoint.restore(model)

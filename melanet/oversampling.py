@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, cyclegan
@@ -23,6 +22,7 @@ from melanet.data.prepared import (
     reopen,
     write_prepared,
 )
+from melanet.data.stream import pass_counter
 
 
 def undersample(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def train_cyclegan(
     keras.utils.set_random_seed(seed)
     balanced = undersample(_chosen(prepared, ids), seed)
     domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
-    passes = tf.Variable(0, dtype=tf.int64)
+    passes = pass_counter()
     pairs = load_unpaired(
         (prepared, domains[0]),
         (prepared, domains[1]),

@@ -27,7 +27,6 @@ from PIL import Image
 import melanet.data
 import melanet.data.__main__
 import sharpunet.data.__main__
-import sharpunet.data.download
 from experiments import (
     figure_3_9,
     kernel_ablation,
@@ -93,7 +92,6 @@ COMMANDS: dict[str, tuple[Callable, list[str]]] = {
         ["--generator", "{made}/gan.keras", "--source", "{made}/phantom_normal",
          "--encoder", "{made}/encoder.keras", "--out", "{tmp}/release"],
     ),
-    "download": (sharpunet.data.download.main, ["isic2018", "--to", "{made}"]),
 }  # fmt: skip
 
 
@@ -446,14 +444,15 @@ BAD = {
     "a zip of no images": Bad("dsb2018", zip_of("stage1_train.zip", x="x"), ("no image was",)),
     "a downloaded zip that is none": Bad(
         "isic2018",
-        both(lambda f: shutil.rmtree(f / ISIC_IMAGES), write(f"{ISIC_IMAGES}.zip", b"")),
-        (f"{ISIC_IMAGES}.zip", "remove it"), "download",
+        both(lambda f: shutil.rmtree(f / ISIC_IMAGES), write(f"{ISIC_IMAGES}.zip", b""),
+             write(".downloading", b"")),
+        (f"{ISIC_IMAGES}.zip", "remove it"),
     ),
     "a downloaded zip that climbs out": Bad(
         "isic2018",
         both(lambda f: shutil.rmtree(f / ISIC_IMAGES),
-             zip_of(f"{ISIC_IMAGES}.zip", **{"../x": ""})),
-        (f"{ISIC_IMAGES}.zip", "remove it"), "download",
+             zip_of(f"{ISIC_IMAGES}.zip", **{"../x": ""}), write(".downloading", b"")),
+        (f"{ISIC_IMAGES}.zip", "remove it"),
     ),
     # TIFF stacks, volumes, DICOM
     "ragged pages": Bad("isbi2012", ragged("train-volume.tif"), ("train-labels.tif", "differs")),

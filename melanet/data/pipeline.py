@@ -35,8 +35,8 @@ def load_dataset(
         seed: Seed of the shuffling.
         cache: Whether the decoded images stay in memory after the first pass.
         keep_aspect_ratio: Whether resizing pads rather than stretches; as each set says if None.
-        passes: Counts the shuffled passes that were begun, an int64 variable: set it, and a
-            training goes on with the order that is next.
+        passes: Counts the shuffled passes that were begun, a `pass_counter`: set it, and a training
+            goes on with the order that is next.
 
     Returns:
         A dataset of `(images, labels)`: float32 `(batch, height, width, channels)` in [0, 1] and

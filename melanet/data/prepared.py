@@ -339,8 +339,8 @@ def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[st
         (partial / DESCRIPTION).write_text(description)
     # The last line may be cut off.
     journal = partial / MANIFEST
-    there = journal.read_text(errors="replace") if journal.is_file() else ""
-    whole, _, _ = there.rpartition("\n")
+    lines = journal.read_text(errors="replace") if journal.is_file() else ""
+    whole, _, _ = lines.rpartition("\n")
     rows: list[list[str]] = []
     for id, row in zip(ids, list(csv.reader(io.StringIO(whole)))[1:], strict=False):
         known = dict(zip(COLUMNS, row, strict=False))

@@ -34,7 +34,8 @@ def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
     mark = folder / DOWNLOADING
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        if not mark.exists():
+            mark.touch()
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     for file, url in urls.items():
@@ -122,7 +123,7 @@ def unpack(archive: Path) -> Path:
         with zipfile.ZipFile(archive) as content:
             content.extractall(partial)
         (partial / folder.name).replace(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise InputError(
             f"{archive}: cannot be unpacked ({error}); remove it and try again"
         ) from None

@@ -34,8 +34,8 @@ def load_dataset(
         shuffle: Whether every pass has another order, drawn from `seed`.
         seed: Seed of the shuffling.
         cache: Whether the decoded images stay in memory after the first pass.
-        passes: Counts the shuffled passes that were begun, an int64 variable: set it, and a
-            training goes on with the order that is next.
+        passes: Counts the shuffled passes that were begun, a `pass_counter`: set it, and a training
+            goes on with the order that is next.
 
     Returns:
         A dataset of `(images, masks)`: float32 `(batch, height, width, channels)` in [0, 1], and

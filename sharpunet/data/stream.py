@@ -15,6 +15,11 @@ def scale_min_max(image: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(image - low, high - low)
 
 
+def pass_counter() -> tf.Variable:
+    """A count of passes, 0 at first, for the `passes` of a loader."""
+    return tf.Variable(0, dtype=tf.int64, trainable=False)
+
+
 def each_pass(
     make: Callable[[tf.Tensor], tf.data.Dataset], count: int, passes: tf.Variable | None = None
 ) -> tf.data.Dataset:
@@ -25,10 +30,9 @@ def each_pass(
     Args:
         make: From an int64 scalar, 1 for the first pass, to a dataset of `count` elements.
         count: Their number.
-        passes: Counts the passes that were begun: an int64 variable, 0 if it is new. One of its
-            own if None.
+        passes: Counts the passes that were begun, a `pass_counter`; one of its own if None.
     """
-    begun = tf.Variable(0, dtype=tf.int64, trainable=False) if passes is None else passes
+    begun = pass_counter() if passes is None else passes
     whole = tf.data.Dataset.from_tensors(0).flat_map(lambda _: make(begun.assign_add(1)))
     return whole.apply(tf.data.experimental.assert_cardinality(count))
 

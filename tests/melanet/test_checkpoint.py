@@ -8,7 +8,7 @@ import tensorflow as tf
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import cyclegan
 from melanet.data import InputError, load_unpaired
-from melanet.data.stream import each_pass, prefetched, shuffled
+from melanet.data.stream import each_pass, pass_counter, prefetched, shuffled
 
 EPOCHS = 6
 
@@ -28,10 +28,6 @@ class Killer(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.seen = epoch
-
-
-def counter():
-    return tf.Variable(0, dtype=tf.int64)
 
 
 def images(passes):
@@ -61,7 +57,7 @@ def train(path, killed_in=None, epochs=EPOCHS):
     """Weights and history; patience and plateau are short enough to matter."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(5)
-    passes = counter()
+    passes = pass_counter()
     model, dataset = network(), images(passes)
     callbacks = [
         keras.callbacks.EarlyStopping("loss", patience=3, restore_best_weights=True),
@@ -124,7 +120,7 @@ def test_a_cyclegan_goes_on_with_both_optimizers(dermoscopy, tmp_path, every_epo
         keras.utils.clear_session()
         keras.utils.set_random_seed(0)
         ids = list(dermoscopy.manifest["id"])
-        passes = counter()
+        passes = pass_counter()
         domains = (dermoscopy, ids[:4]), (dermoscopy, ids[4:8])
         pairs = load_unpaired(*domains, flip=True, passes=passes)
         model = cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)

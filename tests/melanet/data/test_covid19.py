@@ -95,7 +95,8 @@ def test_the_notes_count_what_is_left_out_and_are_printed(xrays, tmp_path, capsy
         "Left out: of the COVID-19 Image Data Collection 3 of another finding, 1 CT, 1 of a "
         "lateral or other view; of the RSNA challenge 1 'Lung Opacity', 2 'No Lung Opacity / Not "
         "Normal'; without pneumonia-challenge-dataset-mappings_2018.json or nih_source.csv "
-        "each RSNA image counts as a patient, so that one NIH patient may stand on both sides of a split."
+        "each RSNA image counts as a patient, so that one NIH patient may stand on both sides of "
+        "a split."
     )
     assert capsys.readouterr().out.splitlines()[1] == notes
 

@@ -1,10 +1,12 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
 from melanet.data import InputError, load_dataset, load_symmetric, load_unpaired
 from melanet.data.phantom import BENIGN_TO_MALIGNANT, read
+from melanet.data.stream import pass_counter
 
 
 def arrays(dataset):
@@ -107,3 +109,17 @@ def test_a_set_with_other_channels_is_named(dermoscopy):
     grey = dataclasses.replace(dermoscopy.description, channels=1)
     with pytest.raises(InputError, match="its channels differ"):
         load_dataset(dermoscopy, dataclasses.replace(dermoscopy, description=grey))
+
+
+def test_the_order_of_a_pass_depends_on_seed_and_number_alone(dermoscopy):
+    def first_pass(global_seed, number, seed=3):
+        keras.utils.set_random_seed(global_seed)
+        passes = pass_counter()
+        passes.assign(number)
+        batches = load_dataset(dermoscopy, shuffle=True, seed=seed, passes=passes)
+        images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+        return images.mean(axis=(1, 2, 3))
+
+    np.testing.assert_array_equal(first_pass(0, 4), first_pass(7, 4))
+    assert not np.array_equal(first_pass(0, 4), first_pass(0, 5))
+    assert not np.array_equal(first_pass(0, 4), first_pass(0, 4, seed=2))
