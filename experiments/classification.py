@@ -29,6 +29,7 @@ from melanet.classifiers import CLASSIFIERS
 from melanet.data import InputError, PreparedSet, load_dataset
 from melanet.data.pipeline import Part
 from melanet.data.stream import pass_counter
+from melanet.distribution import check_batches, make_strategy, on_one_device, scope
 from melanet.losses import focal_loss
 from melanet.trees import BaggedTrees
 
@@ -89,6 +90,7 @@ class Settings:
     patience: int = 8
     plateau: int = 5
     deterministic: bool = True
+    distribute: str = "none"
 
     @property
     def released(self) -> bool:
@@ -187,6 +189,16 @@ class Trial:
         return f"{name}-s{self.seed}-{mark_of(shaping)}"
 
     @property
+    def makes(self) -> tuple[str, ...]:
+        """Names of the CycleGANs and the augmented set, which other trials may use too."""
+        augmented = [self._augmented_name] if self.condition.augment else []
+        return (*(synthesis.key for synthesis in self.syntheses), *augmented)
+
+    @property
+    def _augmented_name(self) -> str:
+        return f"augmented-{self.condition.augment}x-{mark_of(self._shaping)}"
+
+    @property
     def _shaping(self) -> list[Any]:
         described = dataclasses.asdict(self.prepared.description)
         return [self.prepared.digest, described, dataclasses.asdict(self.split), self.seed]
@@ -255,8 +267,7 @@ class Trial:
         condition, ids = self.condition, self._real(self.split.train)
         parts: list[Part] = [(self.prepared, ids), *synthetic]
         if condition.augment:
-            name = f"augmented-{condition.augment}x-{mark_of(self._shaping)}"
-            folder = out / "sets" / name
+            folder = out / "sets" / self._augmented_name
             parts.append(
                 augment_offline(self.prepared, condition.augment, folder, ids=ids, seed=self.seed)
             )
@@ -287,21 +298,29 @@ class Trial:
         watched = None
         if self.split.validation:
             watched = self._load((self.prepared, self._real(self.split.validation)))
-        with precision_policy(settings.precision):
-            model = self._compiled_model()
+        strategy = make_strategy(settings.distribute)
+        for count in (counts.total(), len(self.split.validation)):
+            if count:
+                check_batches(strategy, count, settings.batch_size)
         callbacks = self._callbacks()
         saving = EpochCheckpoint(checkpoint, callbacks, passes)
+        with precision_policy(settings.precision), scope(strategy):
+            model = self._compiled_model()
+            first_epoch = saving.restore(model)
         model.fit(
             train,
             validation_data=watched,
             epochs=settings.epochs,
-            initial_epoch=saving.restore(model),
+            initial_epoch=first_epoch,
             callbacks=[*callbacks, saving],
             class_weight=self._class_weight(counts),
             shuffle=False,
             verbose=0,
         )
         history = saving.history
+        if strategy is not None:
+            with precision_policy(settings.precision):
+                model = on_one_device(model, self._compiled_model())
         return model, {
             "optimizer": "{} {:g}".format(*settings.optimizer),
             "epochs_run": len(history["loss"]),

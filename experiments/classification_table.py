@@ -25,6 +25,7 @@ from melanet import metrics
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
 from melanet.data.prepared import MANIFEST
+from melanet.distribution import resolve
 from melanet.trees import BaggedTrees
 
 #: Every classifier of chapter 2 by name, the trees too.
@@ -39,6 +40,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--epochs", type=at_least(1), default=100, help="at most; early stopping may end sooner")
     gan = Translation()
     add("--gan-epochs", type=at_least(1), default=gan.epochs)
+    add("--gan-batch-size", type=at_least(1), default=gan.batch_size)
     add("--gan-filters", type=at_least(1, 1024), nargs=2, default=gan.filters,
         metavar=("GENERATOR", "DISCRIMINATOR"), help="of their first blocks")  # fmt: skip
     add("--gan-rates", type=positive, nargs=2, default=gan.rates,
@@ -98,6 +100,7 @@ def settings_of(
         precision=resolve_precision(options.precision),
         loss=loss,
         deterministic=options.deterministic,
+        distribute=resolve(options.distribute),
     )
 
 
@@ -118,6 +121,7 @@ def synthesis_of(
         precision=settings.precision,
         deterministic=settings.deterministic,
         seed=seed,
+        distribute=settings.distribute,
     )
 
 
@@ -126,6 +130,7 @@ def translation_of(options: argparse.Namespace) -> Translation:
     own = _of_protocol(options.protocol)
     return Translation(
         epochs=options.gan_epochs,
+        batch_size=options.gan_batch_size,
         filters=tuple(options.gan_filters),
         rates=tuple(options.gan_rates),
         adversarial_loss=options.adversarial_loss or own.adversarial_loss,
@@ -259,7 +264,7 @@ def _departure(protocol, synthetic) -> str:
 def _describe_translation(notes) -> str:
     generators, discriminators = (f"{rate:g}" for rate in notes["rates"])
     return (
-        f"{notes['epochs']} epochs, batch 1, first filters "
+        f"{notes['epochs']} epochs, batch {notes['batch_size']}, first filters "
         f"{' and '.join(map(str, notes['filters']))}, Adam {generators} and {discriminators} "
         f"(generators and discriminators), {notes['adversarial_loss'].replace('_', ' ')} loss, "
         f"identity weight {notes['identity_weight']:g}"

@@ -89,7 +89,7 @@ def run(table: Table, options: argparse.Namespace) -> Section:
     if options.dry_run:
         list_trials(trials, options.out)
         raise Finished
-    records = run_sweep(trials, options.out)
+    records = run_sweep(trials, options.out, options.shard)
     return make_section(table, sets, trials, records, options.out)
 
 

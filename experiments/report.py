@@ -118,6 +118,7 @@ def describe_origin(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {
         "precision": values_of(records, lambda r: r["precision"]),
         "seeds": values_of(records, lambda r: r["seed"]),
+        "distribution": values_of(records, lambda r: r["distribute"]),
         "deterministic kernels": values_of(records, lambda r: r["deterministic"]),
         "data (SHA-256 of the manifest)": values_of(
             records, lambda r: f"{r['dataset']['name']} {r['dataset']['manifest_sha256'][:16]}"

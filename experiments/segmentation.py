@@ -23,6 +23,7 @@ from experiments.trial import (
     write_record,
 )
 from melanet.checkpoint import EpochCheckpoint
+from melanet.distribution import check_batches, make_strategy, on_one_device, scope
 from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
 from sharpunet.data.stream import pass_counter
@@ -53,6 +54,7 @@ class Settings:
     loss: str = "cross_entropy"
     weights: str | None = None
     deterministic: bool = True
+    distribute: str = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Trial:
         mark = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
         name = self.prepared.description.name
         return f"{name}-{self.model}-r{self.split.repeat}-f{self.split.fold}-{mark}"
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Nothing that other trials use."""
+        return ()
 
     def record_path(self, out: Path) -> Path:
         """Where its record is or will be."""
@@ -177,19 +184,26 @@ def train(trial: Trial, checkpoint: Path) -> Training:
     passes = pass_counter()
     shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed, passes=passes)
     validation = _load(trial, trial.split.validation)
-    with precision_policy(settings.precision):
-        model = _compiled_model(trial)
+    strategy = make_strategy(settings.distribute)
+    for ids in (trial.split.train, trial.split.validation):
+        check_batches(strategy, len(ids), settings.batch_size)
     callbacks = _callbacks(trial)
     saving = EpochCheckpoint(checkpoint, callbacks, passes)
+    with precision_policy(settings.precision), scope(strategy):
+        model = _compiled_model(trial)
+        first_epoch = saving.restore(model)
     model.fit(
         shuffled,
         validation_data=validation,
         epochs=settings.epochs,
-        initial_epoch=saving.restore(model),
+        initial_epoch=first_epoch,
         shuffle=False,  # the dataset shuffles itself, by the trial's seed
         verbose=0,
         callbacks=[*callbacks, saving],
     )
+    if strategy is not None:
+        with precision_policy(settings.precision):
+            model = on_one_device(model, build_model(trial))
     return Training(model, saving.history, callbacks[0].best_epoch + 1, saving.seconds)
 
 

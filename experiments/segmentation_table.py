@@ -22,6 +22,7 @@ from experiments.sweep import (
     run_sweep,
 )
 from experiments.trial import resolve_precision
+from melanet.distribution import resolve
 from sharpunet import LOSSES, MODELS
 from sharpunet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
 from sharpunet.data.prepared import MANIFEST
@@ -79,7 +80,7 @@ def run(table: Table, options: argparse.Namespace) -> Section:
     if options.dry_run:
         list_trials(trials, options.out)
         raise Finished
-    records = run_sweep(trials, options.out)
+    records = run_sweep(trials, options.out, options.shard)
     return make_section(table, records, sets, options.out)
 
 
@@ -106,6 +107,7 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
             image_size=size,
             precision=resolve_precision(options.precision),
             deterministic=options.deterministic,
+            distribute=resolve(options.distribute),
             loss=options.loss,
         )
         protocol = {"folds": options.folds, "repeats": options.repeats}

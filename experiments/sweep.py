@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from experiments.report import Section, write_page
 from experiments.trial import INPUT_ERRORS, PRECISIONS, read_record, write_atomically
+from melanet.distribution import NAMES
 from sharpunet.data import InputError
 from sharpunet.data.prepared import LONGEST
 
@@ -23,6 +24,11 @@ class Trial(Protocol):
 
     @property
     def seed(self) -> int: ...
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Names of what it makes and other trials use, such as a CycleGAN."""
+        ...
 
     def record_path(self, out: Path) -> Path: ...
 
@@ -64,22 +70,63 @@ def exit_code(act: Callable[[], None]) -> int:
     return 0
 
 
-def run_sweep(trials: Sequence[Trial], out: Path) -> list[dict[str, Any]]:
+def run_sweep(
+    trials: Sequence[Trial], out: Path, shard: tuple[int, int] = (1, 1)
+) -> list[dict[str, Any]]:
     """Runs what has no record yet; returns the records of all, in the order of `trials`.
+
+    Args:
+        trials: All trials of the sweep.
+        out: Results folder, which may be shared with other machines.
+        shard: `(number, of)`: only this part of them is run here, others elsewhere.
 
     Raises:
         InputError: If `out` cannot be written to, or a record in it is damaged.
+        Finished: If this part is done and another is not.
     """
     check_writable(out)
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
     for trial in (trial for trial in trials if done[trial.key]):
         read_record(trial.record_path(out))  # a damaged one is said now, not after hours
-    waiting = [trial for trial in trials if not done[trial.key]]
-    if len(waiting) < len(trials):
-        print(f"{len(trials) - len(waiting)} of {len(trials)} trials are done already")
+    mine = {trial.key for trial in take_shard(trials, shard)}
+    waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
+    if any(done.values()):
+        print(f"{sum(done.values())} of {len(trials)} trials are done already")
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
+    missing = sum(not trial.record_path(out).exists() for trial in trials)
+    if missing:
+        print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
+        raise Finished
     return [read_record(trial.record_path(out)) for trial in trials]
+
+
+def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:
+    """Part `number` of `of` equal parts: the same on every machine, and without overlap.
+
+    Trials that use the same CycleGAN or augmented set stay together, so that none is made twice.
+    """
+    units: list[tuple[set[str], list[Trial]]] = []
+    for trial in trials:
+        names, together = set(trial.makes), [trial]
+        apart = []
+        for unit in units:
+            if names & unit[0]:
+                names |= unit[0]
+                together = unit[1] + together
+            else:
+                apart.append(unit)
+        units = [*apart, (names, together)]
+    number, of = shard
+    return [trial for _, unit in units[number - 1 :: of] for trial in unit]
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """An argparse type: `I/N`, the Ith of N parts."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N")
+    return int(number), int(of)
 
 
 def list_trials(trials: Sequence[Trial], out: Path) -> None:
@@ -99,6 +146,10 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--batch-size", type=at_least(1), default=16)
     add("--precision", choices=PRECISIONS, default="auto")
     add("--seed", type=at_least(0, 2**31), default=0, help="added to the seed of every trial")
+    add("--shard", type=shard_of, default=(1, 1), metavar="I/N",
+        help="run only the Ith of N parts; N machines that share OUT do all")  # fmt: skip
+    add("--distribute", choices=NAMES, default="auto",
+        help="over the GPUs of this host; auto: if it has more than one")  # fmt: skip
     add("--deterministic", action=argparse.BooleanOptionalAction, default=True)
     add("--out", type=Path, default=out)
     add("--prepared", type=Path, default=Path("prepared"), help="where prepared sets are kept")

@@ -31,7 +31,7 @@ class Translation:
     """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
 
     Attributes:
-        epochs: Passes over the undersampled classes, with batches of 1.
+        epochs, batch_size: Passes over the undersampled classes, and images of each a batch.
         filters, rates: Of the first block, and Adam's learning rate: of generators and of
             discriminators.
         adversarial_loss, identity_weight: As `CycleGAN.compile`.
@@ -39,6 +39,7 @@ class Translation:
     """
 
     epochs: int = 500
+    batch_size: int = 1
     filters: tuple[int, int] = (32, 64)
     rates: tuple[float, float] = (2e-4, 2e-4)
     adversarial_loss: str = "log"
@@ -61,6 +62,7 @@ class Synthesis:
     precision: str
     deterministic: bool
     seed: int
+    distribute: str = "none"
 
     @property
     def key(self) -> str:
@@ -123,22 +125,21 @@ class Synthesis:
         fix_randomness(self.seed, self.deterministic)
         shown = f"cycle_{self.prepared.description.labels[0]}"
         with precision_policy(self.precision):
-            generator_optimizer, discriminator_optimizer = (
-                keras.optimizers.Adam(rate, beta_1=0.5) for rate in translation.rates
-            )
             return train_cyclegan(
                 self.prepared,
                 self.train,
                 image_size=self.image_size,
                 filters=translation.filters,
                 epochs=translation.epochs,
+                batch_size=translation.batch_size,
                 seed=self.seed,
                 flip=translation.flip,
                 keep_aspect_ratio=self.keep_aspect_ratio,
                 checkpoint=checkpoint,
                 callbacks=[EpochBar(translation.epochs, f"CycleGAN {self.key}", shown)],
-                generator_optimizer=generator_optimizer,
-                discriminator_optimizer=discriminator_optimizer,
+                rates=translation.rates,
+                # One image cannot be shared.
+                distribute=self.distribute if translation.batch_size > 1 else "none",
                 adversarial_loss=translation.adversarial_loss,
                 identity_weight=translation.identity_weight,
             )

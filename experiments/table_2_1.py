@@ -72,7 +72,7 @@ def run(options: argparse.Namespace, title: str = TITLE) -> Section:
     if options.dry_run:
         list_trials(trials, options.out)
         raise Finished
-    records = run_sweep(trials, options.out)
+    records = run_sweep(trials, options.out, options.shard)
     return make_section(title, prepared, trials, records, options.out)
 
 

@@ -39,7 +39,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
     It saves at the end of every epoch, unless that would take more than a twentieth of the time.
 
     Args:
-        path: The file, an `.npz` without pickles; it stays until `remove` is called.
+        path: The file, an `.npz` without pickles; it stays until `remove` is called. Nothing is
+            saved if None.
         callbacks: The other callbacks of the training. Of those that carry something from epoch to
             epoch, `EarlyStopping` and `ReduceLROnPlateau` are known; any other begins anew.
         passes: The variable that the loader of the training images counts its passes with: the
@@ -52,17 +53,17 @@ class EpochCheckpoint(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         passes: Any = None,
     ):
         super().__init__()
-        self.path, self.passes = Path(path), passes
+        self.path, self.passes = Path(path) if path else None, passes
         self.others = [callback for callback in callbacks if _state_of(callback)]
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._left: list[dict[str, Any]] = []
-        self._passes_begun: int | None = None
+        self._passes_begun = 0
         self._next_save = 0.0
 
     def restore(self, model: keras.Model) -> int:
@@ -77,7 +78,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         Raises:
             InputError: If the file is damaged, or of another model.
         """
-        if not self.path.is_file():
+        if self.path is None or not self.path.is_file():
             return 0
         try:
             with np.load(self.path, allow_pickle=False) as saved:
@@ -101,18 +102,19 @@ class EpochCheckpoint(keras.callbacks.Callback):
             {**state, **({"best_weights": weights} if weights else {})}
             for state, weights in zip(told["callbacks"], best, strict=True)
         ]
-        self._passes_begun = told["passes"]
+        self._passes_begun = told["passes"] or 0
         return told["epoch"]
 
     def remove(self) -> None:
         """Removes the file: the training's result is safe."""
-        self.path.unlink(missing_ok=True)
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
     def on_train_begin(self, logs=None):
         for callback, state in zip(self.others, self._left, strict=False):
             vars(callback).update(state)
         # Here, not in `restore`: `fit` may begin a pass to build the model.
-        if self.passes is not None and self._passes_begun is not None:
+        if self.passes is not None:
             self.passes.assign(self._passes_begun)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -128,11 +130,12 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if last or time.monotonic() < self._next_save:
             return
         began = time.monotonic()
-        self._save(epoch + 1)
+        if self.path is not None:
+            self._save(epoch + 1, self.path)
         ended = time.monotonic()
         self._next_save = ended + (ended - began) / SHARE
 
-    def _save(self, epoch: int) -> None:
+    def _save(self, epoch: int, path: Path) -> None:
         variables = _variables(self.model)
         arrays = {f"variable_{n}": np.asarray(v) for n, v in enumerate(variables)}
         states = []
@@ -149,15 +152,15 @@ class EpochCheckpoint(keras.callbacks.Callback):
             "history": self.history,
             "seconds": self.seconds,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # A random name: another process may run the same training.
-        descriptor, partial = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, self.path)
+            os.replace(partial, path)
         finally:
             Path(partial).unlink(missing_ok=True)
 

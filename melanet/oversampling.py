@@ -23,6 +23,7 @@ from melanet.data.prepared import (
     write_prepared,
 )
 from melanet.data.stream import pass_counter
+from melanet.distribution import check_batches, make_strategy, on_one_device, scope
 
 
 def undersample(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -49,6 +50,8 @@ def train_cyclegan(
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     filters: tuple[int, int] = (32, 64),
+    rates: tuple[float, float] = (2e-4, 2e-4),
+    distribute: str = "none",
     checkpoint: EpochCheckpoint | None = None,
     model: CycleGAN | None = None,
     **compile_arguments,
@@ -65,12 +68,16 @@ def train_cyclegan(
         keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
         callbacks: Keras callbacks of the training.
         filters: Filters of the first block of the generators and of the discriminators.
+        rates: Learning rates of Adam, of the generators and of the discriminators.
+        distribute: A name in `melanet.distribution.NAMES`: the devices share each batch.
         checkpoint: What a killed training goes on from; it stays until it is removed.
         model: A CycleGAN of your own, whose filters are its own; a new one if None.
         **compile_arguments: Of `CycleGAN.compile`.
 
     Raises:
-        InputError: If the set has not two labels, or a label has no or too few images.
+        InputError: If the set has not two labels, a label has no or too few images, or a batch is
+            too small to be shared.
+        ValueError: If a model of your own is to be distributed.
     """
     first, second = _two_labels(prepared)
     size = image_size or prepared.description.image_size
@@ -88,28 +95,38 @@ def train_cyclegan(
         keep_aspect_ratio=keep_aspect_ratio,
         passes=passes,
     )
-    if model is None:
-        model = cyclegan(
+    strategy = make_strategy(distribute)
+    check_batches(strategy, batch_size, batch_size)
+    if strategy is not None and model is not None:
+        raise ValueError("`model`: one of your own is not distributed; give `filters` instead")
+
+    def compiled() -> CycleGAN:
+        built = model or cyclegan(
             (*size, prepared.description.channels),
             (first, second),
             generator_filters=filters[0],
             discriminator_filters=filters[1],
         )
-    model.compile(**compile_arguments)
-    first_epoch = 0
-    if checkpoint is not None:
-        checkpoint.passes = passes
-        first_epoch = checkpoint.restore(model)
-        callbacks = [*callbacks, checkpoint]
-    model.fit(
+        generator_optimizer, discriminator_optimizer = (
+            keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates
+        )
+        built.compile(generator_optimizer, discriminator_optimizer, **compile_arguments)
+        return built
+
+    checkpoint = checkpoint or EpochCheckpoint(None)
+    checkpoint.passes = passes
+    with scope(strategy):
+        training = compiled()
+        first_epoch = checkpoint.restore(training)
+    training.fit(
         pairs,
         epochs=epochs,
         initial_epoch=first_epoch,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, checkpoint],
         shuffle=False,
         verbose=0,
     )
-    return model
+    return training if strategy is None else on_one_device(training, compiled())
 
 
 def translate_majority(

@@ -219,7 +219,13 @@ def test_the_cyclegan_is_the_protocol_s_but_where_an_option_says_otherwise(dermo
     )
     told = translation("--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
                        "--adversarial-loss", "least_squares", "--identity-weight", "5")  # fmt: skip
-    assert told == Translation(1, (8, 4), (1e-3, 1e-4), "least_squares", 5)
+    assert told == Translation(
+        epochs=1,
+        filters=(8, 4),
+        rates=(1e-3, 1e-4),
+        adversarial_loss="least_squares",
+        identity_weight=5,
+    )
 
 
 def test_how_the_cyclegan_is_trained_is_part_of_its_name_and_its_classifier_s(dermoscopy, tmp_path):

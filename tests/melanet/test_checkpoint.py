@@ -108,7 +108,7 @@ def test_it_goes_on_from_the_last_epoch(tmp_path, every_epoch):
 def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        EpochCheckpoint, "_save", lambda self, epoch: (saved.append(epoch), time.sleep(0.3))
+        EpochCheckpoint, "_save", lambda self, epoch, _: (saved.append(epoch), time.sleep(0.3))
     )
     train(tmp_path / "long.npz", epochs=20)
     assert saved[0] == 1
