@@ -203,8 +203,12 @@ def _hits(what: str, rate: HitRate) -> dict[str, str]:
         f"nearest is the {what}": f"{rate.hits} of {rate.samples} ({rate.rate:.1%})",
         f"{what}, by chance": f"{rate.chance:.2%}",
         f"{what}, a trial a patient": f"{rate.patient_hits} of {rate.patients} "
-        f"(95% interval {low:.1%} to {high:.1%}; p = {rate.p_value:.2g})",
+        f"(95% interval {low:.1%} to {high:.1%}; {_p_value(rate.p_value)})",
     }
+
+
+def _p_value(p: float) -> str:
+    return "p < 1e-16" if p < 1e-16 else f"p = {p:.2g}"
 
 
 def verdict(evidence: Evidence) -> str:
@@ -237,7 +241,7 @@ def _traces(evidence: Evidence) -> Iterator[str]:
             yield (
                 f"by its {space}, the image nearest to a synthetic one is of its own source "
                 f"patient for {rate.patient_hits} of {rate.patients} patients, by chance "
-                f"{rate.patient_chance:.1%} (p = {rate.p_value:.2g})"
+                f"{rate.patient_chance:.1%} ({_p_value(rate.p_value)})"
             )
 
 
