@@ -255,7 +255,7 @@ class Trial:
         }
         self._keep(model, [*parts, test], out)
         write_record(self.record_path(out), record)
-        checkpoint.unlink(missing_ok=True)
+        EpochCheckpoint(checkpoint).remove()
         return record
 
     def features_path(self, out: Path) -> Path:

@@ -37,6 +37,7 @@ from experiments.sweep import (
 )
 from experiments.table_3_1 import TABLE
 from experiments.trial import checkpoint_path, precision_policy, write_atomically
+from melanet.checkpoint import EpochCheckpoint
 from melanet.explain import grad_cam
 from sharpunet import MODELS
 from sharpunet.data import InputError, load_dataset
@@ -95,7 +96,7 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
     if not path.exists():
         checkpoint = checkpoint_path(out, trial.key)
         _save_weights(train(trial, checkpoint).model, path)
-        checkpoint.unlink(missing_ok=True)
+        EpochCheckpoint(checkpoint).remove()
     # Half precision would round small gradients away, which a training scales and this does not.
     with precision_policy("float32"):
         model = build_model(trial)

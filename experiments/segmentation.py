@@ -167,7 +167,7 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         **provenance(),
     }
     write_record(trial.record_path(out), record)
-    checkpoint.unlink(missing_ok=True)
+    EpochCheckpoint(checkpoint).remove()
     return record
 
 

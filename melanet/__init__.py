@@ -1,6 +1,7 @@
 """MelaNet (chapter 2): a rare class over-sampled by translating the common class into it."""
 
 from melanet.augmentation import augment_offline
+from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import (
     CLASSIFIERS,
     densenet121_features,
@@ -21,6 +22,7 @@ __all__ = [
     "CLASSIFIERS",
     "BaggedTrees",
     "CycleGAN",
+    "EpochCheckpoint",
     "augment_offline",
     "closeness",
     "cyclegan",

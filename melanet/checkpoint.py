@@ -106,9 +106,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
         return told["epoch"]
 
     def remove(self) -> None:
-        """Removes the file: the training's result is safe."""
+        """Removes the file, and what was killed while writing it: the training's result is safe."""
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
+            for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
+                file.unlink(missing_ok=True)
 
     def on_train_begin(self, logs=None):
         for callback, state in zip(self.others, self._left, strict=False):

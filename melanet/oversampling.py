@@ -25,6 +25,8 @@ from melanet.data.prepared import (
 from melanet.data.stream import pass_counter
 from melanet.distribution import check_batches, make_strategy, on_one_device, scope
 
+OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
+
 
 def undersample(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """As many rows of every label as the rarest has, drawn by `seed`, in the manifest's order.
@@ -72,12 +74,13 @@ def train_cyclegan(
         distribute: A name in `melanet.distribution.NAMES`: the devices share each batch.
         checkpoint: What a killed training goes on from; it stays until it is removed.
         model: A CycleGAN of your own, whose filters are its own; a new one if None.
-        **compile_arguments: Of `CycleGAN.compile`.
+        **compile_arguments: Of `CycleGAN.compile`; its optimizers go before `rates`, but they
+            cannot be distributed.
 
     Raises:
         InputError: If the set has not two labels, a label has no or too few images, or a batch is
             too small to be shared.
-        ValueError: If a model of your own is to be distributed.
+        ValueError: If a model or an optimizer of your own is to be distributed.
     """
     first, second = _two_labels(prepared)
     size = image_size or prepared.description.image_size
@@ -97,8 +100,12 @@ def train_cyclegan(
     )
     strategy = make_strategy(distribute)
     check_batches(strategy, batch_size, batch_size)
-    if strategy is not None and model is not None:
-        raise ValueError("`model`: one of your own is not distributed; give `filters` instead")
+    own = [name for name in OPTIMIZERS if name in compile_arguments]
+    own += [] if model is None else ["model"]
+    if strategy is not None and own:
+        raise ValueError(
+            f"`{own[0]}`: one of your own cannot be distributed; see `filters`, `rates`"
+        )
 
     def compiled() -> CycleGAN:
         built = model or cyclegan(
@@ -107,10 +114,11 @@ def train_cyclegan(
             generator_filters=filters[0],
             discriminator_filters=filters[1],
         )
-        generator_optimizer, discriminator_optimizer = (
-            keras.optimizers.Adam(rate, beta_1=0.5) for rate in rates
-        )
-        built.compile(generator_optimizer, discriminator_optimizer, **compile_arguments)
+        adams = {
+            name: keras.optimizers.Adam(rate, beta_1=0.5)
+            for name, rate in zip(OPTIMIZERS, rates, strict=True)
+        }
+        built.compile(**{**adams, **compile_arguments})
         return built
 
     checkpoint = checkpoint or EpochCheckpoint(None)

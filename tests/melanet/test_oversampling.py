@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,6 +123,22 @@ def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
     first, again, other = weights(1), weights(1), weights(2)
     assert all(np.allclose(a, b, atol=2e-3) for a, b in zip(first, again, strict=True))
     assert not np.allclose(first[0], other[0])
+
+
+def test_what_is_one_s_own_is_used_and_not_distributed(dermoscopy, monkeypatch):
+    own = keras.optimizers.Adam(1e-5)
+    model = train_cyclegan(
+        dermoscopy, epochs=1, model=small_cyclegan(), generator_optimizer=own, rates=(1e-3, 1e-4)
+    )
+    assert model.generator_optimizer is own
+    assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(1e-4)
+    assert int(own.iterations) == 4
+    one = oversampling.make_strategy("mirrored")  # on the one device that is here
+    monkeypatch.setattr(oversampling, "make_strategy", lambda _: one)
+    with pytest.raises(ValueError, match="`generator_optimizer`: one of your own"):
+        train_cyclegan(dermoscopy, epochs=1, generator_optimizer=own)
+    with pytest.raises(ValueError, match="`model`: one of your own"):
+        train_cyclegan(dermoscopy, epochs=1, model=small_cyclegan())
 
 
 def test_an_unknown_id_is_named(dermoscopy):
