@@ -20,7 +20,7 @@ STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
 }
 #: Part of the time that may go into saving.
-SHARE = 0.05
+SHARE = 0.02
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -36,7 +36,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
     the history, and the order of the images: with deterministic kernels and the same seeds a
     training that was killed any number of times ends with the weights of one that was not.
 
-    It saves at the end of every epoch, unless that would take more than a twentieth of the time.
+    It saves at the end of every epoch, unless that would take more than a fiftieth of the time.
 
     Args:
         path: The file, an `.npz` without pickles; it stays until `remove` is called. Nothing is
