@@ -295,11 +295,11 @@ class Trial:
         self, train, counts, checkpoint, passes
     ) -> tuple[keras.Model, dict[str, Any]]:
         settings = self.settings
-        watched = None
-        if self.split.validation:
-            watched = self._load((self.prepared, self._real(self.split.validation)))
+        watched, watched_ids = None, self._real(self.split.validation)
+        if watched_ids:
+            watched = self._load((self.prepared, watched_ids))
         strategy = make_strategy(settings.distribute)
-        for count in (counts.total(), len(self.split.validation)):
+        for count in (counts.total(), len(watched_ids)):
             if count:
                 check_batches(strategy, count, settings.batch_size)
         callbacks = self._callbacks()
