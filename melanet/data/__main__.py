@@ -12,22 +12,26 @@ from .prepared import one_line
 
 
 def main(arguments=None) -> int:
-    """Prepares a dataset; returns the exit code: 0, or 2 for bad input."""
+    """Prepares a dataset; returns the exit code: 0, 2 for bad input, 130 if interrupted."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {__package__}",
         description="Brings the official download of a dataset into a prepared set.",
         epilog="\n\n".join(["datasets:", *map(_paragraph, SOURCES)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", help="dataset, see below; for masks of your own, any name")
-    parser.add_argument("--download", default=".", help="folder with the official files")
-    parser.add_argument("--prepared", required=True, help="where the prepared set will be")
+    add = parser.add_argument
+    add("name", help="dataset, see below; sharpunet.data takes any for your own images and masks")
+    add("--download", default=".", help="folder with the official files; default: this one")
+    add("--prepared", required=True, help="where the prepared set will be")
     options = parser.parse_args(arguments)
     try:
         prepared = prepare(options.name, options.download, options.prepared)
     except InputError as error:
         print("error:", error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
+        return 130
     count, title = len(prepared.manifest), prepared.description.title
     print(one_line(f"{prepared.folder}: {count} images of {title}"))
     if prepared.description.notes:

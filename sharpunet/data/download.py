@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sharpunet.data.prepared import InputError
+from sharpunet.data.prepared import InputError, only_writer, writing
 from sharpunet.data.sources import DOWNLOADING
 
 BLOCK = 1 << 20
@@ -22,7 +22,7 @@ TIMEOUT = 60  # seconds without a byte
 def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
     """Puts files into `folder`, zips unpacked; what is there stays.
 
-    Until all are there `folder` holds a file that says so.
+    Until all are there `folder` holds a file that says so. A second process waits for the first.
 
     Args:
         folder: Where they will be.
@@ -32,20 +32,19 @@ def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
         InputError: If a file cannot be had or unpacked.
     """
     mark = folder / DOWNLOADING
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not mark.exists():
             mark.touch()
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
-    for file, url in urls.items():
-        path = folder / file
-        if path.suffix != ".zip":
-            fetch(url, path)
-        elif not path.with_suffix("").is_dir():
-            fetch(url, path)
-            unpack(path)
-    mark.unlink()
+        with only_writer(folder, folder / ".download.lock"):
+            for file, url in urls.items():
+                path = folder / file
+                if path.suffix != ".zip":
+                    fetch(url, path)
+                elif not path.with_suffix("").is_dir():
+                    fetch(url, path)
+                    unpack(path)
+            mark.unlink(missing_ok=True)
 
 
 def fetch(url: str, path: str | Path, sha256: str | None = None) -> Path:
@@ -90,7 +89,8 @@ def _download(url: str, partial: Path, name: str) -> int | None:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # nothing is left to send
-            return int(error.headers.get("Content-Range", "").rpartition("/")[2])
+            total = error.headers.get("Content-Range", "").rpartition("/")[2]
+            return int(total) if total.isdecimal() else None
         raise
     with response:
         if response.status != 206:  # the server sends all of it again

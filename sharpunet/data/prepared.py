@@ -68,6 +68,18 @@ def refusals_named() -> Iterator[None]:
         ) from None
 
 
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Makes an InputError of what the file system refuses to write: no room, no permission."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or error}); mend that, and the same "
+            "command goes on where it stopped"
+        ) from None
+
+
 @dataclasses.dataclass(frozen=True)
 class Item:
     """One image with its mask or label, still in the official files.
@@ -282,15 +294,10 @@ def write_prepared(
     """
     folder = Path(folder).resolve()
     _check_ids(folder, items)
-    try:
+    with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _only_writer(folder):
+        with only_writer(folder, folder.with_name(f".{folder.name}.lock")):
             return _write(folder, description, items, allow_empty_masks)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); mend that, and the same command goes "
-            "on where it stopped"
-        ) from None
 
 
 def _write(folder, description, items, allow_empty_masks) -> PreparedSet:
@@ -360,9 +367,8 @@ def _rows_left_by_a_killed_run(partial: Path, description: str, ids: Sequence[st
 
 
 @contextlib.contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    """Waits until no other process writes the set of `folder`."""
-    lock = folder.with_name(f".{folder.name}.lock")
+def only_writer(folder: Path, lock: Path) -> Iterator[None]:
+    """Waits until no other process writes `folder`: whoever does holds the file `lock`."""
     with contextlib.ExitStack() as opened:
         while True:
             file = opened.enter_context(lock.open("w"))

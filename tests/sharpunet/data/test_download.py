@@ -7,6 +7,7 @@ import io
 import threading
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +34,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             start = 0
         if start >= len(content):
             self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(content)}")
+            if self.server.lengths:
+                self.send_header("Content-Range", f"bytes */{len(content)}")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -95,7 +97,9 @@ def test_a_server_that_tells_no_size_is_believed(server, tmp_path):
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_partial_file_that_is_whole_is_only_renamed(server, tmp_path):
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_partial_file_that_is_whole_is_only_renamed(lengths, server, tmp_path):
+    server.lengths = lengths
     (tmp_path / "file.partial").write_bytes(CONTENT)
     fetch(f"{server.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -140,6 +144,26 @@ def test_files_are_downloaded_and_unpacked_once(server, urls, tmp_path):
     files = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert files == {"images/a", "images/b", "table"}
     assert len(server.asked) == 2
+
+
+def test_two_that_download_the_same_do_not_get_in_each_other_s_way(server, urls, tmp_path):
+    fetching = [threading.Thread(target=fetch_files, args=(tmp_path / "a", urls)) for _ in range(2)]
+    for thread in fetching:
+        thread.start()
+    for thread in fetching:
+        thread.join()
+    assert server.asked == [None] * len(urls)  # each file once, and whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def test_the_folder_may_be_this_one_and_what_is_around_it_is_not_touched(
+    server, urls, tmp_path, monkeypatch
+):
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    fetch_files(Path("."), urls)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+    assert not [path for path in Path(".").iterdir() if path.name.startswith(".")]
 
 
 def test_a_damaged_zip_is_named_and_leaves_nothing_half_unpacked(server, urls, tmp_path):
