@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ from melanet.classifiers import CLASSIFIERS
 from melanet.data import InputError, PreparedSet, load_dataset
 from melanet.data.pipeline import Part
 from melanet.data.stream import pass_counter
-from melanet.distribution import check_batches, make_strategy, on_one_device, scope
+from melanet.distribution import (
+    check_batches,
+    chief_first,
+    count_replicas,
+    fit,
+    is_chief,
+    make_strategy,
+    on_one_device,
+    scope,
+)
 from melanet.losses import focal_loss
 from melanet.trees import BaggedTrees
 
@@ -207,8 +217,12 @@ class Trial:
         """Where its record is or will be."""
         return out / "records" / f"{self.key}.json"
 
-    def run(self, out: Path) -> dict[str, Any]:
-        """Makes what is added to the training set, trains, tests, and writes the record."""
+    def run(self, out: Path) -> dict[str, Any] | None:
+        """Makes what is added to the training set, trains, tests, and writes the record.
+
+        Returns:
+            The record; None on hosts that only help to train.
+        """
         settings, split = self.settings, self.split
         made = [synthesis.make(out) for synthesis in self.syntheses]
         parts = self._training_parts(out, [synthetic for synthetic, _ in made])
@@ -222,6 +236,8 @@ class Trial:
             model, how = self._trained_trees(train)
         else:
             model, how = self._trained_network(train, counts, checkpoint, passes)
+        if not is_chief():
+            return None
         scores = _scores(model, self._load(test))
         if not np.isfinite(scores).all():
             raise InputError(
@@ -268,9 +284,11 @@ class Trial:
         parts: list[Part] = [(self.prepared, ids), *synthetic]
         if condition.augment:
             folder = out / "sets" / self._augmented_name
-            parts.append(
-                augment_offline(self.prepared, condition.augment, folder, ids=ids, seed=self.seed)
-            )
+            with chief_first():
+                augmented = augment_offline(
+                    self.prepared, condition.augment, folder, ids=ids, seed=self.seed
+                )
+            parts.append(augmented)
         return parts
 
     def _real(self, ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -302,18 +320,18 @@ class Trial:
         for count in (counts.total(), len(watched_ids)):
             if count:
                 check_batches(strategy, count, settings.batch_size)
-        callbacks = self._callbacks()
+        callbacks, weights = self._callbacks(), self._class_weights(counts)
         saving = EpochCheckpoint(checkpoint, callbacks, passes)
         with precision_policy(settings.precision), scope(strategy):
             model = self._compiled_model()
             first_epoch = saving.restore(model)
-        model.fit(
-            train,
+        fit(
+            model,
+            train if weights is None else train.map(partial(_weighed, weights)),
             validation_data=watched,
             epochs=settings.epochs,
             initial_epoch=first_epoch,
             callbacks=[*callbacks, saving],
-            class_weight=self._class_weight(counts),
             shuffle=False,
             verbose=0,
         )
@@ -323,6 +341,7 @@ class Trial:
                 model = on_one_device(model, self._compiled_model())
         return model, {
             "optimizer": "{} {:g}".format(*settings.optimizer),
+            "replicas": count_replicas(strategy),
             "epochs_run": len(history["loss"]),
             "best_epoch": callbacks[0].best_epoch + 1,
             "seconds": round(saving.seconds, 1),
@@ -342,6 +361,7 @@ class Trial:
         model.fit(train)
         return model, {
             "optimizer": "none",
+            "replicas": 1,
             "epochs_run": 0,
             "best_epoch": 0,
             "seconds": round(time.monotonic() - started, 1),
@@ -383,15 +403,17 @@ class Trial:
             EpochBar(settings.epochs, self.key, watch),
         ]
 
-    def _class_weight(self, counts: Counter) -> dict[int, float] | None:
+    def _class_weights(self, counts: Counter) -> list[float] | None:
         """`class_weight="balanced"` of scikit-learn, which the released code uses."""
         if not self.settings.released:
             return None
         labels = self.prepared.description.labels
-        return {
-            place: counts.total() / (len(labels) * counts[label])
-            for place, label in enumerate(labels)
-        }
+        return [counts.total() / (len(labels) * counts[label]) for label in labels]
+
+
+def _weighed(weights: list[float], images, labels):
+    """A batch with the weight of each image's class; `fit` takes no `class_weight` where shared."""
+    return images, labels, tf.linalg.matvec(labels, weights)
 
 
 def _scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:

@@ -25,7 +25,7 @@ from melanet import metrics
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
 from melanet.data.prepared import MANIFEST
-from melanet.distribution import resolve
+from melanet.distribution import chief_first, resolve
 from melanet.trees import BaggedTrees
 
 #: Every classifier of chapter 2 by name, the trees too.
@@ -37,10 +37,11 @@ def add_training_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add = parser.add_argument
     add("--weights", default="imagenet", help="imagenet, none, or a weights file")
     add("--repeats", type=at_least(1, 1000), default=1, help="seeds; the thesis trains once")
-    add("--epochs", type=at_least(1), default=100, help="at most; early stopping may end sooner")
+    add("--epochs", type=at_least(1), default=100,
+        help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
     gan = Translation()
-    add("--gan-epochs", type=at_least(1), default=gan.epochs)
-    add("--gan-batch-size", type=at_least(1), default=gan.batch_size)
+    add("--gan-epochs", type=at_least(1), default=gan.epochs, help="default: %(default)s")
+    add("--gan-batch-size", type=at_least(1), default=gan.batch_size, help="default: %(default)s")
     add("--gan-filters", type=at_least(1, 1024), nargs=2, default=gan.filters,
         metavar=("GENERATOR", "DISCRIMINATOR"), help="of their first blocks")  # fmt: skip
     add("--gan-rates", type=positive, nargs=2, default=gan.rates,
@@ -66,7 +67,8 @@ def prepared_set(options: argparse.Namespace, name: str) -> PreparedSet:
         if name in SOURCES and SOURCES[name].parts:
             download = options.data  # made of several downloads, which lie there
         # Chapter 3 has a phantom, too: sets of chapter 2 are kept apart from its.
-        prepared = prepare(name, download, options.prepared / "melanet" / name)
+        with chief_first():
+            prepared = prepare(name, download, options.prepared / "melanet" / name)
     prepared.verify()
     return prepared
 
@@ -121,7 +123,8 @@ def synthesis_of(
         precision=settings.precision,
         deterministic=settings.deterministic,
         seed=seed,
-        distribute=settings.distribute,
+        # One image cannot be shared.
+        distribute=settings.distribute if translation.batch_size > 1 else "none",
     )
 
 

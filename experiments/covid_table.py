@@ -27,9 +27,10 @@ from experiments.figure_confidence import confidences, first_of
 from experiments.figure_umap import MOST_POINTS, umap_panels
 from experiments.published import COVID_MODELS, PNEUMONIA_TRANSLATED, Detection, audit_skews
 from experiments.report import Section, write_section
-from experiments.sweep import Finished, list_trials, run_command, run_sweep
+from experiments.sweep import Finished, list_trials, run_command, run_sweep, take_shard
 from melanet.data import InputError, PreparedSet, read_prepared
 from melanet.data.prepared import MANIFEST
+from melanet.distribution import make_strategy
 
 #: The thesis's hyper-parameters are not tuned, so its protocol has no validation set; its code for
 #: this section is not public.
@@ -84,10 +85,11 @@ def run(table: Table, options: argparse.Namespace) -> Section:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
+    make_strategy(options.distribute)  # that of several hosts must be the first thing made
     sets = [prepared_set(options, name) for name in options.datasets]
     trials = plan(sets, options)
     if options.dry_run:
-        list_trials(trials, options.out)
+        list_trials(take_shard(trials, options.shard), options.out)
         raise Finished
     records = run_sweep(trials, options.out, options.shard)
     return make_section(table, sets, trials, records, options.out)
@@ -279,7 +281,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     )
     add = parser.add_argument
     add("--data", type=Path, default=Path("."), help="folder with the two official downloads, or "
-        "with a prepared set or images of your own for each of --datasets")  # fmt: skip
+        "with a prepared set for each of --datasets")  # fmt: skip
     add("--datasets", nargs=2, default=table.datasets, metavar=("OWN", "OTHER"),
         help="the task's set, and the one whose synthetic images join it; phantom_normal and "
         "phantom_pneumonia need no download")  # fmt: skip

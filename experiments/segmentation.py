@@ -23,7 +23,15 @@ from experiments.trial import (
     write_record,
 )
 from melanet.checkpoint import EpochCheckpoint
-from melanet.distribution import check_batches, make_strategy, on_one_device, scope
+from melanet.distribution import (
+    check_batches,
+    count_replicas,
+    fit,
+    is_chief,
+    make_strategy,
+    on_one_device,
+    scope,
+)
 from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
 from sharpunet.data import PreparedSet, load_dataset
 from sharpunet.data.stream import pass_counter
@@ -96,7 +104,7 @@ class Trial:
         """Where its record is or will be."""
         return out / "records" / f"{self.key}.json"
 
-    def run(self, out: Path) -> dict[str, Any]:
+    def run(self, out: Path) -> dict[str, Any] | None:
         """Trains and writes the record; see `run_trial`."""
         return run_trial(self, out)
 
@@ -110,15 +118,17 @@ class Training:
         history: A value an epoch, by the name of the loss or metric.
         best_epoch: Counted from 1.
         seconds: That the epochs took.
+        replicas: Devices that shared each batch.
     """
 
     model: keras.Model
     history: dict[str, list[float]]
     best_epoch: int
     seconds: float
+    replicas: int
 
 
-def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
+def run_trial(trial: Trial, out: Path) -> dict[str, Any] | None:
     """Trains, predicts the test images, and writes predictions and then the record.
 
     Args:
@@ -127,11 +137,13 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
             times 255, or the class index), `records/KEY.json` the record.
 
     Returns:
-        The record.
+        The record; None on hosts that only help to train.
     """
     settings, split = trial.settings, trial.split
     checkpoint = checkpoint_path(out, trial.key)
     training = train(trial, checkpoint)
+    if not is_chief():
+        return None
     test = _load(trial, split.test)
     truth = np.concatenate([masks for _, masks in test])
     probabilities = training.model.predict(test, verbose=0)
@@ -157,6 +169,7 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any]:
         },
         "seed": trial.seed,
         **dataclasses.asdict(settings),
+        "replicas": training.replicas,
         "epochs_run": len(training.history["loss"]),
         "best_epoch": training.best_epoch,
         "seconds": round(training.seconds, 1),
@@ -192,7 +205,8 @@ def train(trial: Trial, checkpoint: Path) -> Training:
     with precision_policy(settings.precision), scope(strategy):
         model = _compiled_model(trial)
         first_epoch = saving.restore(model)
-    model.fit(
+    fit(
+        model,
         shuffled,
         validation_data=validation,
         epochs=settings.epochs,
@@ -204,7 +218,8 @@ def train(trial: Trial, checkpoint: Path) -> Training:
     if strategy is not None:
         with precision_policy(settings.precision):
             model = on_one_device(model, build_model(trial))
-    return Training(model, saving.history, callbacks[0].best_epoch + 1, saving.seconds)
+    best_epoch = callbacks[0].best_epoch + 1
+    return Training(model, saving.history, best_epoch, saving.seconds, count_replicas(strategy))
 
 
 def build_model(trial: Trial) -> keras.Model:

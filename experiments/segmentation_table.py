@@ -20,12 +20,14 @@ from experiments.sweep import (
     list_trials,
     run_command,
     run_sweep,
+    take_shard,
 )
 from experiments.trial import resolve_precision
-from melanet.distribution import resolve
+from melanet.distribution import chief_first, make_strategy, resolve
 from sharpunet import LOSSES, MODELS
 from sharpunet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
 from sharpunet.data.prepared import MANIFEST
+from sharpunet.losses import OF_WHOLE_BATCH
 from sharpunet.models import check_sides
 from sharpunet.protocols import PROTOCOLS, splits
 
@@ -74,11 +76,12 @@ def run(table: Table, options: argparse.Namespace) -> Section:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
+    make_strategy(options.distribute)  # that of several hosts must be the first thing made
     names = options.datasets or _datasets_there(table, options.data)
     sets = [prepared_set(name, options) for name in dict.fromkeys(names)]
     trials = plan(table, sets, options)
     if options.dry_run:
-        list_trials(trials, options.out)
+        list_trials(take_shard(trials, options.shard), options.out)
         raise Finished
     records = run_sweep(trials, options.out, options.shard)
     return make_section(table, records, sets, options.out)
@@ -107,7 +110,7 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
             image_size=size,
             precision=resolve_precision(options.precision),
             deterministic=options.deterministic,
-            distribute=resolve(options.distribute),
+            distribute=_distribute(options),
             loss=options.loss,
         )
         protocol = {"folds": options.folds, "repeats": options.repeats}
@@ -120,6 +123,19 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
         for model in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):
             _check_weights(model, builders[model], options.weights)
     return trials
+
+
+def _distribute(options: argparse.Namespace) -> str:
+    """How a batch is shared; not at all where the loss is of the whole batch."""
+    distribute = resolve(options.distribute)
+    if options.loss not in OF_WHOLE_BATCH or distribute == "none":
+        return distribute
+    if options.distribute == "auto":
+        return "none"
+    raise InputError(
+        f"--loss {options.loss}: is of the whole batch, which devices cannot share; say "
+        "--distribute none"
+    )
 
 
 def _check_size(build: Callable[..., keras.Model], size: tuple[int, int]) -> None:
@@ -174,13 +190,14 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     add("--data", type=Path, required=True, help="folder with a folder for each dataset: its "
         "official download, a prepared set, or images and masks of your own")  # fmt: skip
     add("--datasets", nargs="+", metavar="NAME",
-        help=f"those that are there of {', '.join(table.datasets)}, if none")  # fmt: skip
+        help=f"default: those of {', '.join(table.datasets)} that are there")  # fmt: skip
     add("--models", nargs="+", default=list(table.models), choices=table.builders, metavar="NAME",
         help=", ".join(table.builders))  # fmt: skip
     add_training_arguments(parser)
-    add("--folds", type=at_least(2), default=5)
-    add("--repeats", type=at_least(1, 1000), default=5)
-    add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")
+    add("--folds", type=at_least(2), default=5, help="default: %(default)s")
+    add("--repeats", type=at_least(1, 1000), default=5, help="default: %(default)s")
+    add("--epochs", type=at_least(1), default=200,
+        help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
     add("--protocol", choices=PROTOCOLS, default="thesis")
     add_common_arguments(parser, Path("results") / table.name)
     return parser.parse_args(arguments)
@@ -193,6 +210,7 @@ def prepared_set(name: str, options: argparse.Namespace) -> PreparedSet:
         prepared = read_prepared(download)
         check_set_name(prepared, name)
     else:
-        prepared = prepare(name, download, options.prepared / name)
+        with chief_first():
+            prepared = prepare(name, download, options.prepared / name)
     prepared.verify()
     return prepared

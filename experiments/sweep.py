@@ -1,19 +1,21 @@
 """Many trials: skip what is done, run the rest, collect. And what every command shares."""
 
 import argparse
+import errno
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from tqdm import tqdm
 
 from experiments.report import Section, write_page
-from experiments.trial import INPUT_ERRORS, PRECISIONS, read_record, write_atomically
-from melanet.distribution import NAMES
+from experiments.trial import INPUT_ERRORS, PRECISIONS, read_record
+from melanet.distribution import LOST, NAMES, check_same, is_alone, is_chief, wait_for_all
 from sharpunet.data import InputError
-from sharpunet.data.prepared import LONGEST
+from sharpunet.data.prepared import LONGEST, writing
 
 
 class Trial(Protocol):
@@ -32,7 +34,7 @@ class Trial(Protocol):
 
     def record_path(self, out: Path) -> Path: ...
 
-    def run(self, out: Path) -> dict[str, Any]: ...
+    def run(self, out: Path) -> dict[str, Any] | None: ...
 
 
 class Finished(Exception):
@@ -43,7 +45,8 @@ def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title
     """Runs the command of one table or more, and writes their page into `out`.
 
     Returns:
-        The exit code: 0; 2 for bad input, said in one line; 130 if it was interrupted.
+        The exit code: 0; 1 if another host was lost; 2 for bad input, said in one line; 130 if it
+        was interrupted.
     """
 
     def report():
@@ -51,6 +54,7 @@ def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title
         page = write_page(out / "index.html", title, sections)
         print(*(section.markdown for section in sections), sep="\n")
         print(f"Open {page}")
+        wait_for_all()  # a chief that is killed before this finds the others when it starts again
 
     return exit_code(report)
 
@@ -62,8 +66,19 @@ def exit_code(act: Callable[[], None]) -> int:
     except Finished:
         return 0
     except (*INPUT_ERRORS, OSError) as error:  # an OSError says which file, and what is wrong
-        print("error:", error, file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        cure = "; make room, and the same command goes on where it stopped" if full else ""
+        print(f"error: {error}{cure}", file=sys.stderr)
         return 2
+    except LOST as error:
+        if is_alone():
+            raise
+        print(
+            f"error: another host is gone; start all of them again with the same command: they go "
+            f"on from the last epoch that was saved ({' '.join(str(error).split())[:300]})",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
         return 130
@@ -82,7 +97,7 @@ def run_sweep(
 
     Raises:
         InputError: If `out` cannot be written to, or a record in it is damaged.
-        Finished: If this part is done and another is not.
+        Finished: If this part is done and another is not, or another host writes the report.
     """
     check_writable(out)
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
@@ -92,13 +107,23 @@ def run_sweep(
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):
         print(f"{sum(done.values())} of {len(trials)} trials are done already")
+    check_same(f"--out {out}", [trial.key for trial in waiting])
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
+        wait_for_all()
+    if not is_chief():
+        _leave()
     missing = sum(not trial.record_path(out).exists() for trial in trials)
     if missing:
         print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
-        raise Finished
+        _leave()
     return [read_record(trial.record_path(out)) for trial in trials]
+
+
+def _leave() -> NoReturn:
+    """Ends what another process finishes; hosts of one training leave together with the chief."""
+    wait_for_all()
+    raise Finished
 
 
 def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:
@@ -142,16 +167,18 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     """The flags that every table's command has."""
     add = parser.add_argument
     add("--image-size", type=at_least(1, LONGEST), nargs=2, metavar=("H", "W"),
-        help="the thesis's if none")  # fmt: skip
-    add("--batch-size", type=at_least(1), default=16)
-    add("--precision", choices=PRECISIONS, default="auto")
+        help="default: the thesis's")  # fmt: skip
+    add("--batch-size", type=at_least(1), default=16, help="default: %(default)s")
+    add("--precision", choices=PRECISIONS, default="auto",
+        help="auto: the fastest that the hardware computes natively")  # fmt: skip
     add("--seed", type=at_least(0, 2**31), default=0, help="added to the seed of every trial")
     add("--shard", type=shard_of, default=(1, 1), metavar="I/N",
         help="run only the Ith of N parts; N machines that share OUT do all")  # fmt: skip
     add("--distribute", choices=NAMES, default="auto",
-        help="over the GPUs of this host; auto: if it has more than one")  # fmt: skip
+        help="each batch: over the GPUs of this host (mirrored; auto: if it has more than one), or "
+        "of all hosts of TF_CONFIG (multiworker)")  # fmt: skip
     add("--deterministic", action=argparse.BooleanOptionalAction, default=True)
-    add("--out", type=Path, default=out)
+    add("--out", type=Path, default=out, help="folder of the results; default: %(default)s")
     add("--prepared", type=Path, default=Path("prepared"), help="where prepared sets are kept")
     add("--dry-run", action="store_true", help="prepare the data, list the trials and stop")
 
@@ -201,9 +228,7 @@ def check_set_name(prepared, name: str) -> None:
 
 def check_writable(out: Path) -> None:
     """An InputError if `out` cannot be written to; makes it if it is not there."""
-    try:
+    with writing(f"--out {out}"):
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / ".writable", "")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written to ({error.strerror})") from None
+        with tempfile.TemporaryFile(dir=out):
+            pass

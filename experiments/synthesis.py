@@ -1,5 +1,6 @@
 """The first stage of a trial of chapter 2: its CycleGAN, and the synthetic set it makes."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -23,6 +24,8 @@ from experiments.trial import (
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN
 from melanet.data import InputError, PreparedSet
+from melanet.data.prepared import writing
+from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
 
 
@@ -67,9 +70,14 @@ class Synthesis:
     @property
     def key(self) -> str:
         """Name of the CycleGAN: readable, and different if anything that shapes it is."""
-        shaping = dataclasses.asdict(dataclasses.replace(self, prepared=None))  # type: ignore[arg-type]
+        shaping = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("prepared", "translation")
+        }
+        translation = dataclasses.asdict(self.translation)
         described = dataclasses.asdict(self.prepared.description)
-        mark = mark_of([shaping, self.prepared.digest, described])
+        mark = mark_of([shaping, translation, self.prepared.digest, described])
         return f"{self.prepared.description.name}-s{self.seed}-{mark}"
 
     def folder(self, out: Path) -> Path:
@@ -86,15 +94,18 @@ class Synthesis:
         Raises:
             InputError: If a CycleGAN that is there cannot be loaded.
         """
-        model, notes = self._cyclegan(out)
-        synthetic = translate_majority(
-            model,
-            self.prepared,
-            self.folder(out),
-            self.train,
-            image_size=self.image_size,
-            keep_aspect_ratio=self.keep_aspect_ratio,
-        )
+        # All hosts train it together, or the chief alone: then the others find its file.
+        with chief_first() if self.distribute == "none" else contextlib.nullcontext():
+            model, notes = self._cyclegan(out)
+        with chief_first():
+            synthetic = translate_majority(
+                model,
+                self.prepared,
+                self.folder(out),
+                self.train,
+                image_size=self.image_size,
+                keep_aspect_ratio=self.keep_aspect_ratio,
+            )
         return synthetic, notes
 
     def _cyclegan(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
@@ -104,6 +115,8 @@ class Synthesis:
             return load_cyclegan(path), read_record(notes_path)
         checkpoint = EpochCheckpoint(checkpoint_path(out, f"gan-{self.key}"))
         model = self._train(checkpoint)
+        if not is_chief():
+            return model, {}
         notes = {
             "key": self.key,
             "set": self.prepared.description.name,
@@ -138,8 +151,7 @@ class Synthesis:
                 checkpoint=checkpoint,
                 callbacks=[EpochBar(translation.epochs, f"CycleGAN {self.key}", shown)],
                 rates=translation.rates,
-                # One image cannot be shared.
-                distribute=self.distribute if translation.batch_size > 1 else "none",
+                distribute=self.distribute,
                 adversarial_loss=translation.adversarial_loss,
                 identity_weight=translation.identity_weight,
             )
@@ -178,12 +190,13 @@ def load_model(path: Path) -> keras.Model:
 
 def save_model(model: keras.Model, path: Path, **arguments) -> None:
     """Saves a Keras model whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of a random name: other processes and other hosts may write the same file.
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        partial = Path(folder) / path.name
-        model.save(partial, **arguments)
-        partial.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A folder of a random name: other processes and other hosts may write the same file.
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            partial = Path(folder) / path.name
+            model.save(partial, **arguments)
+            partial.replace(path)
 
 
 def mark_of(shaping: Any) -> str:

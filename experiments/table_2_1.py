@@ -30,10 +30,11 @@ from experiments.classification_table import (
 )
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.report import Section, write_section
-from experiments.sweep import Finished, list_trials, run_command, run_sweep
+from experiments.sweep import Finished, list_trials, run_command, run_sweep, take_shard
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import PreparedSet, read_prepared
 from melanet.data.prepared import MANIFEST
+from melanet.distribution import make_strategy
 
 TITLE = "Table 2.1: melanoma classification by VGG-GAP and MelaNet"
 CONDITIONS = {
@@ -67,10 +68,11 @@ def run(options: argparse.Namespace, title: str = TITLE) -> Section:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
+    make_strategy(options.distribute)  # that of several hosts must be the first thing made
     prepared = prepared_set(options, options.dataset)
     trials = plan(prepared, options)
     if options.dry_run:
-        list_trials(trials, options.out)
+        list_trials(take_shard(trials, options.shard), options.out)
         raise Finished
     records = run_sweep(trials, options.out, options.shard)
     return make_section(title, prepared, trials, records, options.out)

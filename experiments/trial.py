@@ -16,7 +16,7 @@ from tensorflow.python.framework import ops as tf_ops
 from tqdm import tqdm
 
 import melanet.data.prepared
-from sharpunet.data.prepared import InputError
+from sharpunet.data.prepared import InputError, writing
 
 #: Each package has its own.
 INPUT_ERRORS = (InputError, melanet.data.prepared.InputError)
@@ -145,20 +145,21 @@ def checkpoint_path(out: Path, key: str) -> Path:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file beside its place and moves it there, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    # A random name: other processes and other hosts may write the same file.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A random name: other processes and other hosts may write the same file.
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        partial = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.chmod(0o644)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _git_state(folder: Path) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from melanet.data.prepared import InputError
+from melanet.data.prepared import InputError, writing
+from melanet.distribution import is_chief
 
 #: What a callback carries from epoch to epoch.
 STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.ModelCheckpoint: ("best",),
 }
 #: Part of the time that may go into saving.
 SHARE = 0.02
@@ -36,15 +38,17 @@ class EpochCheckpoint(keras.callbacks.Callback):
     the history, and the order of the images: with deterministic kernels and the same seeds a
     training that was killed any number of times ends with the weights of one that was not.
 
-    It saves at the end of every epoch, unless that would take more than a fiftieth of the time.
+    It saves at the end of every epoch, unless that would take more than a fiftieth of the time. Of
+    several hosts the chief saves, and all restore what it saved: the file is on shared storage.
 
     Args:
         path: The file, an `.npz` without pickles; it stays until `remove` is called. Nothing is
             saved if None.
         callbacks: The other callbacks of the training. Of those that carry something from epoch to
-            epoch, `EarlyStopping` and `ReduceLROnPlateau` are known; any other begins anew.
+            epoch, `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` are known; any other
+            begins anew.
         passes: The variable that the loader of the training images counts its passes with: the
-            number of a pass gives the order of its images.
+            number of a pass gives the order of its images. Each epoch is one pass.
 
     Attributes:
         history: As that of `fit`, from the very first epoch on.
@@ -63,7 +67,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._left: list[dict[str, Any]] = []
-        self._passes_begun = 0
+        self._first_epoch = 0
         self._next_save = 0.0
 
     def restore(self, model: keras.Model) -> int:
@@ -102,21 +106,21 @@ class EpochCheckpoint(keras.callbacks.Callback):
             {**state, **({"best_weights": weights} if weights else {})}
             for state, weights in zip(told["callbacks"], best, strict=True)
         ]
-        self._passes_begun = told["passes"] or 0
-        return told["epoch"]
+        self._first_epoch = told["epoch"]
+        return self._first_epoch
 
     def remove(self) -> None:
         """Removes the file, and what was killed while writing it: the training's result is safe."""
-        if self.path is not None:
+        if self.path is not None and is_chief():
             for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
                 file.unlink(missing_ok=True)
 
     def on_train_begin(self, logs=None):
         for callback, state in zip(self.others, self._left, strict=False):
             vars(callback).update(state)
-        # Here, not in `restore`: `fit` may begin a pass to build the model.
+        # Here, not in `restore`: a pass may begin to build the model, or ahead of its epoch.
         if self.passes is not None:
-            self.passes.assign(self._passes_begun)
+            self.passes.assign(self._first_epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_began = time.monotonic()
@@ -131,7 +135,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if last or time.monotonic() < self._next_save:
             return
         began = time.monotonic()
-        if self.path is not None:
+        if self.path is not None and is_chief():
             self._save(epoch + 1, self.path)
         ended = time.monotonic()
         self._next_save = ended + (ended - began) / SHARE
@@ -147,23 +151,27 @@ class EpochCheckpoint(keras.callbacks.Callback):
             states.append({**state, "best_weights": len(best)})
         told = {
             "epoch": epoch,
-            "passes": None if self.passes is None else int(self.passes),
             "variables": len(variables),
             "callbacks": states,
             "history": self.history,
             "seconds": self.seconds,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A random name: another process may run the same training.
-        descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        with writing(path):
+            _write(path, arrays | {"told": np.array(json.dumps(told))})
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A random name: another process may run the same training.
+    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from melanet.distribution import part_of_batch
 from melanet.losses import check_form, cycle_loss, discriminator_loss, generator_loss
 from melanet.networks import patchgan_discriminator, unet_generator
 
@@ -79,7 +80,7 @@ class CycleGAN(keras.Model):
                 "`cycle_weight` and `identity_weight` must be 0 or more. "
                 f"Received: {cycle_weight}, {identity_weight}"
             )
-        super().compile(**kwargs)
+        super().compile(optimizer=None, **kwargs)  # not a third one beside its two
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_loss = check_form(adversarial_loss)
         self.generator_optimizer = _scaled(generator_optimizer or _adam(), self.first_to_second)
@@ -171,7 +172,7 @@ class CycleGAN(keras.Model):
         with tf.GradientTape(persistent=True) as tape:
             terms = self.losses_of(first, second)
             # The gradients of all replicas are added: each one's mean counts for its part.
-            part = 1 / tf.distribute.get_strategy().num_replicas_in_sync
+            part = part_of_batch(first)
             to_generators = self.generator_optimizer.scale_loss(part * terms["generator_loss"])
             to_discriminators = self.discriminator_optimizer.scale_loss(
                 part * terms["discriminator_loss"]
@@ -180,10 +181,11 @@ class CycleGAN(keras.Model):
         discriminator_gradients = tape.gradient(to_discriminators, self.discriminator_weights)
         self.generator_optimizer.apply(generator_gradients, self.generator_weights)
         self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_weights)
-        return self._log(terms)
+        return self._log(terms, first)
 
     def test_step(self, data):
-        return self._log(self.losses_of(*data))
+        first, second = data
+        return self._log(self.losses_of(first, second), first)
 
     def get_config(self):
         parts = (
@@ -235,9 +237,9 @@ class CycleGAN(keras.Model):
         both = discriminator(tf.concat([tf.cast(real, fake.dtype), fake], axis=0), training=True)
         return tf.split(both, [tf.shape(real)[0], tf.shape(fake)[0]])
 
-    def _log(self, terms):
+    def _log(self, terms, images):
         for mean in self.term_means:
-            mean.update_state(terms[mean.name])
+            mean.update_state(terms[mean.name], sample_weight=tf.shape(images)[0])
         return {mean.name: mean.result() for mean in self.term_means}
 
 

@@ -23,7 +23,7 @@ from melanet.data.prepared import (
     write_prepared,
 )
 from melanet.data.stream import pass_counter
-from melanet.distribution import check_batches, make_strategy, on_one_device, scope
+from melanet.distribution import check_batches, fit, make_strategy, on_one_device, scope
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
@@ -82,6 +82,7 @@ def train_cyclegan(
             too small to be shared.
         ValueError: If a model or an optimizer of your own is to be distributed.
     """
+    strategy = make_strategy(distribute)  # that of several hosts must be the first thing made
     first, second = _two_labels(prepared)
     size = image_size or prepared.description.image_size
     keras.utils.set_random_seed(seed)
@@ -98,7 +99,6 @@ def train_cyclegan(
         keep_aspect_ratio=keep_aspect_ratio,
         passes=passes,
     )
-    strategy = make_strategy(distribute)
     check_batches(strategy, batch_size, batch_size)
     own = [name for name in OPTIMIZERS if name in compile_arguments]
     own += [] if model is None else ["model"]
@@ -126,7 +126,8 @@ def train_cyclegan(
     with scope(strategy):
         training = compiled()
         first_epoch = checkpoint.restore(training)
-    training.fit(
+    fit(
+        training,
         pairs,
         epochs=epochs,
         initial_epoch=first_epoch,

@@ -65,8 +65,12 @@ class Boundary(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         y_true = ops.cast(y_true, y_pred.dtype)
-        region = cross_entropy(y_pred.shape[-1])(y_true, y_pred)
-        return region + self.weight * ops.mean(y_pred * signed_distance(y_true, self.reach))
+        one = y_pred.shape[-1] == 1
+        entropy = keras.losses.binary_crossentropy if one else keras.losses.categorical_crossentropy
+        # A value an image: several devices can share a batch.
+        region = ops.mean(entropy(y_true, y_pred), axis=(1, 2))
+        distance = signed_distance(y_true, self.reach)
+        return region + self.weight * ops.mean(y_pred * distance, axis=(1, 2, 3))
 
     def get_config(self):
         return {**super().get_config(), "weight": self.weight, "reach": self.reach}
@@ -107,6 +111,8 @@ def _lower_envelope(values, axis, reach):
     return least
 
 
+#: Those that are no mean over the images of a batch: devices that share one cannot have them.
+OF_WHOLE_BATCH = ("dice", "tversky", "focal_tversky")
 #: Losses by name, each from the number of classes.
 LOSSES: dict[str, Callable[[int], keras.losses.Loss]] = {
     "cross_entropy": cross_entropy,

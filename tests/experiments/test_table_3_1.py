@@ -124,6 +124,8 @@ def test_killed_at_any_moment_it_ends_with_the_records_of_an_uninterrupted_run(
         (["--image-size", "100", "96"], "multiples of 16"),
         (["--folds", "11"], "10 images are too few for 11 folds"),
         (["--protocol", "clean", "--folds", "11"], "10 groups are too few"),
+        (["--loss", "dice", "--distribute", "mirrored"], "--loss dice: is of the whole batch"),
+        (["--distribute", "multiworker"], "TF_CONFIG: is not set"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(change, reason, small_phantom, tmp_path, capsys):

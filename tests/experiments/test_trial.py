@@ -112,7 +112,7 @@ def test_a_record_is_never_half_written(tmp_path, monkeypatch):
     path = tmp_path / "record.json"
     trial.write_record(path, {"key": "record", "first": 1})
     monkeypatch.setattr(trial.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"record\.json: cannot be written \(disk full\)"):
         trial.write_record(path, {"second": 2})
     assert trial.read_record(path)["first"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]

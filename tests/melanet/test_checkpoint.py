@@ -105,6 +105,20 @@ def test_it_goes_on_from_the_last_epoch(tmp_path, every_epoch):
     assert checkpoint.restore(network()) == 0
 
 
+def test_the_best_model_that_was_saved_before_is_not_replaced_by_a_worse(tmp_path, every_epoch):
+    for epochs, best in ((2, np.float64(0.25)), (3, None)):
+        kept = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "loss", save_best_only=True)
+        passes = pass_counter()
+        model, checkpoint = network(), EpochCheckpoint(tmp_path / "saved.npz", [kept], passes)
+        first = checkpoint.restore(model)
+        assert first == (0 if best else 1)
+        kept.best = best
+        model.fit(images(passes), epochs=epochs, initial_epoch=first, shuffle=False, verbose=0,
+                  callbacks=[kept, checkpoint])  # fmt: skip
+    assert kept.best == 0.25
+    assert not (tmp_path / "best.keras").exists()
+
+
 def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(
