@@ -3,11 +3,12 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help reproduce test lint format lock clean
+.PHONY: help reproduce test soak lint format lock clean
 
 help:
 	@echo "make reproduce   run both chapters on embedded phantoms (minutes, CPU)"
 	@echo "make test        run every test; make test DATA=DIR also those on real images"
+	@echo "make soak        kill, interrupt and corrupt everything at random, and compare (long)"
 	@echo "make lint        check style and types"
 	@echo "make format      rewrite to the style"
 	@echo "make lock        write requirements.txt anew from setup.py (needs uv)"
@@ -17,6 +18,10 @@ reproduce: .venv/installed
 
 test: .venv/installed
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data=$(DATA)) tests
+
+soak: .venv/installed
+	@$(RUN) -m tests.soak --kills 20
+	@$(RUN) -m tests.fuzz --runs 2000
 
 lint: .venv/installed
 	@$(RUN) -m ruff check .
