@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from experiments.figure_umap import write_features
@@ -139,7 +141,7 @@ def split_images(
 ) -> Split:
     """The official split, or a stratified 80/20 one by seed where the set has none.
 
-    Images of one group (patient) stay together.
+    Images of one group (patient) stay together, and groups that share a picture, see `people`.
 
     Args:
         prepared: The set.
@@ -427,6 +429,18 @@ def _labels(part) -> list[str]:
     return list(prepared.manifest.set_index("id")["label"].loc[list(ids)])
 
 
+def people(manifest: pd.DataFrame) -> np.ndarray:
+    """The group of each image, as a number; groups with an image of equal pixels are one.
+
+    Collections hold the same picture under two names and as of two patients (COVID-19: 78 and 201;
+    ISIC-2016: 1442 and 1742): a split must not part them.
+    """
+    groups, pixels = (pd.factorize(manifest[column])[0] for column in ("group", "sha256"))
+    count = len(manifest)
+    shared = coo_array((np.ones(count), (groups, pixels + count)), shape=(2 * count, 2 * count))
+    return connected_components(shared, directed=False)[1][groups]
+
+
 def _check_shared(first: PreparedSet, second: PreparedSet) -> None:
     """An InputError if two sets that are to be split as one contradict each other."""
     official = [(each.manifest["split"] == "test").any() for each in (first, second)]
@@ -446,13 +460,14 @@ def _stratified(manifest, folds, seed):
     """All but one, and one, of `folds` parts with nearly equal shares of every label."""
     if manifest["label"].value_counts().min() < 2:
         raise ValueError("a class has fewer than two images")
-    if manifest["group"].is_unique:
+    groups = people(manifest)
+    if len(np.unique(groups)) == len(groups):
         return train_test_split(
             manifest, test_size=1 / folds, stratify=manifest["label"], random_state=seed
         )
     folds = min(folds, manifest["label"].value_counts().min())
     by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    parts = by_group.split(manifest, manifest["label"], manifest["group"])
+    parts = by_group.split(manifest, manifest["label"], groups)
     wanted = manifest["label"].value_counts() / folds
 
     def unevenness(part):

@@ -34,10 +34,12 @@ from experiments.sweep import (
     at_least,
     check_writable,
     exit_code,
+    leave,
 )
 from experiments.table_3_1 import TABLE
 from experiments.trial import checkpoint_path, precision_policy, write_atomically
 from melanet.checkpoint import EpochCheckpoint
+from melanet.distribution import is_chief, make_strategy, wait_for_all
 from melanet.explain import grad_cam
 from sharpunet import MODELS
 from sharpunet.data import InputError, load_dataset
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace) -> None:
         InputError: If something that the user gave is wrong.
         Finished: After a dry run.
     """
+    make_strategy(options.distribute)  # that of several hosts must be the first thing made
     prepared = prepared_set(options.dataset, options)
     class_index = _class_index(options.class_index, prepared.description.classes)
     trials = [trial for trial in plan(TABLE, [prepared], options) if trial.split.fold == 0]
@@ -72,6 +75,8 @@ def run(options: argparse.Namespace) -> None:
     models = {
         trial.model: trained_model(trial, options.out, options.weights_from) for trial in trials
     }
+    if not is_chief():
+        leave()
     ids = evenly(trials[0].split.test, options.images)
     size = trials[0].settings.image_size
     batches = load_dataset(prepared, ids, image_size=size).as_numpy_iterator()
@@ -79,6 +84,7 @@ def run(options: argparse.Namespace) -> None:
     figure = heat_maps(models, ids, images, masks, class_index)
     save_figure(options.out, NAME, figure)
     print(f"Open {options.out / 'figures' / NAME}.png")
+    wait_for_all()
 
 
 def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> keras.Model:
@@ -95,7 +101,10 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
     path = weights_path(trial, out) if weights_from is None else _find(trial, weights_from)
     if not path.exists():
         checkpoint = checkpoint_path(out, trial.key)
-        _save_weights(train(trial, checkpoint).model, path)
+        trained = train(trial, checkpoint).model
+        if is_chief():
+            _save_weights(trained, path)
+        wait_for_all()
         EpochCheckpoint(checkpoint).remove()
     # Half precision would round small gradients away, which a training scales and this does not.
     with precision_policy("float32"):

@@ -112,15 +112,15 @@ def run_sweep(
         trial.run(out)
         wait_for_all()
     if not is_chief():
-        _leave()
+        leave()
     missing = sum(not trial.record_path(out).exists() for trial in trials)
     if missing:
         print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
-        _leave()
+        leave()
     return [read_record(trial.record_path(out)) for trial in trials]
 
 
-def _leave() -> NoReturn:
+def leave() -> NoReturn:
     """Ends what another process finishes; hosts of one training leave together with the chief."""
     wait_for_all()
     raise Finished

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.classification import split_images
+from experiments.classification import people, split_images
 from experiments.classification_table import runs_frame, translation_of
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.synthesis import Translation
@@ -143,6 +143,23 @@ def test_without_one_a_stratified_split_by_seed(dermoscopy):
     manifest.drop(manifest.index[positives.to_numpy()][1:], inplace=True)
     with pytest.raises(InputError, match="cannot be split"):
         split_images(dermoscopy, "thesis", seed=1)
+
+
+def test_copies_of_a_picture_stay_on_one_side(dermoscopy):
+    manifest = dermoscopy.manifest
+    manifest["split"] = ""
+    benign = manifest.index[manifest["label"] == "benign"]
+    assert len(set(people(manifest))) == len(manifest)
+    # Two pairs of copies, and a patient who has one of each.
+    manifest.loc[benign[1], "sha256"] = manifest["sha256"][benign[0]]
+    manifest.loc[benign[3], "sha256"] = manifest["sha256"][benign[2]]
+    manifest.loc[benign[3], "group"] = manifest["group"][benign[1]]
+    assert len(set(people(manifest)[benign[:4]])) == 1
+    assert len(set(people(manifest))) == len(manifest) - 3
+    joined = set(manifest["id"][benign[:4]])
+    for seed in range(10):
+        split = split_images(dermoscopy, "clean", seed)
+        assert sum(joined <= set(part) for part in (split.train, split.validation, split.test)) == 1
 
 
 def test_the_audit_finds_one_number_of_true_negatives_for_every_row():
