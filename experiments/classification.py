@@ -17,13 +17,16 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from experiments.figure_umap import write_features
-from experiments.synthesis import Synthesis, Translation, mark_of, save_model
+from experiments.synthesis import Synthesis, Translation, save_model
 from experiments.trial import (
     EpochBar,
+    check_finite,
     checkpoint_path,
     fix_randomness,
+    mark_of,
     precision_policy,
     provenance,
+    shaping_of,
     write_record,
 )
 from melanet.augmentation import augment_offline
@@ -33,7 +36,6 @@ from melanet.data import InputError, PreparedSet, load_dataset
 from melanet.data.pipeline import Part
 from melanet.data.stream import pass_counter
 from melanet.distribution import (
-    check_batches,
     chief_first,
     count_replicas,
     fit,
@@ -196,7 +198,7 @@ class Trial:
     def key(self) -> str:
         """Name of its record: readable, and different if anything that shapes the result is."""
         synthetic = [synthesis.key for synthesis in self.syntheses]
-        shaping = [*self._shaping, dataclasses.asdict(self.settings), synthetic]
+        shaping = [*self._shaping, shaping_of(self.settings), synthetic]
         name = f"{self.prepared.description.name}-{self.settings.model}-{self.condition.name}"
         return f"{name}-s{self.seed}-{mark_of(shaping)}"
 
@@ -241,10 +243,7 @@ class Trial:
         if not is_chief():
             return None
         scores = _scores(model, self._load(test))
-        if not np.isfinite(scores).all():
-            raise InputError(
-                f"{self.key}: the training diverged; try --precision float32 or another --seed"
-            )
+        check_finite(scores, self.key)
         positive = self.prepared.description.labels[-1]
         record = {
             "key": self.key,
@@ -315,13 +314,10 @@ class Trial:
         self, train, counts, checkpoint, passes
     ) -> tuple[keras.Model, dict[str, Any]]:
         settings = self.settings
-        watched, watched_ids = None, self._real(self.split.validation)
-        if watched_ids:
-            watched = self._load((self.prepared, watched_ids))
+        watched = None
+        if self._watches_validation:
+            watched = self._load((self.prepared, self.split.validation))
         strategy = make_strategy(settings.distribute)
-        for count in (counts.total(), len(watched_ids)):
-            if count:
-                check_batches(strategy, count, settings.batch_size)
         callbacks, weights = self._callbacks(), self._class_weights(counts)
         saving = EpochCheckpoint(checkpoint, callbacks, passes)
         with precision_policy(settings.precision), scope(strategy):
@@ -394,8 +390,13 @@ class Trial:
         else:
             save_model(model, out / "models" / f"{self.key}.keras", include_optimizer=False)
 
+    @property
+    def _watches_validation(self) -> bool:
+        """Real negatives alone would choose the weights that call nobody positive."""
+        return bool(self.split.validation) and self.condition.real_positives
+
     def _callbacks(self) -> list[keras.callbacks.Callback]:
-        watch = "val_loss" if self.split.validation else "loss"
+        watch = "val_loss" if self._watches_validation else "loss"
         settings = self.settings
         return [
             keras.callbacks.EarlyStopping(

@@ -13,7 +13,6 @@ is scaled by its own peak: its colours tell places apart within it, not one map 
 
 import argparse
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +35,9 @@ from experiments.sweep import (
     exit_code,
     leave,
 )
+from experiments.synthesis import save_model
 from experiments.table_3_1 import TABLE
-from experiments.trial import checkpoint_path, precision_policy, write_atomically
+from experiments.trial import checkpoint_path, precision_policy
 from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import is_chief, make_strategy, wait_for_all
 from melanet.explain import grad_cam
@@ -92,8 +92,8 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
 
     Args:
         trial: What to train, and how.
-        out: The results folder; a training leaves `weights/KEY.weights.h5` there.
-        weights_from: Folder of `KEY.weights.h5` or `MODEL.weights.h5`; then nothing is trained.
+        out: The results folder; a training leaves `weights/KEY.keras` there.
+        weights_from: Folder of `KEY` or `MODEL`, `.keras` or `.weights.h5`, and nothing is trained.
 
     Raises:
         InputError: If `weights_from` has no such file, or a file does not fit the model.
@@ -103,7 +103,7 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
         checkpoint = checkpoint_path(out, trial.key)
         trained = train(trial, checkpoint).model
         if is_chief():
-            _save_weights(trained, path)
+            save_model(trained, path, include_optimizer=False)
         wait_for_all()
         EpochCheckpoint(checkpoint).remove()
     # Half precision would round small gradients away, which a training scales and this does not.
@@ -120,7 +120,7 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
 
 def weights_path(trial: Trial, out: Path) -> Path:
     """Where its trained weights are or will be."""
-    return out / "weights" / f"{trial.key}.weights.h5"
+    return out / "weights" / f"{trial.key}.keras"
 
 
 def heat_maps(
@@ -207,7 +207,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--images", type=at_least(1), default=2, help="test images, at even steps of the split's")
     add("--class-index", type=at_least(0), help="class explained: 1 if none, 0 if there is but one")
     add("--weights-from", type=Path, metavar="DIR", help="train nothing: weights are in "
-        "DIR/MODEL.weights.h5, or as a training left them in OUT/weights")  # fmt: skip
+        "DIR/MODEL.keras or .weights.h5, or as a training left them in OUT/weights")  # fmt: skip
     add("--folds", type=at_least(2), default=5, help="the first of them is tested")
     add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")
     add("--protocol", choices=PROTOCOLS, default="thesis")
@@ -226,17 +226,10 @@ def _class_index(asked: int | None, classes: int) -> int:
 
 def _find(trial: Trial, folder: Path) -> Path:
     for name in (trial.key, trial.model):
-        path = folder / f"{name}.weights.h5"
-        if path.is_file():
-            return path
+        for kind in (".keras", ".weights.h5"):
+            if (path := folder / f"{name}{kind}").is_file():
+                return path
     raise InputError(f"--weights-from {folder}: has no {trial.model}.weights.h5")
-
-
-def _save_weights(model: keras.Model, path: Path) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "model.weights.h5"
-        model.save_weights(whole)
-        write_atomically(path, whole.read_bytes())
 
 
 def _columns(depth: int) -> list[str]:

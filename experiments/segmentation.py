@@ -1,10 +1,8 @@
 """One segmentation training of chapter 3, from a prepared set to a result record."""
 
 import dataclasses
-import hashlib
 import inspect
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +13,18 @@ from PIL import Image
 
 from experiments.trial import (
     EpochBar,
+    check_finite,
     checkpoint_path,
     fix_randomness,
+    mark_of,
     precision_policy,
     provenance,
+    shaping_of,
     write_atomically,
     write_record,
 )
 from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import (
-    check_batches,
     count_replicas,
     fit,
     is_chief,
@@ -88,12 +88,11 @@ class Trial:
             self.prepared.digest,
             dataclasses.asdict(self.prepared.description),
             dataclasses.asdict(self.split),
-            dataclasses.asdict(self.settings),
+            shaping_of(self.settings),
             self.seed,
         ]
-        mark = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
-        name = self.prepared.description.name
-        return f"{name}-{self.model}-r{self.split.repeat}-f{self.split.fold}-{mark}"
+        name = f"{self.prepared.description.name}-{self.model}"
+        return f"{name}-r{self.split.repeat}-f{self.split.fold}-{mark_of(shaping)}"
 
     @property
     def makes(self) -> tuple[str, ...]:
@@ -147,6 +146,7 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any] | None:
     test = _load(trial, split.test)
     truth = np.concatenate([masks for _, masks in test])
     probabilities = training.model.predict(test, verbose=0)
+    check_finite(probabilities, trial.key)
     _write_predictions(out / "predictions" / trial.key, split.test, probabilities)
     record = {
         "key": trial.key,
@@ -198,8 +198,6 @@ def train(trial: Trial, checkpoint: Path) -> Training:
     shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed, passes=passes)
     validation = _load(trial, trial.split.validation)
     strategy = make_strategy(settings.distribute)
-    for ids in (trial.split.train, trial.split.validation):
-        check_batches(strategy, len(ids), settings.batch_size)
     callbacks = _callbacks(trial)
     saving = EpochCheckpoint(checkpoint, callbacks, passes)
     with precision_policy(settings.precision), scope(strategy):

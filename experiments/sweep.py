@@ -12,7 +12,8 @@ from typing import Any, NoReturn, Protocol
 from tqdm import tqdm
 
 from experiments.report import Section, write_page
-from experiments.trial import INPUT_ERRORS, PRECISIONS, read_record
+from experiments.trial import INPUT_ERRORS, PRECISIONS, checkpoint_path, read_record
+from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import LOST, NAMES, check_same, is_alone, is_chief, wait_for_all
 from sharpunet.data import InputError
 from sharpunet.data.prepared import LONGEST, writing
@@ -103,6 +104,8 @@ def run_sweep(
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
     for trial in (trial for trial in trials if done[trial.key]):
         read_record(trial.record_path(out))  # a damaged one is said now, not after hours
+        # Of a run that was killed just after it had saved its result.
+        EpochCheckpoint(checkpoint_path(out, trial.key)).remove()
     mine = {trial.key for trial in take_shard(trials, shard)}
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):

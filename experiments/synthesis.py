@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import tempfile
 import warnings
 import zipfile
@@ -16,6 +14,7 @@ from experiments.trial import (
     EpochBar,
     checkpoint_path,
     fix_randomness,
+    mark_of,
     precision_policy,
     provenance,
     read_record,
@@ -73,7 +72,7 @@ class Synthesis:
         shaping = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("prepared", "translation")
+            if field.name not in ("prepared", "translation", "distribute")
         }
         translation = dataclasses.asdict(self.translation)
         described = dataclasses.asdict(self.prepared.description)
@@ -111,9 +110,10 @@ class Synthesis:
     def _cyclegan(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
         path = self.generator_path(out)
         notes_path = path.with_suffix(".json")
-        if path.exists() and notes_path.exists():
-            return load_cyclegan(path), read_record(notes_path)
         checkpoint = EpochCheckpoint(checkpoint_path(out, f"gan-{self.key}"))
+        if path.exists() and notes_path.exists():
+            checkpoint.remove()  # of a run that was killed just after it had saved its result
+            return load_cyclegan(path), read_record(notes_path)
         model = self._train(checkpoint)
         if not is_chief():
             return model, {}
@@ -197,8 +197,3 @@ def save_model(model: keras.Model, path: Path, **arguments) -> None:
             partial = Path(folder) / path.name
             model.save(partial, **arguments)
             partial.replace(path)
-
-
-def mark_of(shaping: Any) -> str:
-    """Eight characters that differ if anything in `shaping`, which JSON can hold, does."""
-    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,6 +1,8 @@
 """What every training shares: seed, precision, and the record that says how a result was made."""
 
 import contextlib
+import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -141,6 +143,26 @@ def read_record(path: Path) -> dict[str, Any]:
 def checkpoint_path(out: Path, key: str) -> Path:
     """Where a training that is not finished is kept."""
     return out / "checkpoints" / f"{key}.npz"
+
+
+def mark_of(shaping: Any) -> str:
+    """Eight characters that differ if anything in `shaping`, which JSON can hold, does."""
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def shaping_of(settings: Any) -> dict[str, Any]:
+    """What the fields of a dataclass say, but `distribute`.
+
+    How many devices share the work does not shape its result, up to rounding: what was begun on
+    four can be ended on one.
+    """
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k != "distribute"}
+
+
+def check_finite(scores: np.ndarray, key: str) -> None:
+    """An InputError if what a trained model predicts is not numbers."""
+    if not np.isfinite(scores).all():
+        raise InputError(f"{key}: the training diverged; try --precision float32 or another --seed")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -1,5 +1,6 @@
 """Trainings that are killed and go on, bit for bit."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -169,7 +170,9 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(file, allow_pickle=False, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        # Another process that ran the same training and has ended removes what is half-written.
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(partial, path)
     finally:
         Path(partial).unlink(missing_ok=True)
 

@@ -172,7 +172,7 @@ class CycleGAN(keras.Model):
         with tf.GradientTape(persistent=True) as tape:
             terms = self.losses_of(first, second)
             # The gradients of all replicas are added: each one's mean counts for its part.
-            part = part_of_batch(first)
+            part = part_of_batch(tf.shape(first)[0])
             to_generators = self.generator_optimizer.scale_loss(part * terms["generator_loss"])
             to_discriminators = self.discriminator_optimizer.scale_loss(
                 part * terms["discriminator_loss"]

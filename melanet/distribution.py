@@ -6,10 +6,9 @@
         model.compile(...)
     fit(model, images, epochs=100)
 
-Each batch is shared by the replicas, and each replica counts for the images that it has: learning
-rate and result stay what they are on one device. What they cannot stay is the statistics of batch
-normalisation, which are of each replica's part of the batch (ResNet-50, DenseNet-121 and
-TernausNet-16 have it).
+Each batch is shared by the replicas, and each counts for the images that it has: learning rate and
+result stay what they are on one device, up to rounding. Batch normalisation takes its statistics
+over all replicas, and where float16 overflows on one, all of them skip the step.
 
 Over several hosts every one runs the same program with its own `TF_CONFIG`. All read the same
 files; what is written, the chief writes: the host of index 0.
@@ -179,9 +178,9 @@ def fit(
 
     Args:
         model: A compiled model. Its loss gives a value for each image, as most do: what depends on
-            the whole batch cannot be shared.
-        batches: Batches of all replicas together, in the same order on every host. Each has an
-            image for every replica, see `check_batches`.
+            the whole batch cannot be shared. One with a `train_step` of its own weighs its losses
+            by `part_of_batch`, and its batches have an image for every replica.
+        batches: Batches of all replicas together, in the same order on every host.
         validation_data: Likewise. Both are of known cardinality.
         **arguments: Of `fit`, but `class_weight`: weigh the images in the dataset instead.
 
@@ -194,8 +193,7 @@ def fit(
     check_same("the training", (model.name, arguments.get("initial_epoch", 0)))
     with strategy.scope():
         model._symbolic_build(data_batch=next(iter(batches)))
-    if not isinstance(model, _Shared):
-        model.__class__ = type(type(model).__name__, (_Shared, type(model)), {})
+    _make_shared(model)
     if validation_data is not None:
         arguments["validation_data"] = _shared(strategy, validation_data)
         arguments["validation_steps"] = int(validation_data.cardinality())
@@ -203,36 +201,37 @@ def fit(
     return model.fit(_shared(strategy, batches), steps_per_epoch=steps, **arguments)
 
 
+def _make_shared(model: keras.Model) -> None:
+    """Gives a model the steps below, and its parts what they need to agree on all replicas."""
+    if not isinstance(model, _Shared):
+        kind = _SharedStep if type(model).train_step is keras.Model.train_step else _Shared
+        model.__class__ = type(type(model).__name__, (kind, type(model)), {})
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+    for optimizer in vars(model).values():
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer.__class__ = _AgreeingLossScaleOptimizer
+
+
 class _Shared(keras.Model):
     """Mix-in of a model whose batches several replicas share, for plain `fit`.
 
-    Keras 3 cannot build a model on a batch that lies on several hosts, nor reduce the scalars that
-    a step of theirs logs (keras-team/keras issue 20585), and gives each replica the same weight
-    however many images it has. The names with an underscore are its own: they hold for the version
-    that is pinned.
+    Keras 3 can neither build a model on a batch that lies on several hosts, nor reduce the scalars
+    that a step of theirs logs (keras-team/keras issue 20585). The names with an underscore are its
+    own: they hold for the version that is pinned.
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: `fit` above has built the model on a batch of this host."""
 
-    def compute_loss(self, x=None, *arguments, training=True, **named):
-        loss = super().compute_loss(x, *arguments, training=training, **named)
-        if not training:
-            return loss
-        # Its value is this replica's mean, which the logged mean weighs by images. Its gradient
-        # counts for this replica's part of the batch: all are added, each divided by their number.
-        weighed = tf.cast(part_of_batch(x), loss.dtype) * self._replicas * loss
-        return weighed + tf.stop_gradient(loss - weighed)
-
     def train_step(self, data):
-        return self._reducible(super().train_step(data))
+        batch, _ = data
+        return self._reducible(super().train_step(batch))
 
     def test_step(self, data):
-        return self._reducible(super().test_step(data))
-
-    @property
-    def _replicas(self) -> int:
-        return self.distribute_strategy.num_replicas_in_sync
+        batch, _ = data
+        return self._reducible(super().test_step(batch))
 
     def _reducible(self, logs):
         if not isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -240,20 +239,62 @@ class _Shared(keras.Model):
         return {name: tf.expand_dims(value, 0) for name, value in logs.items()}
 
 
-def part_of_batch(images: tf.Tensor) -> tf.Tensor:
-    """Which part of the whole batch this replica has, a float32 scalar in [0, 1]; 1 if alone."""
-    count = tf.cast(tf.shape(images)[0], tf.float32)
+class _SharedStep(_Shared):
+    """The steps of a model that has none of its own: Keras's, but for what each replica counts for.
+
+    Keras gives every replica the same weight, however many images of the batch it has.
+    """
+
+    def train_step(self, data):
+        batch, own = data
+        with tf.GradientTape() as tape:
+            loss, logs = self._evaluated(batch, own, training=True)
+            # The optimizer adds the gradients of all replicas.
+            objective = self.optimizer.scale_loss(tf.cast(part_of_batch(own), loss.dtype) * loss)
+        weights = self.trainable_weights
+        self.optimizer.apply(tape.gradient(objective, weights), weights)
+        return self._reducible(logs)
+
+    def test_step(self, data):
+        batch, own = data
+        return self._reducible(self._evaluated(batch, own, training=False)[1])
+
+    def _evaluated(self, batch, own, training):
+        """The replica's mean loss, and metrics that count its own images: all of them, or none."""
+        images, truth, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        predicted = self(images, training=training)
+        # Keras divides by the number of replicas, for those who add up what they have.
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        loss = replicas * self.compute_loss(images, truth, predicted, weights, training=training)
+        self._loss_tracker.update_state(loss, sample_weight=own)
+        weights = None if weights is None else weights[:own]
+        return loss, self.compute_metrics(images, truth[:own], predicted[:own], weights)
+
+
+class _AgreeingLossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Where float16 overflows on one replica, all skip the step: Keras asks the first one only."""
+
+    def check_finite(self, grads):
+        overflowed = tf.cast(tf.logical_not(super().check_finite(grads)), tf.float32)
+        return tf.distribute.get_replica_context().all_reduce("SUM", overflowed) == 0
+
+
+def part_of_batch(count: tf.Tensor) -> tf.Tensor:
+    """Which part of the whole batch `count` images are, a float32 scalar in [0, 1]; 1 if alone."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return tf.ones(())
+    count = tf.cast(count, tf.float32)
     return count / context.all_reduce("SUM", count)
 
 
 def _shared(strategy, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
-    """The batches, each cut into a part for every replica; the parts differ by one image at most.
+    """The batches, each cut into a part for every replica, and how many images of it are its own.
 
-    TensorFlow's own way leaves replicas without images where others have two. They have no end,
-    for where they ended, replicas would take one more step with nothing: `fit` counts.
+    The parts differ by one image at most, where TensorFlow's own way leaves replicas without images
+    while others have two. Of a batch that has not one for each, every replica gets all, and the
+    first one owns them: without any there would be no shape to compute with. There is no end, for
+    where it ended, replicas would take one more step with nothing: `fit` counts.
     """
     replicas = strategy.num_replicas_in_sync
 
@@ -263,10 +304,13 @@ def _shared(strategy, batches: tf.data.Dataset) -> tf.distribute.DistributedData
 
         def parts(*batch):
             count = tf.shape(batch[0], tf.int64)[0]
+            enough = count >= replicas
 
             def part(replica):
                 low, high = (count * at // replicas for at in (replica, replica + 1))
-                return tuple(each[low:high] for each in batch)
+                owned = tf.where(enough, high - low, tf.where(replica == 0, count, 0))
+                low, high = tf.where(enough, low, 0), tf.where(enough, high, count)
+                return tuple(each[low:high] for each in batch), owned
 
             return tf.data.Dataset.range(first, first + here).map(part)
 
@@ -279,24 +323,3 @@ def on_one_device(trained: keras.Model, model: keras.Model) -> keras.Model:
     """`model`, built without a strategy, with the weights of `trained`."""
     model.set_weights(trained.get_weights())
     return model
-
-
-def check_batches(strategy: tf.distribute.Strategy | None, count: int, batch_size: int) -> None:
-    """Checks that every batch has an image for every replica.
-
-    Args:
-        strategy: Of the training.
-        count: Number of images; the last batch takes what is left.
-        batch_size: Images a batch, on all replicas together.
-
-    Raises:
-        InputError: If a batch is too small to be split.
-    """
-    replicas = count_replicas(strategy)
-    last = count % batch_size or batch_size
-    if min(batch_size, last) < replicas:
-        raise InputError(
-            f"{count} images in batches of {batch_size} leave a batch of {min(batch_size, last)}, "
-            f"which {replicas} devices cannot share; choose another batch size, or train without "
-            "distribution"
-        )

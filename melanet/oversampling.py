@@ -23,7 +23,7 @@ from melanet.data.prepared import (
     write_prepared,
 )
 from melanet.data.stream import pass_counter
-from melanet.distribution import check_batches, fit, make_strategy, on_one_device, scope
+from melanet.distribution import count_replicas, fit, make_strategy, on_one_device, scope
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
@@ -99,7 +99,11 @@ def train_cyclegan(
         keep_aspect_ratio=keep_aspect_ratio,
         passes=passes,
     )
-    check_batches(strategy, batch_size, batch_size)
+    if batch_size < count_replicas(strategy):
+        raise InputError(
+            f"`batch_size`: {batch_size} images of each class cannot be shared by "
+            f"{count_replicas(strategy)} devices; give more, or distribute='none'"
+        )
     own = [name for name in OPTIMIZERS if name in compile_arguments]
     own += [] if model is None else ["model"]
     if strategy is not None and own:
