@@ -27,7 +27,7 @@ from experiments.figure_confidence import confidences, first_of
 from experiments.figure_umap import MOST_POINTS, umap_panels
 from experiments.published import COVID_MODELS, PNEUMONIA_TRANSLATED, Detection, audit_skews
 from experiments.report import Section, write_section
-from experiments.sweep import Finished, list_trials, run_command, run_sweep, take_shard
+from experiments.sweep import Finished, Parser, list_trials, run_command, run_sweep, take_shard
 from melanet.data import InputError, PreparedSet, read_prepared
 from melanet.data.prepared import MANIFEST
 from melanet.distribution import make_strategy
@@ -274,7 +274,7 @@ def _describe(records, sets) -> dict[str, str]:
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of a table's command line; defaults are the thesis's."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m experiments.{table.name}",
         description=table.title,
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),

@@ -29,6 +29,7 @@ from experiments.segmentation import Trial, build_model, train
 from experiments.segmentation_table import add_training_arguments, plan, prepared_set
 from experiments.sweep import (
     Finished,
+    Parser,
     add_common_arguments,
     at_least,
     check_writable,
@@ -193,7 +194,7 @@ def concatenations(model: keras.Model) -> list[keras.layers.Layer]:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m experiments.{NAME}",
         description="Figure 3.9: Grad-CAM at the concatenation layers of trained models.",
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),

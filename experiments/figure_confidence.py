@@ -23,11 +23,11 @@ def confidences(record: dict[str, Any], title: str) -> Figure:
     found = scores >= THRESHOLD
     figure, axes = plt.subplots(figsize=(5.2, 2.9), layout="constrained")
     places = np.arange(1, len(scores) + 1)
-    for mask, colour, name in ((found, COLOURS[1], "found"), (~found, COLOURS[2], "missed")):
+    for mask, colour, name in ((found, COLOURS[2], "found"), (~found, COLOURS[1], "missed")):
         label = f"{name}: {mask.sum()}"
         axes.vlines(places[mask], 0, scores[mask], color=colour, alpha=0.35, linewidth=1.5)
         axes.plot(places[mask], scores[mask], "o", color=colour, markersize=4, label=label)
-    axes.axhline(THRESHOLD, color="#c0392b", linestyle="--", linewidth=1)
+    axes.axhline(THRESHOLD, color="#444444", linestyle="--", linewidth=1, label="threshold")
     axes.set(xlabel="positive test image", ylabel="confidence", ylim=(-0.02, 1.02), title=title)
     axes.title.set_fontsize(10)
     figure.legend(frameon=False, fontsize=9, loc="outside right upper")

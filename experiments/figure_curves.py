@@ -28,7 +28,9 @@ def learning_curves(records: Sequence[dict[str, Any]]) -> Figure:
             best = 100 * _best_so_far(curves)
             epochs = np.arange(1, best.shape[1] + 1)
             mean, deviation = best.mean(axis=0), best.std(axis=0)
-            axes.plot(epochs, mean, color=colour, label=MODELS.get(model, model), linewidth=2)
+            dot = "o" if len(mean) == 1 else None  # one epoch makes no line
+            name = MODELS.get(model, model)
+            axes.plot(epochs, mean, color=colour, label=name, linewidth=2, marker=dot)
             low, high = np.clip([mean - deviation, mean + deviation], 0, 100)
             axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.set_xlabel("epoch")

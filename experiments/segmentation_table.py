@@ -13,6 +13,7 @@ from experiments.segmentation import Settings, Trial, has_encoder
 from experiments.segmentation_report import make_section
 from experiments.sweep import (
     Finished,
+    Parser,
     add_common_arguments,
     at_least,
     check_set_name,
@@ -181,7 +182,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of a table's command line; defaults are the thesis's."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m experiments.{table.name}",
         description=table.title,
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),

@@ -5,6 +5,7 @@ import errno
 import math
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -17,6 +18,13 @@ from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import LOST, NAMES, check_same, is_alone, is_chief, wait_for_all
 from sharpunet.data import InputError
 from sharpunet.data.prepared import LONGEST, writing
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's arguments; what is wrong with them is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 class Trial(Protocol):
@@ -63,7 +71,9 @@ def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title
 def exit_code(act: Callable[[], None]) -> int:
     """Does what a command is for; returns its exit code, as `run_command` gives it."""
     try:
-        act()
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            act()
     except Finished:
         return 0
     except (*INPUT_ERRORS, OSError) as error:  # an OSError says which file, and what is wrong
@@ -71,19 +81,26 @@ def exit_code(act: Callable[[], None]) -> int:
         cure = "; make room, and the same command goes on where it stopped" if full else ""
         print(f"error: {error}{cure}", file=sys.stderr)
         return 2
-    except LOST as error:
+    except LOST:
         if is_alone():
             raise
         print(
-            f"error: another host is gone; start all of them again with the same command: they go "
-            f"on from the last epoch that was saved ({' '.join(str(error).split())[:300]})",
+            "error: another host is gone; start all of them again with the same command: they go "
+            "on from the last epoch that was saved",
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # What interrupts TensorFlow while it waits for other hosts comes as a RuntimeError.
+        if isinstance(error, RuntimeError) and "KeyboardInterrupt" not in str(error):
+            raise
         print("\nstopped; the same command goes on with what is not done", file=sys.stderr)
         return 130
     return 0
+
+
+def _warn(message, *_, **__) -> None:
+    print("warning:", message, file=sys.stderr)
 
 
 def run_sweep(
@@ -125,6 +142,8 @@ def run_sweep(
 
 def leave() -> NoReturn:
     """Ends what another process finishes; hosts of one training leave together with the chief."""
+    if not is_chief():
+        print("done here; the first host writes the report")
     wait_for_all()
     raise Finished
 

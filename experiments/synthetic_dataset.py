@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from experiments.figure_curves import COLOURS
 from experiments.report import save_figure
-from experiments.sweep import at_least, exit_code
+from experiments.sweep import Parser, at_least, exit_code
 from experiments.synthesis import load_cyclegan, load_model
 from experiments.trial import fix_randomness, provenance, read_record, write_atomically
 from melanet.classifiers import CLASSIFIERS
@@ -109,15 +109,15 @@ class Evidence:
     Attributes:
         closeness: By space ("pixels", "features"): how near it comes to real training images.
         reidentification: By space: whether a synthetic image leads to its source.
-        nearest_real: Of each synthetic image, the id of the nearest real training image of its
-            class in features, and the distance.
+        nearest_real: By space: of each synthetic image, the id of the nearest real training image
+            of its class, and the distance.
         distances: KID and its standard error, by what is compared.
         encoder: What the features are of.
     """
 
     closeness: dict[str, Closeness]
     reidentification: dict[str, Reidentification]
-    nearest_real: pd.DataFrame
+    nearest_real: dict[str, pd.DataFrame]
     distances: dict[str, tuple[float, float]]
     encoder: str
 
@@ -137,7 +137,7 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
         "pixels": lambda part: _pixels(load(part)),
         "features": lambda part: features(network, load(part)),
     }
-    close, found, nearest_real = {}, {}, None
+    close, found, nearest_real = {}, {}, {}
     for space, describe in spaces.items():
         of_synthetic = describe(synthetic)
         of_real = describe((source, list(real.index)))
@@ -145,9 +145,9 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
         close[space] = closeness(of_synthetic, of_real, real["group"])
         places = parents.index.get_indexer(synthetic.manifest["parent"])
         found[space] = reidentification(of_synthetic, of_parents, places, parents["group"])
+        index, distance = nearest(of_synthetic, of_real)
+        nearest_real[space] = pd.DataFrame({"real": real.index[index], "distance": distance})
         if space == "features":
-            index, distance = nearest(of_synthetic, of_real)
-            nearest_real = pd.DataFrame({"real": real.index[index], "distance": distance})
             distances = _distances(
                 of_synthetic[_first_of_each(synthetic.manifest["group"])],
                 of_real[_first_of_each(real["group"])],
@@ -246,24 +246,31 @@ def _traces(evidence: Evidence) -> Iterator[str]:
 
 
 def closest_pairs(synthetic: PreparedSet, source: PreparedSet, evidence: Evidence) -> Figure:
-    """The synthetic images closest to a real training image in features, that image, the source."""
-    closest = evidence.nearest_real.sort_values("distance").head(PAIRS)
-    rows = synthetic.manifest.iloc[closest.index]
-    files = {
-        "synthetic": [synthetic.folder / file for file in rows["image"]],
-        "nearest real": source.paths(list(closest["real"]), "image"),
-        "its source": source.paths(list(rows["parent"]), "image"),
-    }
+    """By space: the synthetic images closest to a real training image, that, and the source."""
+    rows: dict[str, list] = {}
+    for space, found in evidence.nearest_real.items():
+        closest = found.sort_values("distance").head(PAIRS)
+        ours = synthetic.manifest.iloc[closest.index]
+        rows |= {
+            f"synthetic\n(by {space})": [synthetic.folder / file for file in ours["image"]],
+            f"nearest real\n(by {space})": source.paths(list(closest["real"]), "image"),
+            f"its source\n(by {space})": source.paths(list(ours["parent"]), "image"),
+        }
+    distances = [
+        found["distance"].nsmallest(PAIRS).to_numpy() for found in evidence.nearest_real.values()
+    ]
     figure, grid = plt.subplots(
-        len(files), len(rows), figsize=(1.5 * len(rows), 4.8), squeeze=False, layout="constrained"
-    )
-    height, width = synthetic.description.image_size
-    for line, (name, paths) in zip(grid, files.items(), strict=True):
-        line[0].set_ylabel(name)
+        len(rows), len(distances[0]), squeeze=False, layout="constrained",
+        figsize=(1.5 * len(distances[0]) + 0.6, 1.55 * len(rows) + 0.4),
+    )  # fmt: skip
+    size = synthetic.description.image_size[::-1]
+    for line, (name, paths) in zip(grid, rows.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=9)
         for axes, path in zip(line, paths, strict=True):
-            axes.imshow(Image.open(path).resize((width, height)), cmap="gray")
-    for axes, distance in zip(grid[0], closest["distance"], strict=True):
-        axes.set_title(f"{distance:.2f}", fontsize=9)
+            axes.imshow(Image.open(path).resize(size), cmap="gray")
+    for line, of_space in zip(grid[::3], distances, strict=True):
+        for axes, distance in zip(line, of_space, strict=True):
+            axes.set_title(f"distance {distance:.3g}", fontsize=8)
     for axes in grid.flat:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -368,9 +375,18 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
         except ValueError as error:
             raise InputError(f"--weights {weights}: {error}") from None
         except Exception as error:  # Keras has no class of its own for a failed download
-            raise InputError(f"--weights {weights}: cannot be downloaded ({error})") from None
-        return network, f"{options.encoder}, weights {weights or f'random, seed {options.seed}'}"
-    network = load_model(_existing(Path(options.encoder), "--encoder"))
+            raise InputError(
+                f"--weights {weights}: cannot be downloaded ({error}); give a weights file, a "
+                "classifier's .keras file as --encoder, or none"
+            ) from None
+        told = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
+        return network, f"{options.encoder}, weights {told}"
+    if not Path(options.encoder).is_file():
+        names = ", ".join(CLASSIFIERS)
+        raise InputError(f"--encoder {options.encoder}: is no file, and none of {names}")
+    network = load_model(Path(options.encoder))
+    if isinstance(network, CycleGAN):
+        raise InputError(f"--encoder {options.encoder}: holds no classifier; give one")
     if network.input_shape[1:] != shape:
         raise InputError(
             f"--encoder {options.encoder}: takes images of {network.input_shape[1:]}, the "
@@ -416,9 +432,7 @@ def _existing(path: Path, flag: str) -> Path:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.synthetic_dataset", description=TITLE
-    )
+    parser = Parser(prog="python -m experiments.synthetic_dataset", description=TITLE)
     add = parser.add_argument
     add("--generator", type=Path, required=True, help="a CycleGAN that a table of chapter 2 "
         "trained (OUT/gans/*.keras); the JSON beside it says what it has seen")  # fmt: skip

@@ -30,7 +30,7 @@ from experiments.classification_table import (
 )
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.report import Section, write_section
-from experiments.sweep import Finished, list_trials, run_command, run_sweep, take_shard
+from experiments.sweep import Finished, Parser, list_trials, run_command, run_sweep, take_shard
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import PreparedSet, read_prepared
 from melanet.data.prepared import MANIFEST
@@ -182,7 +182,7 @@ def _caption(records) -> str:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line; defaults are the thesis's."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m experiments.table_2_1",
         description=TITLE,
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),

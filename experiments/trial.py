@@ -190,7 +190,8 @@ def _git_state(folder: Path) -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "changed": bool(git("status", "--porcelain"))}
+        changed = git("status", "--porcelain", "--", "melanet", "sharpunet", "experiments")
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(changed)}
     except OSError:  # no git on this machine
         return {"commit": None, "changed": None}
 

@@ -18,6 +18,8 @@ import contextlib
 import functools
 import json
 import os
+import signal
+import threading
 import zlib
 from collections.abc import Iterator
 
@@ -70,9 +72,11 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
 
 @functools.cache
 def _strategy_of_all_hosts() -> tf.distribute.Strategy:
-    _check_cluster(os.environ.get("TF_CONFIG"))
+    hosts = _check_cluster(os.environ.get("TF_CONFIG"))
+    print(f"joining {', '.join(hosts)}; waiting until all are there ...", flush=True)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _left_to_the_system(signal.SIGINT):  # TensorFlow's waiting would not heed Ctrl-C
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
         raise InputError(
             f"TF_CONFIG: the hosts cannot be joined ({' '.join(str(error).split())}); each needs "
@@ -80,8 +84,25 @@ def _strategy_of_all_hosts() -> tf.distribute.Strategy:
         ) from None
 
 
-def _check_cluster(text: str | None) -> None:
-    """An InputError if TF_CONFIG is not what several equal hosts need."""
+@contextlib.contextmanager
+def _left_to_the_system(interrupt: signal.Signals) -> Iterator[None]:
+    """A signal ends the process at once, and SIGTERM does so ever after.
+
+    TensorFlow takes SIGTERM for an announcement, and goes on. What is killed here loses nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others cannot set handlers
+        yield
+        return
+    before = signal.signal(interrupt, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(interrupt, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _check_cluster(text: str | None) -> list[str]:
+    """The hosts that TF_CONFIG names; an InputError if it is not what several equal ones need."""
     example = (
         'such as {"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
         '"task": {"type": "worker", "index": 0}}'
@@ -102,6 +123,7 @@ def _check_cluster(text: str | None) -> None:
         raise InputError(f"TF_CONFIG: names not two different workers or more; make it {example}")
     if not 0 <= index < len(hosts):
         raise InputError(f"TF_CONFIG: the index {index} is none of its {len(hosts)} workers'")
+    return hosts
 
 
 @tf.function

@@ -1,10 +1,20 @@
 import argparse
 import dataclasses
+import warnings
+from pathlib import Path
 
 import pytest
 
-from experiments.sweep import Finished, run_sweep, shard_of, take_shard
-from experiments.trial import write_record
+from experiments.sweep import (
+    Finished,
+    Parser,
+    add_common_arguments,
+    exit_code,
+    run_sweep,
+    shard_of,
+    take_shard,
+)
+from experiments.trial import checkpoint_path, write_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +55,51 @@ def test_the_last_shard_to_end_reports(tmp_path, capsys):
     assert f"shard 1/2 is done; {len(TRIALS) - done} trials of other shards are not yet" in told
     records = run_sweep(TRIALS, tmp_path, (2, 2))
     assert [record["key"] for record in records] == [trial.key for trial in TRIALS]
+
+
+def test_what_a_killed_end_left_of_a_training_is_removed(tmp_path):
+    run_sweep(TRIALS[:1], tmp_path)
+    left = checkpoint_path(tmp_path, TRIALS[0].key)
+    left.parent.mkdir()
+    left.touch()
+    others = checkpoint_path(tmp_path, "another-run")
+    others.touch()
+    run_sweep(TRIALS[:1], tmp_path)
+    assert not left.exists()
+    assert others.exists()
+
+
+def test_ctrl_c_is_the_same_wherever_it_comes_from(capsys):
+    def interrupted(error):
+        def act():
+            raise error
+
+        return exit_code(act)
+
+    assert interrupted(KeyboardInterrupt()) == 130
+    assert (
+        interrupted(RuntimeError("UnavailableError REPLACED BY KeyboardInterrupt: <EMPTY>")) == 130
+    )
+    assert capsys.readouterr().err.count("stopped; the same command goes on") == 2
+    with pytest.raises(RuntimeError, match="another"):
+        interrupted(RuntimeError("another"))
+
+
+def test_a_warning_is_a_line(capsys):
+    assert exit_code(lambda: warnings.warn("5 images found", stacklevel=1)) == 0
+    assert capsys.readouterr().err == "warning: 5 images found\n"
+
+
+def test_a_mistyped_argument_is_one_line(capsys):
+    parser = Parser(prog="python -m experiments.table_0_0")
+    add_common_arguments(parser, Path("results"))
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args(["--batch-size", "0"])
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("error: argument --batch-size: 0 is not at least 1")
+    assert told[0].endswith("see python -m experiments.table_0_0 --help")
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "-1/2", "1/0", "1/2/3"])

@@ -141,7 +141,7 @@ def test_a_generator_that_copies_its_training_images_is_found_out():
     patients = pd.Series([str(n) for n in range(60)])
     close = closeness(real[random.integers(0, 40, 60)], real, patients[:40])
     traced = reidentification(real[random.integers(0, 40, 60)], sources, np.arange(60), patients)
-    evidence = Evidence({"pixels": close}, {"pixels": traced}, pd.DataFrame(), {}, "none")
+    evidence = Evidence({"pixels": close}, {"pixels": traced}, {}, {}, "none")
     assert "100.0% are closer to a real training image than 95%" in verdict(evidence)
     strangers = closeness(random.normal(size=(60, 30)), real, patients[:40])
     assert verdict(dataclasses.replace(evidence, closeness={"pixels": strangers})).startswith(
@@ -200,7 +200,17 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
     assert grown < 0.5 * (count - 300) * size * size  # half of what the images in 8 bits take
 
 
-@pytest.mark.parametrize("case", ["missing", "not a CycleGAN", "other source", "encoder size"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "missing",
+        "not a CycleGAN",
+        "other source",
+        "encoder size",
+        "no encoder",
+        "a GAN for encoder",
+    ],
+)
 def test_bad_input_is_one_line_and_nothing_is_written(case, small, source, tmp_path, capsys):
     arguments, _ = small
     if case == "missing":
@@ -213,6 +223,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(case, small, source, tmp_p
         other = write_xrays(tmp_path / "others")[1]
         arguments += ["--source", str(other.folder)]
         told = "is not the set that gan.keras was trained with"
+    elif case == "no encoder":
+        arguments += ["--encoder", "vgg_gpa"]
+        told = "--encoder vgg_gpa: is no file, and none of vgg_gap, "
+    elif case == "a GAN for encoder":
+        arguments += ["--encoder", arguments[arguments.index("--generator") + 1]]
+        told = "holds no classifier"
     else:
         keras.Sequential([keras.Input((9, 9, 1)), keras.layers.Flatten()]).save(
             tmp_path / "other.keras"

@@ -101,6 +101,22 @@ def test_the_key_changes_with_the_split_and_with_how_images_are_resized(finished
     assert dataclasses.replace(made, prepared=padded).key != made.key
 
 
+def test_the_key_does_not_change_with_the_devices_that_share_the_work(finished):
+    made = finished[0]
+    for name, value in (("distribute", "mirrored"), ("precision", "mixed_float16")):
+        changed = dataclasses.replace(made.settings, **{name: value})
+        other = dataclasses.replace(made, settings=changed)
+        assert (other.key == made.key) == (name == "distribute")
+
+
+def test_a_training_that_diverged_is_no_result(small_phantom, tmp_path, monkeypatch):
+    predicted = np.full((5, 32, 32, 1), np.nan, "float32")
+    monkeypatch.setattr(keras.Model, "predict", lambda *_, **__: predicted)
+    with pytest.raises(InputError, match="the training diverged; try --precision float32"):
+        run_trial(make_trial(small_phantom), tmp_path)
+    assert not (tmp_path / "records").exists()
+
+
 def test_plain_and_sharp_share_seed_and_split(finished):
     made = finished[0]
     plain = make_trial(made.prepared, "unet")

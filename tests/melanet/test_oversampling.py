@@ -141,6 +141,12 @@ def test_what_is_one_s_own_is_used_and_not_distributed(dermoscopy, monkeypatch):
         train_cyclegan(dermoscopy, epochs=1, model=small_cyclegan())
 
 
+def test_a_batch_that_has_no_image_for_each_device_is_named(dermoscopy, monkeypatch):
+    monkeypatch.setattr(oversampling, "count_replicas", lambda _: 4)
+    with pytest.raises(InputError, match="`batch_size`: 2 images of each class cannot be shared"):
+        train_cyclegan(dermoscopy, epochs=1, batch_size=2)
+
+
 def test_an_unknown_id_is_named(dermoscopy):
     with pytest.raises(InputError, match="the id 'nobody'"):
         train_cyclegan(dermoscopy, [*train_ids(dermoscopy), "nobody"], epochs=1)
