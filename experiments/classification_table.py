@@ -25,7 +25,7 @@ from melanet import metrics
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
 from melanet.data.prepared import MANIFEST
-from melanet.distribution import chief_first, resolve
+from melanet.distribution import chief_first, count_replicas, make_strategy, resolve
 from melanet.trees import BaggedTrees
 
 #: Every classifier of chapter 2 by name, the trees too.
@@ -106,6 +106,12 @@ def settings_of(
     )
 
 
+def _distribution_of(translation: Translation, distribute: str) -> str:
+    """That of the trials, where a batch has an image of each class for every device."""
+    replicas = count_replicas(make_strategy(distribute))
+    return distribute if translation.batch_size >= replicas else "none"
+
+
 def synthesis_of(
     prepared: PreparedSet,
     split: Split,
@@ -123,8 +129,7 @@ def synthesis_of(
         precision=settings.precision,
         deterministic=settings.deterministic,
         seed=seed,
-        # One image cannot be shared.
-        distribute=settings.distribute if translation.batch_size > 1 else "none",
+        distribute=_distribution_of(translation, settings.distribute),
     )
 
 

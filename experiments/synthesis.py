@@ -125,6 +125,7 @@ class Synthesis:
             "keep_aspect_ratio": self.keep_aspect_ratio,
             "seed": self.seed,
             "seconds": round(checkpoint.seconds, 1),
+            "distribute": self.distribute,
             **dataclasses.asdict(self.translation),
             **provenance(),
         }
