@@ -269,7 +269,9 @@ def _caption(records, sets) -> str:
 def _describe(records, sets) -> dict[str, str]:
     told = describe(records, PROTOCOLS)
     notes = {f"{s.description.title}, left out": s.description.notes or "nothing" for s in sets}
-    return {**told, "split": "80/20 by group (patient, where known), both sets as one", **notes}
+    other = f"{sets[1].description.name} {sets[1].digest[:16]}"
+    split = "80/20 by group (patient, where known; with copies of a picture), both sets as one"
+    return {**told, "split": split, "other set (SHA-256 of the manifest)": other, **notes}
 
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:

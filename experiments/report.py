@@ -118,7 +118,7 @@ def describe_origin(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {
         "precision": values_of(records, lambda r: r["precision"]),
         "seeds": values_of(records, lambda r: r["seed"]),
-        "distribution": values_of(records, lambda r: r["distribute"]),
+        "distribution": values_of(records, _describe_distribution),
         "deterministic kernels": values_of(records, lambda r: r["deterministic"]),
         "data (SHA-256 of the manifest)": values_of(
             records, lambda r: f"{r['dataset']['name']} {r['dataset']['manifest_sha256'][:16]}"
@@ -148,3 +148,10 @@ def save_figure(out: Path, name: str, figure: Figure) -> str:
     plt.close(figure)
     write_atomically(out / "figures" / f"{name}.png", buffer.getvalue())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _describe_distribution(record) -> str:
+    if record["distribute"] == "none":
+        return "none"
+    count = record["replicas"]
+    return f"{record['distribute']}, {count} device{'s' if count > 1 else ''}"
