@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
-from experiments.figure_umap import write_features
+from experiments.figure_umap import features_path, write_features
 from experiments.synthesis import Synthesis, Translation, save_model
 from experiments.trial import (
     EpochBar,
@@ -277,7 +277,7 @@ class Trial:
 
     def features_path(self, out: Path) -> Path:
         """Where the features of its images are or will be."""
-        return out / "features" / f"{self.key}.npz"
+        return features_path(out, self.key)
 
     def _training_parts(self, out: Path, synthetic: Sequence[PreparedSet]) -> list[Part]:
         """The real training images that take part, and the sets that join them."""

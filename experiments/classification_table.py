@@ -217,6 +217,12 @@ def summarise(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     ).reset_index()
 
 
+def over_seeds(records: Sequence[dict[str, Any]]) -> str:
+    """What a cell is of, in words."""
+    seeds = len({record["seed"] for record in records})
+    return f"mean ± sample sd over {seeds} seeds" if seeds > 1 else "one seed"
+
+
 def cell(row: Any, column: str) -> str:
     """Mean ± deviation of a column of `summarise`, as a table shows it."""
     mean, deviation = getattr(row, f"{column}_mean"), getattr(row, f"{column}_sd")

@@ -16,6 +16,7 @@ from experiments.classification_table import (
     add_training_arguments,
     cell,
     describe,
+    over_seeds,
     prepared_set,
     runs_frame,
     settings_of,
@@ -251,12 +252,11 @@ def _titles_with_skew(records) -> dict[str, str]:
 
 
 def _caption(records, sets) -> str:
-    seeds = len({record["seed"] for record in records})
     positives = sum(score["positive"] for score in records[0]["scores"])
     own, other = (prepared.description.labels for prepared in sets)
     return (
-        f"Percent, and FN as a count of {positives} positive test images; mean ± sample sd over "
-        f"{seeds} seed{'s' if seeds > 1 else ''}, threshold 0.5; protocol "
+        f"Percent, and FN as a count of {positives} positive test images; "
+        f"{over_seeds(records)}, threshold 0.5; protocol "
         f"{records[0]['protocol']}. Skew is that of the training images (eq. 2.8). Own synthetic "
         f"set: {own[0]} images translated to {own[1]}; the other: {other[0]} images. Sensitivity "
         "alone can mislead: a classifier that calls everyone positive has 100. (!) marks what the "

@@ -52,6 +52,11 @@ def write_features(
     write_atomically(path, content.getvalue())
 
 
+def features_path(out: Path, key: str) -> Path:
+    """Where the features of a trial's images are or will be."""
+    return out / "features" / f"{key}.npz"
+
+
 def read_features(path: Path) -> pd.DataFrame:
     """A row an image: its `group`, and its features in columns 0 to channels - 1.
 
@@ -66,21 +71,30 @@ def read_features(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: not a file of features ({error}); remove its record") from None
 
 
-def umap_panels(panels: dict[str, Path], labels: Sequence[str], seed: int = 0) -> Figure:
+def umap_panels(
+    panels: dict[str, Path], labels: Sequence[str], seed: int = 0, columns: int | None = None
+) -> Figure:
     """A panel a condition: features of its own classifier, embedded and coloured by class.
 
     Args:
         panels: From a panel's title to a file of `write_features`.
         labels: The real classes, the positive one last, which is drawn above all.
         seed: Of the embeddings.
+        columns: Panels in a row; all if None.
     """
     tables = {title: read_features(path) for title, path in panels.items()}
     found = dict.fromkeys(name for table in tables.values() for name in table["group"])
     names = dict.fromkeys([*labels, *found])
-    colours = dict(zip(names, COLOURS[2:4] + COLOURS[1:2] + COLOURS[5:6], strict=False))
+    # The positive class has the same colour everywhere.
+    others = [name for name in names if name != labels[-1]]
+    colours = dict(zip(others, (COLOURS[n] for n in (2, 1, 5, 4, 6)), strict=False))
+    colours[labels[-1]] = COLOURS[3]
+    columns = columns or len(tables)
+    lines = -(-len(tables) // columns)
     figure, grid = plt.subplots(
-        1, len(tables), figsize=(3.1 * len(tables), 3.5), squeeze=False, layout="constrained"
-    )
+        lines, columns, figsize=(3.1 * columns, 3.1 * lines + 0.4), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
     for axes, (title, table) in zip(grid.flat, tables.items(), strict=True):
         points = umap_embedding(table.drop(columns="group").to_numpy(), seed=seed)
         for name, colour in colours.items():

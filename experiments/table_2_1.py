@@ -21,6 +21,7 @@ from experiments.classification_table import (
     add_training_arguments,
     cell,
     describe,
+    over_seeds,
     prepared_set,
     runs_frame,
     settings_of,
@@ -170,11 +171,10 @@ def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(records) -> str:
-    seeds = len({record["seed"] for record in records})
     positives = sum(score["positive"] for score in records[0]["scores"])
     return (
-        f"Percent, and FN as a count of {positives} positive test images; mean ± sample sd over "
-        f"{seeds} seed{'s' if seeds > 1 else ''}, threshold 0.5; protocol "
+        f"Percent, and FN as a count of {positives} positive test images; "
+        f"{over_seeds(records)}, threshold 0.5; protocol "
         f'{records[0]["protocol"]}. What the thesis prints as "sensitivity" is TN / (TN + FN), the '
         "NPV; its true sensitivity and specificity follow from the printed FN."
     )

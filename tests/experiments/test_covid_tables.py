@@ -1,9 +1,11 @@
 import json
 import math
+import os
 
 import pandas as pd
 import pytest
 
+from experiments import figure_2_15
 from experiments.classification import BAGGED_TREES, split_images
 from experiments.covid_table import beside_thesis, parse, plan, run_table
 from experiments.figure_umap import read_features
@@ -16,6 +18,7 @@ from experiments.published import (
 )
 from experiments.table_2_2 import TABLE as NORMAL
 from experiments.table_2_3 import TABLE as PNEUMONIA
+from experiments.trial import write_record
 from melanet.data import InputError, read_prepared
 from tests.conftest import write_xrays
 
@@ -76,6 +79,8 @@ def test_all_conditions_from_prepared_sets_to_the_report(xrays, tmp_path):
     assert len(pd.read_csv(table / "table.csv")) == 4
     assert "54.34" in (table / "table.md").read_text()
     assert len(list((out / "gans").glob("*.keras"))) == 2  # one a task, whatever classifies
+    assert figure_2_15.main(["--out", str(out)]) == 0
+    assert (out / "figures/figure_2_15.png").is_file()
 
 
 def test_a_printed_cell_that_contradicts_itself_is_marked():
@@ -226,3 +231,21 @@ def test_another_positive_class_is_named_before_anything_is_trained(xrays, dermo
     sets = [xrays[0], dermoscopy]
     with pytest.raises(InputError, match="translates to malignant, not to covid19"):
         plan(sets, parse(NORMAL, words(xrays, tmp_path)))
+
+
+def test_figure_2_15_names_what_is_not_there_yet(tmp_path, capsys):
+    assert figure_2_15.main(["--out", str(tmp_path)]) == 2
+    assert "has no record of vgg_gap; run table_2_2" in capsys.readouterr().err
+    record = {"key": "a", "model": "vgg_gap", "seed": 0, "condition": "real"}
+    described = {"name": "normal", "title": "Normal", "labels": ["normal", "covid19"]}
+    write_record(tmp_path / "records/a.json", record | {"dataset": described})
+    write_record(tmp_path / "records/b.json", record | {"dataset": described, "key": "b"})
+    write_record(
+        tmp_path / "records/c.json", record | {"dataset": described, "key": "c", "seed": 1}
+    )
+    os.utime(tmp_path / "records/a.json", (1, 1))
+    found = figure_2_15.latest_records(tmp_path, "vgg_gap")
+    assert [each["key"] for each in found.values()] == ["b"]
+    assert figure_2_15.main(["--out", str(tmp_path)]) == 2
+    assert "has no record of normal, own; run the table" in capsys.readouterr().err
+    assert not (tmp_path / "figures").exists()

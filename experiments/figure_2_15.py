@@ -1,0 +1,86 @@
+"""Figure 2.15: UMAP embeddings of GAP features, both tasks beside each other, in six panels.
+
+    python -m experiments.figure_2_15 --out results/covid19
+
+It draws what tables 2.2 and 2.3 left in their folder of results; nothing is trained. The thesis
+sees in it synthetic COVID-19 apart from the other class, and real COVID-19 among both.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.classification_table import MODELS
+from experiments.covid_table import CONDITIONS
+from experiments.figure_umap import features_path, umap_panels
+from experiments.report import save_figure
+from experiments.sweep import Parser, exit_code
+from experiments.trial import read_record
+from melanet.data import InputError
+
+NAME = "figure_2_15"
+#: Conditions of a row, in the thesis's order.
+COLUMNS = ("real", "own", "both")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws the figure; returns the exit code."""
+    options = parse(arguments)
+    return exit_code(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Draws `figures/figure_2_15.png`.
+
+    Raises:
+        InputError: If a condition of a set has no record, or its features are missing or damaged.
+    """
+    records = latest_records(options.out, options.model)
+    if not records:
+        raise InputError(f"--out {options.out}: has no record of {options.model}; run table_2_2")
+    panels: dict[str, Path] = {}
+    labels: dict[str, None] = {}
+    for name in dict.fromkeys(name for name, _ in records):
+        for condition in COLUMNS:
+            if (name, condition) not in records:
+                raise InputError(
+                    f"--out {options.out}: has no record of {name}, {condition}; run the table "
+                    "with that condition"
+                )
+            record = records[name, condition]
+            described = record["dataset"]
+            panels[f"{described['title']}\n{CONDITIONS[condition].title}"] = features_path(
+                options.out, record["key"]
+            )
+            labels |= dict.fromkeys(described["labels"])
+    positive = described["labels"][-1]  # of all: a table's second set has the same
+    names = [label for label in labels if label != positive]
+    save_figure(options.out, NAME, umap_panels(panels, [*names, positive], columns=len(COLUMNS)))
+    print(f"Open {options.out / 'figures' / NAME}.png")
+
+
+def latest_records(out: Path, model: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Of each set and condition, the record of the lowest seed that was written last."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    paths = sorted((out / "records").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for record in map(read_record, paths):
+        place = record["dataset"]["name"], record["condition"]
+        if record["model"] == model and record["seed"] <= found.get(place, record)["seed"]:
+            found[place] = record
+    return dict(sorted(found.items()))
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = Parser(prog=f"python -m experiments.{NAME}", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("results") / "covid19",
+        help="folder of results of tables 2.2 and 2.3; default: %(default)s")  # fmt: skip
+    add("--model", choices=MODELS, default="vgg_gap", help="default: %(default)s")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
