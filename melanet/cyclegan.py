@@ -1,5 +1,8 @@
 """CycleGAN: two generators that translate between two classes without pairs (eq. 2.1 to 2.5)."""
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 
@@ -167,6 +170,11 @@ class CycleGAN(keras.Model):
         whole = adversarial + self.cycle_weight * cycle + self.identity_weight * identity
         return dict(zip(self.terms, [*terms, whole, judged], strict=True))
 
+    def fit(self, *arguments, **named):
+        """As that of any Keras model."""
+        with _without_remapper():
+            return super().fit(*arguments, **named)
+
     def train_step(self, data):
         first, second = data
         with tf.GradientTape(persistent=True) as tape:
@@ -282,3 +290,14 @@ def _scaled(optimizer, network):
     if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
+
+
+@contextlib.contextmanager
+def _without_remapper() -> Iterator[None]:
+    """TensorFlow's remapper of operations fails on the step's graph, and says so amid progress."""
+    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": before})
