@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.distance import cdist
 
 from melanet.data import SOURCES, InputError, covid_collection, prepare, read_prepared, rsna
 from melanet.data.__main__ import main
@@ -261,8 +263,28 @@ def test_real_metadata_is_filtered_as_the_thesis_does(real_data):
     folder = real_data / COLLECTION
     kept = covid_collection.read(folder)
     assert len(kept) == 226  # section 2.3.1
-    assert len({item.group for item in kept}) == 143
+    # 143 numbers of patients, of whom two pairs are one.
+    assert len({item.group for item in kept}) == 143 - len(covid_collection.SAME_PATIENT)
     assert list(covid_collection.count_left_out(folder).values()) == [25, 15, 0]
+
+
+def test_real_patients_of_two_numbers_have_the_same_pictures_and_no_others_have(real_data):
+    kept = covid_collection.read(real_data / COLLECTION)
+    small = []
+    for item in kept:
+        image = Image.fromarray(item.image()).convert("L")
+        side = max(image.size)  # padded to square, as they are trained with
+        square = Image.new("L", (side, side))
+        square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        pixels = np.asarray(square.resize((32, 32), Image.Resampling.BOX), float).ravel()
+        small.append((pixels - pixels.mean()) / pixels.std())
+    rows = [row for _, row in covid_collection._rows(real_data / COLLECTION)]
+    numbers = np.array([r["patientid"] for r in rows if not covid_collection._left_out(r)])
+    distances = cdist(small, small)
+    close = np.triu(distances < 4) & (numbers[:, None] != numbers)
+    pairs = {tuple(sorted(numbers[[i, j]], key=int)) for i, j in np.argwhere(close)}
+    assert pairs == {tuple(pair[::-1]) for pair in covid_collection.SAME_PATIENT.items()}
+    assert distances[close].max() < 0.4
 
 
 def test_real_challenge_has_patients_in_both_classes(real_data):
