@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -23,7 +22,7 @@ from experiments.trial import (
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN
 from melanet.data import InputError, PreparedSet
-from melanet.data.prepared import writing
+from melanet.data.prepared import replacing
 from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
 
@@ -191,10 +190,5 @@ def load_model(path: Path) -> keras.Model:
 
 def save_model(model: keras.Model, path: Path, **arguments) -> None:
     """Saves a Keras model whole or not at all."""
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A folder of a random name: other processes and other hosts may write the same file.
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            partial = Path(folder) / path.name
-            model.save(partial, **arguments)
-            partial.replace(path)
+    with replacing(path) as whole:
+        model.save(whole, **arguments)

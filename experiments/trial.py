@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tensorflow.python.framework import ops as tf_ops
 from tqdm import tqdm
 
 import melanet.data.prepared
-from sharpunet.data.prepared import InputError, writing
+from sharpunet.data.prepared import InputError, replacing
 
 #: Each package has its own.
 INPUT_ERRORS = (InputError, melanet.data.prepared.InputError)
@@ -166,22 +165,10 @@ def check_finite(scores: np.ndarray, key: str) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file beside its place and moves it there, so that no reader sees half of it."""
+    """Writes a file whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A random name: other processes and other hosts may write the same file.
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        partial = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.chmod(0o644)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with replacing(path) as whole:
+        whole.write_bytes(data)
 
 
 def _git_state(folder: Path) -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """Trainings that are killed and go on, bit for bit."""
 
-import contextlib
 import json
-import os
-import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
@@ -13,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from melanet.data.prepared import InputError, writing
+from melanet.data.prepared import InputError, remove_leftovers, replacing
 from melanet.distribution import is_chief
 
 #: What a callback carries from epoch to epoch.
@@ -113,8 +110,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
     def remove(self) -> None:
         """Removes the file, and what was killed while writing it: the training's result is safe."""
         if self.path is not None and is_chief():
-            for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
-                file.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+            remove_leftovers(self.path)
 
     def on_train_begin(self, logs=None):
         for callback, state in zip(self.others, self._left, strict=False):
@@ -157,24 +154,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
             "history": self.history,
             "seconds": self.seconds,
         }
-        with writing(path):
-            _write(path, arrays | {"told": np.array(json.dumps(told))})
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A random name: another process may run the same training.
-    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        # Another process that ran the same training and has ended removes what is half-written.
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+        with replacing(path) as whole, whole.open("wb") as file:
+            np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -12,6 +12,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from melanet.classifiers import densenet121_features
+from melanet.data.prepared import replacing
 
 NETWORK, TREES, SETTINGS = "network.keras", "trees.skops", "settings.json"
 #: What skops loads beyond what it trusts by itself; `_check_trees` looks into it.
@@ -93,7 +94,7 @@ class BaggedTrees:
             float32, `(images, classes)`; 0 for a class that `fit` did not meet.
 
         Raises:
-            ValueError: Before `fit`.
+            ValueError: Before `fit`, and, as an InputError, if the file system refuses to write.
         """
         check_is_fitted(self.bagging)
         features = self.network.predict(dataset, verbose=0)
@@ -111,7 +112,7 @@ class BaggedTrees:
         It holds the network in Keras's format, the trees in that of skops, and the settings.
 
         Raises:
-            ValueError: Before `fit`.
+            ValueError: Before `fit`, and, as an InputError, if the file system refuses to write.
         """
         check_is_fitted(self.bagging)
         path = Path(path)
@@ -121,15 +122,13 @@ class BaggedTrees:
             "trees": self.bagging.n_estimators,
             "seed": self.bagging.random_state,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            network, whole = Path(folder) / NETWORK, Path(folder) / "whole.zip"
+        with replacing(path) as whole:
+            network = whole.with_name(NETWORK)
             self.network.save(network)
             with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
                 archive.write(network, NETWORK)
                 archive.writestr(TREES, skops.io.dumps(self.bagging))
                 archive.writestr(SETTINGS, json.dumps(settings))
-            whole.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "BaggedTrees":

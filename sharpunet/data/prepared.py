@@ -11,12 +11,14 @@ import csv
 import dataclasses
 import fcntl
 import functools
+import glob
 import hashlib
 import io
 import json
 import os
 import re
 import shutil
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -78,6 +80,46 @@ def writing(path: str | Path) -> Iterator[None]:
             f"{path}: cannot be written ({error.strerror or error}); mend that, and the same "
             "command goes on where it stopped"
         ) from None
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` when it is whole: nobody sees half of it.
+
+    Other processes and hosts may write the same. What those of this host left that were killed in
+    the midst of it is removed, see `remove_leftovers`.
+
+    Raises:
+        InputError: If the file system refuses to write.
+    """
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path)
+        folder = path.with_name(f"{_own_prefix(path)}{os.getpid()}")
+        shutil.rmtree(folder, ignore_errors=True)  # of another with this number, which is dead
+        try:
+            folder.mkdir()
+            whole = folder / path.name
+            yield whole
+            with whole.open("rb") as file:
+                os.fsync(file.fileno())
+            whole.replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what killed processes of this host left half-written of a file."""
+    prefix = _own_prefix(path)
+    for folder in path.parent.glob(f"{glob.escape(prefix)}*"):
+        process = folder.name.removeprefix(prefix)
+        if process.isdecimal() and not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _own_prefix(path: Path) -> str:
+    return f".{path.name}.{socket.gethostname()}."
 
 
 @dataclasses.dataclass(frozen=True)

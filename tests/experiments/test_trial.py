@@ -1,6 +1,10 @@
 import dataclasses
 import gc
 import json
+import os
+import socket
+import subprocess
+import sys
 import weakref
 
 import keras
@@ -127,11 +131,25 @@ def test_plain_and_sharp_share_seed_and_split(finished):
 def test_a_record_is_never_half_written(tmp_path, monkeypatch):
     path = tmp_path / "record.json"
     trial.write_record(path, {"key": "record", "first": 1})
-    monkeypatch.setattr(trial.os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(InputError, match=r"record\.json: cannot be written \(disk full\)"):
         trial.write_record(path, {"second": 2})
     assert trial.read_record(path)["first"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_others_write_is_not(tmp_path):
+    path, prefix = tmp_path / "r.json", f".r.json.{socket.gethostname()}."
+    writes = "from experiments.trial import *; from sharpunet.data.prepared import replacing\n"
+    writes += f"with replacing({str(path)!r}) as whole:\n    whole.touch(); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", writes], capture_output=True).returncode == -9
+    [left] = tmp_path.iterdir()
+    assert left.name.startswith(prefix)
+    others = [tmp_path / f"{prefix}{os.getppid()}", tmp_path / ".r.json.another-host.1"]
+    for folder in others:
+        folder.mkdir()
+    trial.write_record(path, {"key": "r"})
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"key": "other"}'])

@@ -9,6 +9,7 @@ import skops.io
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
+from melanet.data import InputError
 from melanet.trees import NETWORK, SETTINGS, TREES, TRUSTED, BaggedTrees
 
 SHAPE = (32, 32, 1)
@@ -127,7 +128,7 @@ def test_nothing_is_written_where_writing_fails(saved, model, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(skops.io, "dumps", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"trees.zip: cannot be written \(disk full\)"):
         model.fit(images(), LABELS).save(path)
     assert [left.name for left in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == before
