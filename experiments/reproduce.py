@@ -24,7 +24,7 @@ SEGMENTATION = dataclasses.replace(
     title="Chapter 3: U-Net and Sharp U-Net on the phantom, beside table 3.1",
     datasets=["phantom"],
 )
-SEGMENTATION_OPTIONS = ["--repeats", "1", "--epochs", "16", "--batch-size", "4"]
+SEGMENTATION_OPTIONS = ["--repeats", "1", "--epochs", "20", "--batch-size", "4"]
 CLASSIFICATION = "Chapter 2: VGG-GAP and MelaNet on the phantom, beside table 2.1"
 # At this size the thesis's discriminators outrun the generators: they are smaller and slower here.
 CLASSIFICATION_OPTIONS = [
