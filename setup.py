@@ -11,7 +11,7 @@ version = re.search(r'__version__ = "(.+)"', (here / "sharpunet/__init__.py").re
 setup(
     name="melanet-sharpunet",
     version=version[1],
-    description="MelaNet and Sharp U-Net (Zunair 2021), reproduced in Keras",
+    info="MelaNet and Sharp U-Net (Zunair 2021), reproduced in Keras",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",

@@ -17,14 +17,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from melanet.cyclegan import cyclegan
+from melanet.cyclegan import build_cyclegan
 from melanet.networks import patchgan_discriminator, unet_generator
 
 
 def our_step(size: int, precision: str, identity_weight: float = 0.0):
     """A function that makes one of our steps on a pair of images."""
     keras.config.set_dtype_policy(precision)
-    model = cyclegan((size, size, 3))
+    model = build_cyclegan((size, size, 3))
     model.compile(adversarial_loss="least_squares", identity_weight=identity_weight)
     keras.config.set_dtype_policy("float32")
     model.make_train_function()
@@ -81,7 +81,7 @@ def released_step(size: int):
 
 def main() -> None:
     """Prints the median step of each, and the ratios of neighbouring steps."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(info=__doc__.split("\n")[0])
     parser.add_argument("--image-size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()

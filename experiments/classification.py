@@ -17,24 +17,23 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from experiments.figure_umap import features_path, write_features
-from experiments.synthesis import Synthesis, Translation, save_model
+from experiments.synthesis import CycleGANConfig, SyntheticSetStage, save_model
 from experiments.trial import (
     EpochBar,
     check_finite,
     checkpoint_path,
-    fix_randomness,
-    mark_of,
+    config_hash,
+    hashed_settings,
     precision_policy,
     provenance,
-    shaping_of,
+    seed_everything,
     write_record,
 )
 from melanet.augmentation import augment_offline
 from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import CLASSIFIERS
-from melanet.data import InputError, PreparedSet, load_dataset
-from melanet.data.pipeline import Part
-from melanet.data.stream import pass_counter
+from melanet.data import ImageDataset, InputError, load_dataset
+from melanet.data.loading import Subset, make_epoch_counter
 from melanet.distribution import (
     chief_first,
     count_replicas,
@@ -50,7 +49,12 @@ from melanet.trees import BaggedTrees
 #: The classifier that is no network from end to end, beside `CLASSIFIERS`.
 BAGGED_TREES = "densenet121_bagged_trees"
 #: What a record says of a synthetic set.
-_NOTED = ("key", "set", "seconds", *(field.name for field in dataclasses.fields(Translation)))
+LOGGED_FIELDS = (
+    "key",
+    "set",
+    "seconds",
+    *(field.name for field in dataclasses.fields(CycleGANConfig)),
+)
 
 #: What each protocol of chapter 2 does, in a sentence.
 PROTOCOLS = {
@@ -139,11 +143,11 @@ class Split:
 
 
 def split_images(
-    prepared: PreparedSet, protocol: str, seed: int, beside: Sequence[PreparedSet] = ()
+    dataset: ImageDataset, protocol: str, seed: int, split_jointly_with: Sequence[ImageDataset] = ()
 ) -> Split:
     """The official split, or a stratified 80/20 one by seed where the set has none.
 
-    Images of one group (patient) stay together, and groups that share a picture, see `people`.
+    Images of one group (patient) stay together, and groups that share a picture, see `patient_groups`.
 
     Args:
         prepared: The set.
@@ -155,23 +159,23 @@ def split_images(
     Raises:
         InputError: If a class has too few images to be split, or the sets contradict each other.
     """
-    manifest = prepared.manifest
-    for other in beside:  # in an order that is the same whichever comes first
-        _check_shared(prepared, other)
-        manifest = pd.concat([manifest, other.manifest])
-        manifest = manifest.drop_duplicates("id").sort_values("id")
-    official = manifest["split"] == "test"
+    metadata = dataset.metadata
+    for other in split_jointly_with:  # in an order that is the same whichever comes first
+        _check_shared(dataset, other)
+        metadata = pd.concat([metadata, other.metadata])
+        metadata = metadata.drop_duplicates("id").sort_values("id")
+    official = metadata["split"] == "test"
     try:
         if official.any():
-            train, test = manifest[~official], manifest[official]
+            train, test = metadata[~official], metadata[official]
         else:
-            train, test = _stratified(manifest, 5, seed)
+            train, test = _stratified(metadata, 5, seed)
         validation = test if protocol == "released" else train.head(0)
         if protocol == "clean":
             train, validation = _stratified(train, 10, seed)
     except ValueError as error:
-        raise InputError(f"{prepared.folder}: cannot be split: {error}") from None
-    own = set(prepared.manifest["id"])
+        raise InputError(f"{dataset.folder}: cannot be split: {error}") from None
+    own = set(dataset.metadata["id"])
     return Split(
         *(tuple(id for id in part["id"] if id in own) for part in (train, validation, test))
     )
@@ -186,36 +190,36 @@ class Trial:
         keep_model: Whether the trained classifier is saved beside its record.
     """
 
-    prepared: PreparedSet
+    dataset: ImageDataset
     condition: Condition
     split: Split
     settings: Settings
     seed: int
-    syntheses: tuple[Synthesis, ...] = ()
+    synthetic_stages: tuple[SyntheticSetStage, ...] = ()
     keep_model: bool = False
 
     @property
     def key(self) -> str:
         """Name of its record: readable, and different if anything that shapes the result is."""
-        synthetic = [synthesis.key for synthesis in self.syntheses]
-        shaping = [*self._shaping, shaping_of(self.settings), synthetic]
-        name = f"{self.prepared.description.name}-{self.settings.model}-{self.condition.name}"
-        return f"{name}-s{self.seed}-{mark_of(shaping)}"
+        synthetic = [synthesis.key for synthesis in self.synthetic_stages]
+        shaping = [*self._shaping, hashed_settings(self.settings), synthetic]
+        name = f"{self.dataset.info.name}-{self.settings.model}-{self.condition.name}"
+        return f"{name}-s{self.seed}-{config_hash(shaping)}"
 
     @property
-    def makes(self) -> tuple[str, ...]:
+    def shared_artifacts(self) -> tuple[str, ...]:
         """Names of the CycleGANs and the augmented set, which other trials may use too."""
         augmented = [self._augmented_name] if self.condition.augment else []
-        return (*(synthesis.key for synthesis in self.syntheses), *augmented)
+        return (*(synthesis.key for synthesis in self.synthetic_stages), *augmented)
 
     @property
     def _augmented_name(self) -> str:
-        return f"augmented-{self.condition.augment}x-{mark_of(self._shaping)}"
+        return f"augmented-{self.condition.augment}x-{config_hash(self._shaping)}"
 
     @property
     def _shaping(self) -> list[Any]:
-        described = dataclasses.asdict(self.prepared.description)
-        return [self.prepared.digest, described, dataclasses.asdict(self.split), self.seed]
+        described = dataclasses.asdict(self.dataset.info)
+        return [self.dataset.fingerprint, described, dataclasses.asdict(self.split), self.seed]
 
     def record_path(self, out: Path) -> Path:
         """Where its record is or will be."""
@@ -228,29 +232,29 @@ class Trial:
             The record; None on hosts that only help to train.
         """
         settings, split = self.settings, self.split
-        made = [synthesis.make(out) for synthesis in self.syntheses]
+        made = [synthesis.make(out) for synthesis in self.synthetic_stages]
         parts = self._training_parts(out, [synthetic for synthetic, _ in made])
         counts = Counter(label for part in parts for label in _labels(part))
-        fix_randomness(self.seed, settings.deterministic)
-        passes = pass_counter()
-        train = self._load(*parts, shuffle=True, seed=self.seed, passes=passes)
+        seed_everything(self.seed, settings.deterministic)
+        epoch_counter = make_epoch_counter()
+        train = self._load(*parts, shuffle=True, seed=self.seed, epoch_counter=epoch_counter)
         checkpoint = checkpoint_path(out, self.key)
-        test = (self.prepared, split.test)
+        test = (self.dataset, split.test)
         if settings.model == BAGGED_TREES:
             model, how = self._trained_trees(train)
         else:
-            model, how = self._trained_network(train, counts, checkpoint, passes)
+            model, how = self._trained_network(train, counts, checkpoint, epoch_counter)
         if not is_chief():
             return None
         scores = _scores(model, self._load(test))
         check_finite(scores, self.key)
-        positive = self.prepared.description.labels[-1]
+        positive = self.dataset.info.labels[-1]
         record = {
             "key": self.key,
             "dataset": {
-                **dataclasses.asdict(self.prepared.description),
-                "manifest_sha256": self.prepared.digest,
-                "images": len(self.prepared.manifest),
+                **dataclasses.asdict(self.dataset.info),
+                "metadata_sha256": self.dataset.fingerprint,
+                "images": len(self.dataset.metadata),
             },
             "condition": self.condition.name,
             "parameters": model.count_params(),
@@ -263,7 +267,7 @@ class Trial:
             "seed": self.seed,
             **dataclasses.asdict(settings),
             **how,
-            "synthetic": [{k: notes[k] for k in _NOTED} for _, notes in made],
+            "synthetic": [{k: notes[k] for k in LOGGED_FIELDS} for _, notes in made],
             "scores": [
                 {"id": id, "positive": label == positive, "score": round(float(score), 6)}
                 for id, label, score in zip(split.test, _labels(test), scores, strict=True)
@@ -279,15 +283,15 @@ class Trial:
         """Where the features of its images are or will be."""
         return features_path(out, self.key)
 
-    def _training_parts(self, out: Path, synthetic: Sequence[PreparedSet]) -> list[Part]:
+    def _training_parts(self, out: Path, synthetic: Sequence[ImageDataset]) -> list[Subset]:
         """The real training images that take part, and the sets that join them."""
         condition, ids = self.condition, self._real(self.split.train)
-        parts: list[Part] = [(self.prepared, ids), *synthetic]
+        parts: list[Subset] = [(self.dataset, ids), *synthetic]
         if condition.augment:
             folder = out / "sets" / self._augmented_name
             with chief_first():
                 augmented = augment_offline(
-                    self.prepared, condition.augment, folder, ids=ids, seed=self.seed
+                    self.dataset, condition.augment, folder, ids=ids, seed=self.seed
                 )
             parts.append(augmented)
         return parts
@@ -296,11 +300,11 @@ class Trial:
         """Those of `ids` that the condition may see: without positives, only negatives."""
         if self.condition.real_positives:
             return ids
-        labels = self.prepared.manifest.set_index("id")["label"]
-        positive = self.prepared.description.labels[-1]
+        labels = self.dataset.metadata.set_index("id")["label"]
+        positive = self.dataset.info.labels[-1]
         return tuple(id for id in ids if labels[id] != positive)
 
-    def _load(self, *parts: Part, **order) -> tf.data.Dataset:
+    def _load(self, *parts: Subset, **order) -> tf.data.Dataset:
         settings = self.settings
         return load_dataset(
             *parts,
@@ -311,15 +315,15 @@ class Trial:
         )
 
     def _trained_network(
-        self, train, counts, checkpoint, passes
+        self, train, counts, checkpoint, epoch_counter
     ) -> tuple[keras.Model, dict[str, Any]]:
         settings = self.settings
         watched = None
         if self._watches_validation:
-            watched = self._load((self.prepared, self.split.validation))
+            watched = self._load((self.dataset, self.split.validation))
         strategy = make_strategy(settings.distribute)
         callbacks, weights = self._callbacks(), self._class_weights(counts)
-        saving = EpochCheckpoint(checkpoint, callbacks, passes)
+        saving = EpochCheckpoint(checkpoint, callbacks, epoch_counter)
         with precision_policy(settings.precision), scope(strategy):
             model = self._compiled_model()
             first_epoch = saving.restore(model)
@@ -351,7 +355,7 @@ class Trial:
         with precision_policy(settings.precision):
             model = BaggedTrees(
                 self._input_shape,
-                len(self.prepared.description.labels),
+                len(self.dataset.info.labels),
                 weights=settings.weights,
                 seed=self.seed,
             )
@@ -368,7 +372,7 @@ class Trial:
 
     def _compiled_model(self) -> keras.Model:
         settings = self.settings
-        classes = len(self.prepared.description.labels)
+        classes = len(self.dataset.info.labels)
         model = CLASSIFIERS[settings.model](self._input_shape, classes, weights=settings.weights)
         name, rate = settings.optimizer
         optimizer = getattr(keras.optimizers, name)(rate)
@@ -377,9 +381,9 @@ class Trial:
 
     @property
     def _input_shape(self) -> tuple[int, int, int]:
-        return (*self.settings.image_size, self.prepared.description.channels)
+        return (*self.settings.image_size, self.dataset.info.channels)
 
-    def _keep(self, model, parts: Sequence[Part], out: Path) -> None:
+    def _keep(self, model, parts: Sequence[Subset], out: Path) -> None:
         """Saves features of some of the images; and the model, if it is to be kept."""
         network = model.network if isinstance(model, BaggedTrees) else model
         write_features(self.features_path(out), network, parts, self._load)
@@ -410,7 +414,7 @@ class Trial:
         """`class_weight="balanced"` of scikit-learn, which the released code uses."""
         if not self.settings.released:
             return None
-        labels = self.prepared.description.labels
+        labels = self.dataset.info.labels
         return [counts.total() / (len(labels) * counts[label]) for label in labels]
 
 
@@ -426,29 +430,29 @@ def _scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.nda
 
 
 def _labels(part) -> list[str]:
-    prepared, ids = part if isinstance(part, tuple) else (part, part.manifest["id"])
-    return list(prepared.manifest.set_index("id")["label"].loc[list(ids)])
+    dataset, ids = part if isinstance(part, tuple) else (part, part.metadata["id"])
+    return list(dataset.metadata.set_index("id")["label"].loc[list(ids)])
 
 
-def people(manifest: pd.DataFrame) -> np.ndarray:
+def patient_groups(metadata: pd.DataFrame) -> np.ndarray:
     """The group of each image, as a number; groups with an image of equal pixels are one.
 
     Collections hold the same picture under two names and as of two patients (COVID-19: 78 and 201;
     ISIC-2016: 1442 and 1742): a split must not part them.
     """
-    groups, pixels = (pd.factorize(manifest[column])[0] for column in ("group", "sha256"))
-    count = len(manifest)
+    groups, pixels = (pd.factorize(metadata[column])[0] for column in ("group", "sha256"))
+    count = len(metadata)
     shared = coo_array((np.ones(count), (groups, pixels + count)), shape=(2 * count, 2 * count))
     return connected_components(shared, directed=False)[1][groups]
 
 
-def _check_shared(first: PreparedSet, second: PreparedSet) -> None:
+def _check_shared(first: ImageDataset, second: ImageDataset) -> None:
     """An InputError if two sets that are to be split as one contradict each other."""
-    official = [(each.manifest["split"] == "test").any() for each in (first, second)]
+    official = [(each.metadata["split"] == "test").any() for each in (first, second)]
     if official[0] != official[1]:
         raise InputError(f"{second.folder}: one of it and {first.folder} has an official split")
     same = ["id", "label", "group", "sha256"]
-    both = first.manifest[same].merge(second.manifest[same], on="id")
+    both = first.metadata[same].merge(second.metadata[same], on="id")
     for name in same[1:]:
         for id in both["id"][both[f"{name}_x"] != both[f"{name}_y"]]:
             raise InputError(
@@ -457,23 +461,23 @@ def _check_shared(first: PreparedSet, second: PreparedSet) -> None:
             )
 
 
-def _stratified(manifest, folds, seed):
+def _stratified(metadata, folds, seed):
     """All but one, and one, of `folds` parts with nearly equal shares of every label."""
-    if manifest["label"].value_counts().min() < 2:
+    if metadata["label"].value_counts().min() < 2:
         raise ValueError("a class has fewer than two images")
-    groups = people(manifest)
+    groups = patient_groups(metadata)
     if len(np.unique(groups)) == len(groups):
         return train_test_split(
-            manifest, test_size=1 / folds, stratify=manifest["label"], random_state=seed
+            metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
         )
-    folds = min(folds, manifest["label"].value_counts().min())
+    folds = min(folds, metadata["label"].value_counts().min())
     by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    parts = by_group.split(manifest, manifest["label"], groups)
-    wanted = manifest["label"].value_counts() / folds
+    parts = by_group.split(metadata, metadata["label"], groups)
+    wanted = metadata["label"].value_counts() / folds
 
     def unevenness(part):
-        counts = manifest["label"].iloc[part[1]].value_counts()
+        counts = metadata["label"].iloc[part[1]].value_counts()
         return ((counts.reindex(wanted.index, fill_value=0) - wanted).abs() / wanted).max()
 
     train, test = min(parts, key=unevenness)  # patients have unequal numbers of images
-    return manifest.iloc[train], manifest.iloc[test]
+    return metadata.iloc[train], metadata.iloc[test]

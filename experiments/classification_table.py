@@ -13,18 +13,18 @@ from experiments.classification import BAGGED_TREES, Settings, Split
 from experiments.report import describe_origin, values_of
 from experiments.sweep import (
     add_common_arguments,
-    at_least,
-    check_set_name,
+    bounded_int,
+    check_dataset_name,
     download_folder,
     not_negative,
     positive,
 )
-from experiments.synthesis import Synthesis, Translation
+from experiments.synthesis import CycleGANConfig, SyntheticSetStage
 from experiments.trial import resolve_precision
 from melanet import metrics
 from melanet.classifiers import CLASSIFIERS
-from melanet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
-from melanet.data.prepared import MANIFEST
+from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset, prepare
+from melanet.data.dataset import METADATA_FILE
 from melanet.distribution import chief_first, count_replicas, make_strategy, resolve
 from melanet.trees import BaggedTrees
 
@@ -36,13 +36,15 @@ def add_training_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     """The flags of classifiers and CycleGANs; defaults are the thesis's."""
     add = parser.add_argument
     add("--weights", default="imagenet", help="imagenet, none, or a weights file")
-    add("--repeats", type=at_least(1, 1000), default=1, help="seeds; the thesis trains once")
-    add("--epochs", type=at_least(1), default=100,
+    add("--repeats", type=bounded_int(1, 1000), default=1, help="seeds; the thesis trains once")
+    add("--epochs", type=bounded_int(1), default=100,
         help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
-    gan = Translation()
-    add("--gan-epochs", type=at_least(1), default=gan.epochs, help="default: %(default)s")
-    add("--gan-batch-size", type=at_least(1), default=gan.batch_size, help="default: %(default)s")
-    add("--gan-filters", type=at_least(1, 1024), nargs=2, default=gan.filters,
+    gan = CycleGANConfig()
+    add("--gan-epochs", type=bounded_int(1), default=gan.epochs, help="default: %(default)s")
+    add(
+        "--gan-batch-size", type=bounded_int(1), default=gan.batch_size, help="default: %(default)s"
+    )
+    add("--gan-filters", type=bounded_int(1, 1024), nargs=2, default=gan.filters,
         metavar=("GENERATOR", "DISCRIMINATOR"), help="of their first blocks")  # fmt: skip
     add("--gan-rates", type=positive, nargs=2, default=gan.rates,
         metavar=("GENERATOR", "DISCRIMINATOR"), help="learning rates of Adam")  # fmt: skip
@@ -53,44 +55,44 @@ def add_training_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add_common_arguments(parser, out)
 
 
-def prepared_set(options: argparse.Namespace, name: str) -> PreparedSet:
+def prepare_dataset(options: argparse.Namespace, name: str) -> ImageDataset:
     """The prepared set `name` below `--data`, made now if it is not there.
 
     Raises:
         InputError: If the download or the prepared set is missing or damaged.
     """
     download = download_folder(options.data, name)
-    if (download / MANIFEST).is_file():
-        prepared = read_prepared(download)
-        check_set_name(prepared, name)
+    if (download / METADATA_FILE).is_file():
+        dataset = open_dataset(download)
+        check_dataset_name(dataset, name)
     else:
-        if name in SOURCES and SOURCES[name].parts:
+        if name in BUILDERS and BUILDERS[name].parts:
             download = options.data  # made of several downloads, which lie there
         # Chapter 3 has a phantom, too: sets of chapter 2 are kept apart from its.
         with chief_first():
-            prepared = prepare(name, download, options.prepared / "melanet" / name)
-    prepared.verify()
-    return prepared
+            dataset = prepare(name, download, options.prepared / "melanet" / name)
+    dataset.verify()
+    return dataset
 
 
 def settings_of(
-    prepared: PreparedSet, options: argparse.Namespace, model: str, loss: str = "focal"
+    dataset: ImageDataset, options: argparse.Namespace, model: str, loss: str = "focal"
 ) -> Settings:
     """The settings that the options give for one classifier.
 
     Raises:
         InputError: If the set has not two classes, or a size or weights do not suit.
     """
-    size = tuple(options.image_size or prepared.description.image_size)
+    size = tuple(options.image_size or dataset.info.image_size)
     if any(side % 16 or side < 32 for side in size):
         raise InputError(f"--image-size {size[0]} {size[1]}: multiples of 16, 32 or more, will do")
-    if len(prepared.description.labels) != 2:
+    if len(dataset.info.labels) != 2:
         raise InputError(
-            f"{prepared.folder}: has {len(prepared.description.labels)} classes; two are expected"
+            f"{dataset.folder}: has {len(dataset.info.labels)} classes; two are expected"
         )
     weights = None if options.weights == "none" else options.weights
     if not options.dry_run:
-        _check_weights(model, weights, (*size, prepared.description.channels))
+        _check_weights(model, weights, (*size, dataset.info.channels))
     return Settings(
         protocol=options.protocol,
         model=model,
@@ -106,22 +108,22 @@ def settings_of(
     )
 
 
-def _distribution_of(translation: Translation, distribute: str) -> str:
+def _distribution_of(translation: CycleGANConfig, distribute: str) -> str:
     """That of the trials, where a batch has an image of each class for every device."""
     replicas = count_replicas(make_strategy(distribute))
     return distribute if translation.batch_size >= replicas else "none"
 
 
-def synthesis_of(
-    prepared: PreparedSet,
+def synthetic_stage(
+    dataset: ImageDataset,
     split: Split,
     settings: Settings,
-    translation: Translation,
+    translation: CycleGANConfig,
     seed: int,
-) -> Synthesis:
+) -> SyntheticSetStage:
     """The CycleGAN, and its synthetic set, of one split of a set."""
-    return Synthesis(
-        prepared=prepared,
+    return SyntheticSetStage(
+        dataset=dataset,
         train=split.train,
         translation=translation,
         image_size=settings.image_size,
@@ -133,10 +135,10 @@ def synthesis_of(
     )
 
 
-def translation_of(options: argparse.Namespace) -> Translation:
+def cyclegan_config(options: argparse.Namespace) -> CycleGANConfig:
     """How the CycleGAN is trained: as the protocol says, but where an option says otherwise."""
     own = _of_protocol(options.protocol)
-    return Translation(
+    return CycleGANConfig(
         epochs=options.gan_epochs,
         batch_size=options.gan_batch_size,
         filters=tuple(options.gan_filters),
@@ -149,10 +151,10 @@ def translation_of(options: argparse.Namespace) -> Translation:
     )
 
 
-def _of_protocol(protocol: str) -> Translation:
+def _of_protocol(protocol: str) -> CycleGANConfig:
     if protocol == "released":
-        return Translation(adversarial_loss="least_squares", identity_weight=1.0, flip=True)
-    return Translation()
+        return CycleGANConfig(adversarial_loss="least_squares", identity_weight=1.0, flip=True)
+    return CycleGANConfig()
 
 
 def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]) -> None:
@@ -265,14 +267,14 @@ def _describe_classifier(record) -> str:
 
 def _departure(protocol, synthetic) -> str:
     """What the CycleGANs did otherwise than the protocol says, by an option."""
-    told = []
+    config = []
     own = _of_protocol(protocol)
     for notes in synthetic[:1]:
         if notes["adversarial_loss"] != own.adversarial_loss:
-            told.append(f"{notes['adversarial_loss'].replace('_', ' ')} loss")
+            config.append(f"{notes['adversarial_loss'].replace('_', ' ')} loss")
         if notes["identity_weight"] != own.identity_weight:
-            told.append(f"identity weight {notes['identity_weight']:g}")
-    return f" – but here, by option: {', '.join(told)}" if told else ""
+            config.append(f"identity weight {notes['identity_weight']:g}")
+    return f" – but here, by option: {', '.join(config)}" if config else ""
 
 
 def _describe_translation(notes) -> str:

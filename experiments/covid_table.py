@@ -15,22 +15,22 @@ from experiments.classification_table import (
     MODELS,
     add_training_arguments,
     cell,
+    cyclegan_config,
     describe,
     over_seeds,
-    prepared_set,
+    prepare_dataset,
     runs_frame,
     settings_of,
     summarise,
-    synthesis_of,
-    translation_of,
+    synthetic_stage,
 )
 from experiments.figure_confidence import confidences, first_of
-from experiments.figure_umap import MOST_POINTS, umap_panels
+from experiments.figure_umap import MAX_POINTS, umap_panels
 from experiments.published import COVID_MODELS, PNEUMONIA_TRANSLATED, Detection, audit_skews
 from experiments.report import Section, write_section
-from experiments.sweep import Finished, Parser, list_trials, run_command, run_sweep, take_shard
-from melanet.data import InputError, PreparedSet, read_prepared
-from melanet.data.prepared import MANIFEST
+from experiments.sweep import EarlyExit, Parser, list_trials, run_command, run_sweep, take_shard
+from melanet.data import ImageDataset, InputError, open_dataset
+from melanet.data.dataset import METADATA_FILE
 from melanet.distribution import make_strategy
 
 #: The thesis's hyper-parameters are not tuned, so its protocol has no validation set; its code for
@@ -87,16 +87,16 @@ def run(table: Table, options: argparse.Namespace) -> Section:
         Finished: After a dry run.
     """
     make_strategy(options.distribute)  # that of several hosts must be the first thing made
-    sets = [prepared_set(options, name) for name in options.datasets]
+    sets = [prepare_dataset(options, name) for name in options.datasets]
     trials = plan(sets, options)
     if options.dry_run:
         list_trials(take_shard(trials, options.shard), options.out)
-        raise Finished
+        raise EarlyExit
     records = run_sweep(trials, options.out, options.shard)
     return make_section(table, sets, trials, records, options.out)
 
 
-def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial]:
+def plan(sets: Sequence[ImageDataset], options: argparse.Namespace) -> list[Trial]:
     """The trials of every seed, model and condition.
 
     Both sets are split as one, by patient: else a synthetic image could be made from, or a CycleGAN
@@ -105,7 +105,7 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
     Raises:
         InputError: If a size or weights do not suit the networks, or a class cannot be split.
     """
-    labels = [prepared.description.labels for prepared in sets]
+    labels = [dataset.info.labels for dataset in sets]
     if labels[0][-1] != labels[1][-1]:
         raise InputError(
             f"--datasets: {options.datasets[1]} translates to {labels[1][-1]}, not to "
@@ -115,16 +115,16 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
     settings = {
         model: settings_of(sets[0], options, model, loss="cross_entropy") for model in models
     }
-    translation = translation_of(options)
+    translation = cyclegan_config(options)
     trials = []
     for seed in range(options.seed, options.seed + options.repeats):
         splits = [
-            split_images(prepared, options.protocol, seed, beside=[other])
-            for prepared, other in (sets, reversed(sets))
+            split_images(dataset, options.protocol, seed, split_jointly_with=[other])
+            for dataset, other in (sets, reversed(sets))
         ]
-        syntheses = tuple(
-            synthesis_of(prepared, split, settings[models[0]], translation, seed)
-            for prepared, split in zip(sets, splits, strict=True)
+        synthetic_stages = tuple(
+            synthetic_stage(dataset, split, settings[models[0]], translation, seed)
+            for dataset, split in zip(sets, splits, strict=True)
         )
         for model in models:
             for name in dict.fromkeys(options.conditions):
@@ -136,7 +136,7 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
                         splits[0],
                         settings[model],
                         seed,
-                        syntheses[: condition.synthetic_sets],
+                        synthetic_stages[: condition.synthetic_sets],
                         options.save_models,
                     )
                 )
@@ -145,7 +145,7 @@ def plan(sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial
 
 def make_section(
     table: Table,
-    sets: Sequence[PreparedSet],
+    sets: Sequence[ImageDataset],
     trials: Sequence[Trial],
     records: Sequence[dict[str, Any]],
     out: Path,
@@ -158,7 +158,7 @@ def make_section(
         title=table.title,
         caption=_caption(records, sets),
         numbers=summary,
-        shown=beside_thesis(table, summary),
+        shown=add_published_rows(table, summary),
         emphasised=lambda cells, style: cells,
         figures=_figures(sets, trials, records, out),
         settings=_describe(records, sets),
@@ -166,7 +166,7 @@ def make_section(
     )
 
 
-def beside_thesis(table: Table, summary: pd.DataFrame) -> pd.DataFrame:
+def add_published_rows(table: Table, summary: pd.DataFrame) -> pd.DataFrame:
     """A row "ours" a model and condition, the thesis's own beneath."""
     rows = []
     for row in summary.itertuples():
@@ -198,13 +198,13 @@ def _thesis_cells(printed: Detection) -> dict[str, str]:
 def _thesis_skew(printed: Detection) -> str:
     if math.isnan(printed.skew):
         return "–"
-    told = f"{printed.skew:g}"
+    config = f"{printed.skew:g}"
     found = next(
         found
         for found in audit_skews(PNEUMONIA_TRANSLATED).values()
         if found.printed == printed.skew
     )
-    return told if found.holds else f"{told} (!) section 2.2.4 gives {found.recomputed:.2f}"
+    return config if found.holds else f"{config} (!) section 2.2.4 gives {found.recomputed:.2f}"
 
 
 def _figures(sets, trials, records, out) -> dict[str, Any]:
@@ -230,18 +230,18 @@ def _figures(sets, trials, records, out) -> dict[str, Any]:
     }
     figures["umap"] = (
         f"UMAP of the pooled features of {COVID_MODELS[model]}, each panel of the classifier "
-        f"trained so, training and test images together (as figure 2.15); at most {MOST_POINTS} of "
+        f"trained so, training and test images together (as figure 2.15); at most {MAX_POINTS} of "
         "each class and set, evenly picked.",
-        umap_panels(panels, sets[0].description.labels),
+        umap_panels(panels, sets[0].info.labels),
     )
-    made = {s.key: s for trial in trials for s in trial.syntheses}
+    made = {s.key: s for trial in trials for s in trial.synthetic_stages}
     for synthesis in made.values():
         folder = synthesis.folder(out)
-        if (folder / MANIFEST).is_file() and synthesis.seed == trials[0].seed:
-            first, second = synthesis.prepared.description.labels
+        if (folder / METADATA_FILE).is_file() and synthesis.seed == trials[0].seed:
+            first, second = synthesis.dataset.info.labels
             figures[f"translations_{first}"] = (
                 f"{first.capitalize()} images and their translations to {second}.",
-                figure_classes.translations(synthesis.prepared, read_prepared(folder)),
+                figure_classes.translations(synthesis.dataset, open_dataset(folder)),
             )
     return figures
 
@@ -253,7 +253,7 @@ def _titles_with_skew(records) -> dict[str, str]:
 
 def _caption(records, sets) -> str:
     positives = sum(score["positive"] for score in records[0]["scores"])
-    own, other = (prepared.description.labels for prepared in sets)
+    own, other = (dataset.info.labels for dataset in sets)
     return (
         f"Percent, and FN as a count of {positives} positive test images; "
         f"{over_seeds(records)}, threshold 0.5; protocol "
@@ -267,18 +267,18 @@ def _caption(records, sets) -> str:
 
 
 def _describe(records, sets) -> dict[str, str]:
-    told = describe(records, PROTOCOLS)
-    notes = {f"{s.description.title}, left out": s.description.notes or "nothing" for s in sets}
-    other = f"{sets[1].description.name} {sets[1].digest[:16]}"
+    config = describe(records, PROTOCOLS)
+    notes = {f"{s.info.title}, left out": s.info.notes or "nothing" for s in sets}
+    other = f"{sets[1].info.name} {sets[1].fingerprint[:16]}"
     split = "80/20 by group (patient, where known; with copies of a picture), both sets as one"
-    return {**told, "split": split, "other set (SHA-256 of the manifest)": other, **notes}
+    return {**config, "split": split, "other set (SHA-256 of metadata.csv)": other, **notes}
 
 
 def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of a table's command line; defaults are the thesis's."""
     parser = Parser(
         prog=f"python -m experiments.{table.name}",
-        description=table.title,
+        info=table.title,
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),
     )
     add = parser.add_argument

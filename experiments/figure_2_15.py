@@ -16,7 +16,7 @@ from experiments.classification_table import MODELS
 from experiments.covid_table import CONDITIONS
 from experiments.figure_umap import features_path, umap_panels
 from experiments.report import save_figure
-from experiments.sweep import Parser, exit_code
+from experiments.sweep import Parser, run_cli
 from experiments.trial import read_record
 from melanet.data import InputError
 
@@ -28,7 +28,7 @@ COLUMNS = ("real", "own", "both")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws the figure; returns the exit code."""
     options = parse(arguments)
-    return exit_code(lambda: run(options))
+    return run_cli(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> None:

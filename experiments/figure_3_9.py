@@ -26,25 +26,25 @@ from experiments.figure_cases import evenly, show
 from experiments.published import MODELS as TITLES
 from experiments.report import save_figure
 from experiments.segmentation import Trial, build_model, train
-from experiments.segmentation_table import add_training_arguments, plan, prepared_set
+from experiments.segmentation_table import add_training_arguments, plan, prepare_dataset
 from experiments.sweep import (
-    Finished,
+    EarlyExit,
     Parser,
     add_common_arguments,
-    at_least,
+    bounded_int,
     check_writable,
-    exit_code,
-    leave,
+    exit_worker,
+    run_cli,
 )
 from experiments.synthesis import save_model
 from experiments.table_3_1 import TABLE
 from experiments.trial import checkpoint_path, precision_policy
 from melanet.checkpoint import EpochCheckpoint
-from melanet.distribution import is_chief, make_strategy, wait_for_all
+from melanet.distribution import barrier, is_chief, make_strategy
 from melanet.explain import grad_cam
 from sharpunet import MODELS
 from sharpunet.data import InputError, load_dataset
-from sharpunet.protocols import PROTOCOLS
+from sharpunet.splits import PROTOCOLS
 
 NAME = "figure_3_9"
 
@@ -52,7 +52,7 @@ NAME = "figure_3_9"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains what has no weights yet and draws the figure; returns the exit code."""
     options = parse(arguments)
-    return exit_code(lambda: run(options))
+    return run_cli(lambda: run(options))
 
 
 def run(options: argparse.Namespace) -> None:
@@ -63,29 +63,29 @@ def run(options: argparse.Namespace) -> None:
         Finished: After a dry run.
     """
     make_strategy(options.distribute)  # that of several hosts must be the first thing made
-    prepared = prepared_set(options.dataset, options)
-    class_index = _class_index(options.class_index, prepared.description.classes)
-    trials = [trial for trial in plan(TABLE, [prepared], options) if trial.split.fold == 0]
+    dataset = prepare_dataset(options.dataset, options)
+    class_index = _class_index(options.class_index, dataset.info.classes)
+    trials = [trial for trial in plan(TABLE, [dataset], options) if trial.split.fold == 0]
     if options.dry_run:
         for trial in trials:
             there = weights_path(trial, options.out).exists()
             print(f"{'trained' if there else 'to train':8} {trial.key}  seed {trial.seed}")
-        raise Finished
+        raise EarlyExit
     if options.weights_from is None:
         check_writable(options.out)  # before hours of training
     models = {
         trial.model: trained_model(trial, options.out, options.weights_from) for trial in trials
     }
     if not is_chief():
-        leave()
+        exit_worker()
     ids = evenly(trials[0].split.test, options.images)
     size = trials[0].settings.image_size
-    batches = load_dataset(prepared, ids, image_size=size).as_numpy_iterator()
+    batches = load_dataset(dataset, ids, image_size=size).as_numpy_iterator()
     images, masks = map(np.concatenate, zip(*batches, strict=True))
     figure = heat_maps(models, ids, images, masks, class_index)
     save_figure(options.out, NAME, figure)
     print(f"Open {options.out / 'figures' / NAME}.png")
-    wait_for_all()
+    barrier()
 
 
 def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> keras.Model:
@@ -105,7 +105,7 @@ def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> 
         trained = train(trial, checkpoint).model
         if is_chief():
             save_model(trained, path, include_optimizer=False)
-        wait_for_all()
+        barrier()
         EpochCheckpoint(checkpoint).remove()
     # Half precision would round small gradients away, which a training scales and this does not.
     with precision_policy("float32"):
@@ -196,7 +196,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line."""
     parser = Parser(
         prog=f"python -m experiments.{NAME}",
-        description="Figure 3.9: Grad-CAM at the concatenation layers of trained models.",
+        info="Figure 3.9: Grad-CAM at the concatenation layers of trained models.",
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),
     )
     add = parser.add_argument
@@ -205,12 +205,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--dataset", default="lung", metavar="NAME")
     add("--models", nargs="+", default=["unet", "sharp_unet"], choices=MODELS, metavar="NAME",
         help=", ".join(MODELS))  # fmt: skip
-    add("--images", type=at_least(1), default=2, help="test images, at even steps of the split's")
-    add("--class-index", type=at_least(0), help="class explained: 1 if none, 0 if there is but one")
+    add(
+        "--images", type=bounded_int(1), default=2, help="test images, at even steps of the split's"
+    )
+    add(
+        "--class-index",
+        type=bounded_int(0),
+        help="class explained: 1 if none, 0 if there is but one",
+    )
     add("--weights-from", type=Path, metavar="DIR", help="train nothing: weights are in "
         "DIR/MODEL.keras or .weights.h5, or as a training left them in OUT/weights")  # fmt: skip
-    add("--folds", type=at_least(2), default=5, help="the first of them is tested")
-    add("--epochs", type=at_least(1), default=200, help="at most; early stopping may end sooner")
+    add("--folds", type=bounded_int(2), default=5, help="the first of them is tested")
+    add("--epochs", type=bounded_int(1), default=200, help="at most; early stopping may end sooner")
     add("--protocol", choices=PROTOCOLS, default="thesis")
     parser.set_defaults(repeats=1)
     add_training_arguments(parser)

@@ -14,13 +14,13 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from experiments.published import MODELS
-from sharpunet.data import PreparedSet, load_dataset
+from sharpunet.data import ImageDataset, load_dataset
 
 HIT, EXTRA, MISSED = (0.0, 0.62, 0.52), (0.95, 0.55, 0.1), (0.85, 0.15, 0.55)
 
 
 def cases(
-    records: Sequence[dict[str, Any]], prepared: PreparedSet, out: Path, each: int = 2
+    records: Sequence[dict[str, Any]], dataset: ImageDataset, out: Path, each: int = 2
 ) -> Figure:
     """Rows of image, ground truth and every model's mask, `each` of the three kinds.
 
@@ -37,7 +37,7 @@ def cases(
     """
     first = [record for record in records if record["repeat"] == 0]
     models = list(dict.fromkeys(record["model"] for record in first))
-    images, masks = load_images(prepared, first)
+    images, masks = load_images(dataset, first)
     truth = {id: _foreground(mask) for id, mask in masks.items()}
     predicted = {model: _masks(first, model, out) for model in models}
     jaccard = {model: jaccard_by_id(first, model) for model in models}
@@ -81,11 +81,11 @@ def _choose(ids, truth, baseline, jaccard, each):
     return chosen
 
 
-def load_images(prepared: PreparedSet, records):
+def load_images(dataset: ImageDataset, records):
     """Test images in [0, 1] and their true masks by id, at the size of the training."""
     ids = list(dict.fromkeys(score["id"] for r in records for score in r["scores"]))
     size = tuple(records[0]["image_size"])
-    loaded = load_dataset(prepared, ids, image_size=size, batch_size=1, cache=False)
+    loaded = load_dataset(dataset, ids, image_size=size, batch_size=1, cache=False)
     arrays = [(image[0], mask[0]) for image, mask in loaded.as_numpy_iterator()]
     images = {id: image for id, (image, _) in zip(ids, arrays, strict=True)}
     return images, {id: mask for id, (_, mask) in zip(ids, arrays, strict=True)}

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 
 from experiments.figure_curves import COLOURS
-from melanet.data import PreparedSet, load_dataset
+from melanet.data import ImageDataset, load_dataset
 
 
 def class_histogram(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Figure:
@@ -67,20 +67,20 @@ def roc_curves(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Fig
     return _plain(figure, axes)
 
 
-def translations(prepared: PreparedSet, synthetic: PreparedSet, count: int = 8) -> Figure:
+def translations(dataset: ImageDataset, synthetic: ImageDataset, count: int = 8) -> Figure:
     """Figure 2.16: images of the majority, and below each its translation, evenly picked."""
-    picked = np.linspace(0, len(synthetic.manifest) - 1, count).round().astype(int)
-    rows = synthetic.manifest.iloc[np.unique(picked)]
-    size = synthetic.description.image_size
-    originals = load_dataset((prepared, rows["parent"]), image_size=size, cache=False)
+    picked = np.linspace(0, len(synthetic.metadata) - 1, count).round().astype(int)
+    rows = synthetic.metadata.iloc[np.unique(picked)]
+    size = synthetic.info.image_size
+    originals = load_dataset((dataset, rows["parent"]), image_size=size, cache=False)
     images = np.concatenate([batch for batch, _ in originals.as_numpy_iterator()])
     figure, grid = plt.subplots(
         2, len(rows), figsize=(1.35 * len(rows), 2.9), squeeze=False, layout="constrained"
     )
-    for column, file in enumerate(rows["image"]):
+    for column, file in enumerate(rows["file_name"]):
         grid[0, column].imshow(images[column], cmap="gray")
         grid[1, column].imshow(Image.open(synthetic.folder / file), cmap="gray")
-    first, second = prepared.description.labels
+    first, second = dataset.info.labels
     grid[0, 0].set_ylabel(first)
     grid[1, 0].set_ylabel(f"as {second}")
     for axes in grid.flat:

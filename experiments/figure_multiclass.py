@@ -22,7 +22,7 @@ from experiments.figure_cases import (
     show,
 )
 from experiments.published import MODELS
-from sharpunet.data import PreparedSet
+from sharpunet.data import ImageDataset
 
 #: Names of the classes after the background, where they have some.
 CLASSES = {"covid_ct": ("ground-glass", "consolidation", "pleural effusion")}
@@ -32,7 +32,7 @@ CLASS_COLOURS = np.concatenate([_TAB20[::2], _TAB20[1::2]])
 
 
 def class_maps(
-    records: Sequence[dict[str, Any]], prepared: PreparedSet, out: Path, count: int = 4
+    records: Sequence[dict[str, Any]], dataset: ImageDataset, out: Path, count: int = 4
 ) -> Figure:
     """Rows of image, ground truth and every model's class map; the background is see-through.
 
@@ -47,7 +47,7 @@ def class_maps(
     """
     first = [record for record in records if record["repeat"] == 0]
     models = list(dict.fromkeys(record["model"] for record in first))
-    images, masks = load_images(prepared, first)
+    images, masks = load_images(dataset, first)
     truth = {id: mask.argmax(axis=-1) for id, mask in masks.items()}
     predicted = {model: load_predictions(first, model, out) for model in models}
     jaccard = {model: jaccard_by_id(first, model) for model in models}
@@ -71,17 +71,17 @@ def class_maps(
             axes.set_xlabel(f"Jaccard {100 * jaccard[model][id]:.1f}", fontsize=9)
     legend = [
         Patch(color=colour, label=name)
-        for name, colour in zip(class_names(prepared), CLASS_COLOURS, strict=False)
+        for name, colour in zip(class_names(dataset), CLASS_COLOURS, strict=False)
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
-def class_names(prepared: PreparedSet) -> Sequence[str]:
+def class_names(dataset: ImageDataset) -> Sequence[str]:
     """Names of the classes after the background; their numbers where they have no names."""
-    description = prepared.description
-    numbered = [f"class {index}" for index in range(1, description.classes)]
-    return CLASSES.get(description.name, numbered)
+    info = dataset.info
+    numbered = [f"class {index}" for index in range(1, info.classes)]
+    return CLASSES.get(info.name, numbered)
 
 
 def choose(

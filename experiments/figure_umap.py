@@ -13,19 +13,19 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from experiments.figure_curves import COLOURS
-from experiments.trial import write_atomically
 from melanet.data import InputError
-from melanet.data.pipeline import Part
+from melanet.data.loading import Subset
+from melanet.data.writing import atomic_write
 from melanet.explain import features, umap_embedding
 
 #: Points of a class in each part (training, test, a synthetic set): more would hide each other.
-MOST_POINTS = 500
+MAX_POINTS = 500
 
 
 def write_features(
     path: Path,
     network: keras.Model,
-    parts: Sequence[Part],
+    parts: Sequence[Subset],
     load: Callable[..., tf.data.Dataset],
 ) -> None:
     """Saves a classifier's features of some images, so that figures need no training anew.
@@ -34,22 +34,22 @@ def write_features(
         path: A `.npz` file: `features` (images, channels) in float16, and `group`, the class and
             where it comes from, of each.
         network: The trained classifier.
-        parts: Sets, whole or with ids; of each class of each, at most `MOST_POINTS` are taken.
+        parts: Sets, whole or with ids; of each class of each, at most `MAX_POINTS` are taken.
         load: From a part to batches, as the classifier was trained.
     """
     taken, groups = [], []
     for part in parts:
-        prepared, ids = part if isinstance(part, tuple) else (part, part.manifest["id"])
-        rows = prepared.manifest.set_index("id").loc[list(ids)]
+        dataset, ids = part if isinstance(part, tuple) else (part, part.metadata["id"])
+        rows = dataset.metadata.set_index("id").loc[list(ids)]
         for (label, source), of_group in rows.groupby(["label", "source"], sort=False):
-            chosen = _evenly(list(of_group.index), MOST_POINTS)
-            taken.append(features(network, load((prepared, chosen))))
-            name = label if source == "real" else f"{label} from {prepared.description.labels[0]}"
+            chosen = _evenly(list(of_group.index), MAX_POINTS)
+            taken.append(features(network, load((dataset, chosen))))
+            name = label if source == "real" else f"{label} from {dataset.info.labels[0]}"
             groups += [name] * len(chosen)
     content = io.BytesIO()
     found = np.concatenate(taken).astype("float16")
     np.savez_compressed(content, features=found, group=np.array(groups))
-    write_atomically(path, content.getvalue())
+    atomic_write(path, content.getvalue())
 
 
 def features_path(out: Path, key: str) -> Path:

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.trial import write_atomically
+from melanet.data.writing import atomic_write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,15 +74,15 @@ def write_section(
         compared = comparison.to_html(index=False, border=0)
         lines = comparison.to_markdown(index=False, disable_numparse=True)
         markdown += f"\nIs the difference real? (Percent points of Jaccard)\n\n{lines}\n"
-        write_atomically(out / "comparison.csv", comparison.to_csv(index=False))
+        atomic_write(out / "comparison.csv", comparison.to_csv(index=False))
     else:
         (out / "comparison.csv").unlink(missing_ok=True)  # of an earlier run, of other models
     escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
     latex = emphasised(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
     table = emphasised(shown.map(html.escape), "<b>{}</b>")
-    write_atomically(out / "table.csv", numbers.to_csv(index=False))
-    write_atomically(out / "table.md", markdown)
-    write_atomically(out / "table.tex", latex.to_latex(index=False))
+    atomic_write(out / "table.csv", numbers.to_csv(index=False))
+    atomic_write(out / "table.md", markdown)
+    atomic_write(out / "table.tex", latex.to_latex(index=False))
     return Section(
         title=title,
         caption=caption,
@@ -101,7 +101,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> Path:
     """Writes one self-contained HTML page of all sections."""
     source = (Path(__file__).parent / "page.html").read_text()
     template = jinja2.Environment(autoescape=True).from_string(source)
-    write_atomically(path, template.render(title=title, sections=sections))
+    atomic_write(path, template.render(title=title, sections=sections))
     return path
 
 
@@ -120,8 +120,8 @@ def describe_origin(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "seeds": values_of(records, lambda r: r["seed"]),
         "distribution": values_of(records, _describe_distribution),
         "deterministic kernels": values_of(records, lambda r: r["deterministic"]),
-        "data (SHA-256 of the manifest)": values_of(
-            records, lambda r: f"{r['dataset']['name']} {r['dataset']['manifest_sha256'][:16]}"
+        "data (SHA-256 of metadata.csv)": values_of(
+            records, lambda r: f"{r['dataset']['name']} {r['dataset']['metadata_sha256'][:16]}"
         ),
         "code": commits,
         "versions": values_of(
@@ -146,7 +146,7 @@ def save_figure(out: Path, name: str, figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     plt.close(figure)
-    write_atomically(out / "figures" / f"{name}.png", buffer.getvalue())
+    atomic_write(out / "figures" / f"{name}.png", buffer.getvalue())
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import segmentation_table, table_2_1, table_3_1
-from experiments.classification_table import prepared_set
+from experiments.classification_table import prepare_dataset
 from experiments.report import Section
 from experiments.sweep import run_command
 
@@ -48,17 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def run(out: Path, prepared: Path) -> list[Section]:
+def run(out: Path, dataset: Path) -> list[Section]:
     """The sections of chapter 3 and of chapter 2; their tables and records land below `out`."""
 
     def places(part: str) -> list[str]:
-        return ["--data", ".", "--prepared", str(prepared), "--out", str(out / part)]
+        return ["--data", ".", "--prepared", str(dataset), "--out", str(out / part)]
 
     segmentation = segmentation_table.parse(
         SEGMENTATION, [*SEGMENTATION_OPTIONS, *places("segmentation")]
     )
     classification = table_2_1.parse([*CLASSIFICATION_OPTIONS, *places("classification")])
-    prepared_set(classification, "phantom")  # what is wrong with it is said before the trainings
+    prepare_dataset(classification, "phantom")  # what is wrong with it is said before the trainings
     return [
         segmentation_table.run(SEGMENTATION, segmentation),
         table_2_1.run(classification, CLASSIFICATION),

@@ -15,15 +15,16 @@ from experiments.trial import (
     EpochBar,
     check_finite,
     checkpoint_path,
-    fix_randomness,
-    mark_of,
+    config_hash,
+    hashed_settings,
     precision_policy,
     provenance,
-    shaping_of,
-    write_atomically,
+    seed_everything,
     write_record,
 )
 from melanet.checkpoint import EpochCheckpoint
+from melanet.data.loading import make_epoch_counter
+from melanet.data.writing import atomic_write
 from melanet.distribution import (
     count_replicas,
     fit,
@@ -33,9 +34,8 @@ from melanet.distribution import (
     scope,
 )
 from sharpunet import LOSSES, MODELS, Dice, Jaccard, dice, jaccard
-from sharpunet.data import PreparedSet, load_dataset
-from sharpunet.data.stream import pass_counter
-from sharpunet.protocols import Split
+from sharpunet.data import ImageDataset, load_dataset
+from sharpunet.splits import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Settings:
 class Trial:
     """One training: a model, `build` by the name of `model`, on one split of one prepared set."""
 
-    prepared: PreparedSet
+    dataset: ImageDataset
     model: str
     split: Split
     settings: Settings
@@ -85,17 +85,17 @@ class Trial:
     def key(self) -> str:
         """Name of its record: readable, and different if anything that shapes the result is."""
         shaping = [
-            self.prepared.digest,
-            dataclasses.asdict(self.prepared.description),
+            self.dataset.fingerprint,
+            dataclasses.asdict(self.dataset.info),
             dataclasses.asdict(self.split),
-            shaping_of(self.settings),
+            hashed_settings(self.settings),
             self.seed,
         ]
-        name = f"{self.prepared.description.name}-{self.model}"
-        return f"{name}-r{self.split.repeat}-f{self.split.fold}-{mark_of(shaping)}"
+        name = f"{self.dataset.info.name}-{self.model}"
+        return f"{name}-r{self.split.repeat}-f{self.split.fold}-{config_hash(shaping)}"
 
     @property
-    def makes(self) -> tuple[str, ...]:
+    def shared_artifacts(self) -> tuple[str, ...]:
         """Nothing that other trials use."""
         return ()
 
@@ -151,9 +151,9 @@ def run_trial(trial: Trial, out: Path) -> dict[str, Any] | None:
     record = {
         "key": trial.key,
         "dataset": {
-            **dataclasses.asdict(trial.prepared.description),
-            "manifest_sha256": trial.prepared.digest,
-            "images": len(trial.prepared.manifest),
+            **dataclasses.asdict(trial.dataset.info),
+            "metadata_sha256": trial.dataset.fingerprint,
+            "images": len(trial.dataset.metadata),
         },
         "model": trial.model,
         "parameters": {
@@ -193,13 +193,15 @@ def train(trial: Trial, checkpoint: Path) -> Training:
             is safe.
     """
     settings = trial.settings
-    fix_randomness(trial.seed, settings.deterministic)
-    passes = pass_counter()
-    shuffled = _load(trial, trial.split.train, shuffle=True, seed=trial.seed, passes=passes)
+    seed_everything(trial.seed, settings.deterministic)
+    epoch_counter = make_epoch_counter()
+    shuffled = _load(
+        trial, trial.split.train, shuffle=True, seed=trial.seed, epoch_counter=epoch_counter
+    )
     validation = _load(trial, trial.split.validation)
     strategy = make_strategy(settings.distribute)
     callbacks = _callbacks(trial)
-    saving = EpochCheckpoint(checkpoint, callbacks, passes)
+    saving = EpochCheckpoint(checkpoint, callbacks, epoch_counter)
     with precision_policy(settings.precision), scope(strategy):
         model = _compiled_model(trial)
         first_epoch = saving.restore(model)
@@ -222,11 +224,11 @@ def train(trial: Trial, checkpoint: Path) -> Training:
 
 def build_model(trial: Trial) -> keras.Model:
     """The model of `trial` with new weights, under the Keras dtype policy that holds."""
-    description = trial.prepared.description
-    input_shape = (*trial.settings.image_size, description.channels)
+    info = trial.dataset.info
+    input_shape = (*trial.settings.image_size, info.channels)
     build = trial.build or MODELS[trial.model]
     encoder = {"weights": trial.settings.weights} if has_encoder(build) else {}
-    return build(input_shape, description.classes, **encoder)
+    return build(input_shape, info.classes, **encoder)
 
 
 def has_encoder(build: Callable[..., keras.Model]) -> bool:
@@ -236,13 +238,13 @@ def has_encoder(build: Callable[..., keras.Model]) -> bool:
 
 def _load(trial, ids, **options):
     size, batch_size = trial.settings.image_size, trial.settings.batch_size
-    return load_dataset(trial.prepared, ids, image_size=size, batch_size=batch_size, **options)
+    return load_dataset(trial.dataset, ids, image_size=size, batch_size=batch_size, **options)
 
 
 def _compiled_model(trial) -> keras.Model:
     model = build_model(trial)
     optimizer = keras.optimizers.Adam(trial.settings.learning_rate)
-    loss = LOSSES[trial.settings.loss](trial.prepared.description.classes)
+    loss = LOSSES[trial.settings.loss](trial.dataset.info.classes)
     model.compile(optimizer, loss, metrics=[Jaccard(), Dice()])
     return model
 
@@ -271,7 +273,7 @@ def _write_predictions(folder: Path, ids, probabilities) -> None:
             grey = probability.argmax(axis=-1)
         png = io.BytesIO()
         Image.fromarray(grey.astype("uint8")).save(png, format="png")
-        write_atomically(folder / f"{id}.png", png.getvalue())
+        atomic_write(folder / f"{id}.png", png.getvalue())
 
 
 def _scores(ids, truth, probabilities) -> list[dict[str, Any]]:

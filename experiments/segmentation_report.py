@@ -14,14 +14,14 @@ from experiments.figure_multiclass import class_maps
 from experiments.published import DATASETS, MODELS, Scores
 from experiments.report import Section, describe_origin, values_of, write_section
 from experiments.significance import comparisons
-from sharpunet.data import PreparedSet
-from sharpunet.protocols import PROTOCOLS
+from sharpunet.data import ImageDataset
+from sharpunet.splits import PROTOCOLS
 
 METRICS = ("jaccard", "dice")
 
 
 def make_section(
-    table, records: Sequence[dict[str, Any]], sets: Sequence[PreparedSet], out: Path
+    table, records: Sequence[dict[str, Any]], sets: Sequence[ImageDataset], out: Path
 ) -> Section:
     """Writes the table and the figures of `records` into `out`.
 
@@ -33,7 +33,7 @@ def make_section(
     """
     runs = runs_frame(records)
     summary = summarise(runs)
-    titles = {prepared.description.name: prepared.description.title for prepared in sets}
+    titles = {dataset.info.name: dataset.info.title for dataset in sets}
     figures = {
         "learning-curves": (
             "Best validation Jaccard so far (as figure 3.3): mean over runs, ± 1 sd.",
@@ -44,29 +44,29 @@ def make_section(
             fold_by_fold(runs, records),
         ),
     }
-    for prepared in sets:
-        name = prepared.description.name
+    for dataset in sets:
+        name = dataset.info.name
         of_set = [record for record in records if record["dataset"]["name"] == name]
         if runs["model"].nunique() > 2:
             figures[f"bars-{name}"] = (
-                f"{prepared.description.title}: mean over runs, ± 1 sample sd (as figure 3.5).",
-                model_bars(runs, name, prepared.description.title),
+                f"{dataset.info.title}: mean over runs, ± 1 sample sd (as figure 3.5).",
+                model_bars(runs, name, dataset.info.title),
             )
-        if prepared.description.classes > 1:
+        if dataset.info.classes > 1:
             figures[f"classes-{name}"] = (
-                f"{prepared.description.title}: class maps (as figure 3.4), at even steps of the "
+                f"{dataset.info.title}: class maps (as figure 3.4), at even steps of the "
                 "ranking by Jaccard.",
-                class_maps(of_set, prepared, out),
+                class_maps(of_set, dataset, out),
             )
         figures[f"cases-{name}"] = (
-            f"{prepared.description.title}: the hardest, most over- and most under-segmented test "
+            f"{dataset.info.title}: the hardest, most over- and most under-segmented test "
             "images (as figures 3.6 to 3.8), ranked by rule.",
-            cases(of_set, prepared, out),
+            cases(of_set, dataset, out),
         )
     if summary["model"].nunique() > 2:
-        shown, emphasised = a_row_a_model(summary, table.published, titles), _bold_best_row
+        shown, emphasised = one_row_per_model(summary, table.published, titles), _bold_best_row
     else:
-        shown, emphasised = beside_thesis(summary, table.published, titles), _bold_best
+        shown, emphasised = add_published_rows(summary, table.published, titles), _bold_best
     return write_section(
         out,
         title=table.title,
@@ -124,7 +124,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def beside_thesis(
+def add_published_rows(
     summary: pd.DataFrame, published: dict[tuple[str, str], Scores], titles: dict[str, str]
 ) -> pd.DataFrame:
     """The table in the thesis's form: a row "ours" a dataset, the thesis's own beneath.
@@ -146,7 +146,7 @@ def beside_thesis(
     return pd.DataFrame(rows)
 
 
-def a_row_a_model(
+def one_row_per_model(
     summary: pd.DataFrame, published: dict[tuple[str, str], Scores], titles: dict[str, str]
 ) -> pd.DataFrame:
     """The table for many models: a row each, the thesis's beneath, with parameters and cost.

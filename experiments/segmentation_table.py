@@ -12,11 +12,11 @@ from experiments.report import Section
 from experiments.segmentation import Settings, Trial, has_encoder
 from experiments.segmentation_report import make_section
 from experiments.sweep import (
-    Finished,
+    EarlyExit,
     Parser,
     add_common_arguments,
-    at_least,
-    check_set_name,
+    bounded_int,
+    check_dataset_name,
     download_folder,
     list_trials,
     run_command,
@@ -24,13 +24,13 @@ from experiments.sweep import (
     take_shard,
 )
 from experiments.trial import resolve_precision
+from melanet.data.dataset import METADATA_FILE
 from melanet.distribution import chief_first, make_strategy, resolve
 from sharpunet import LOSSES, MODELS
-from sharpunet.data import SOURCES, InputError, PreparedSet, prepare, read_prepared
-from sharpunet.data.prepared import MANIFEST
+from sharpunet.data import BUILDERS, ImageDataset, InputError, open_dataset, prepare
 from sharpunet.losses import OF_WHOLE_BATCH
 from sharpunet.models import check_sides
-from sharpunet.protocols import PROTOCOLS, splits
+from sharpunet.splits import PROTOCOLS, splits
 
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
@@ -79,16 +79,16 @@ def run(table: Table, options: argparse.Namespace) -> Section:
     """
     make_strategy(options.distribute)  # that of several hosts must be the first thing made
     names = options.datasets or _datasets_there(table, options.data)
-    sets = [prepared_set(name, options) for name in dict.fromkeys(names)]
+    sets = [prepare_dataset(name, options) for name in dict.fromkeys(names)]
     trials = plan(table, sets, options)
     if options.dry_run:
         list_trials(take_shard(trials, options.shard), options.out)
-        raise Finished
+        raise EarlyExit
     records = run_sweep(trials, options.out, options.shard)
     return make_section(table, records, sets, options.out)
 
 
-def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace) -> list[Trial]:
+def plan(table: Table, sets: Sequence[ImageDataset], options: argparse.Namespace) -> list[Trial]:
     """The trials of every set, model and split, one dataset after another.
 
     Raises:
@@ -100,8 +100,8 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
         for model, build in builders.items()
     }
     trials = []
-    for prepared in sets:
-        size = tuple(options.image_size or prepared.description.image_size)
+    for dataset in sets:
+        size = tuple(options.image_size or dataset.info.image_size)
         for build in builders.values():
             _check_size(build, size)
         settings = Settings(
@@ -115,10 +115,10 @@ def plan(table: Table, sets: Sequence[PreparedSet], options: argparse.Namespace)
             loss=options.loss,
         )
         protocol = {"folds": options.folds, "repeats": options.repeats}
-        for split in splits(prepared.manifest, options.protocol, **protocol):
+        for split in splits(dataset.metadata, options.protocol, **protocol):
             for model, build in builders.items():
                 own = dataclasses.replace(settings, weights=weights[model])
-                trials.append(Trial(prepared, model, split, own, options.seed, build))
+                trials.append(Trial(dataset, model, split, own, options.seed, build))
     if not options.dry_run:
         waiting = [trial for trial in trials if not trial.record_path(options.out).exists()]
         for model in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):
@@ -148,7 +148,7 @@ def _check_size(build: Callable[..., keras.Model], size: tuple[int, int]) -> Non
 
 def _datasets_there(table: Table, data: Path) -> list[str]:
     """The table's datasets of which `data` has the folder; the others are named."""
-    generated = {name for name, source in SOURCES.items() if source.generated}
+    generated = {name for name, source in BUILDERS.items() if source.generated}
     there = [
         name for name in table.datasets if name in generated or download_folder(data, name).is_dir()
     ]
@@ -184,7 +184,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     """The options of a table's command line; defaults are the thesis's."""
     parser = Parser(
         prog=f"python -m experiments.{table.name}",
-        description=table.title,
+        info=table.title,
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),
     )
     add = parser.add_argument
@@ -195,23 +195,23 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     add("--models", nargs="+", default=list(table.models), choices=table.builders, metavar="NAME",
         help=", ".join(table.builders))  # fmt: skip
     add_training_arguments(parser)
-    add("--folds", type=at_least(2), default=5, help="default: %(default)s")
-    add("--repeats", type=at_least(1, 1000), default=5, help="default: %(default)s")
-    add("--epochs", type=at_least(1), default=200,
+    add("--folds", type=bounded_int(2), default=5, help="default: %(default)s")
+    add("--repeats", type=bounded_int(1, 1000), default=5, help="default: %(default)s")
+    add("--epochs", type=bounded_int(1), default=200,
         help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
     add("--protocol", choices=PROTOCOLS, default="thesis")
     add_common_arguments(parser, Path("results") / table.name)
     return parser.parse_args(arguments)
 
 
-def prepared_set(name: str, options: argparse.Namespace) -> PreparedSet:
+def prepare_dataset(name: str, options: argparse.Namespace) -> ImageDataset:
     """The dataset `name` in `--data`, made ready in `--prepared` if it is a download."""
     download = download_folder(options.data, name)
-    if (download / MANIFEST).is_file():
-        prepared = read_prepared(download)
-        check_set_name(prepared, name)
+    if (download / METADATA_FILE).is_file():
+        dataset = open_dataset(download)
+        check_dataset_name(dataset, name)
     else:
         with chief_first():
-            prepared = prepare(name, download, options.prepared / name)
-    prepared.verify()
-    return prepared
+            dataset = prepare(name, download, options.prepared / name)
+    dataset.verify()
+    return dataset

@@ -13,11 +13,19 @@ from typing import Any, NoReturn, Protocol
 from tqdm import tqdm
 
 from experiments.report import Section, write_page
-from experiments.trial import INPUT_ERRORS, PRECISIONS, checkpoint_path, read_record
+from experiments.trial import PRECISIONS, checkpoint_path, read_record
 from melanet.checkpoint import EpochCheckpoint
-from melanet.distribution import LOST, NAMES, check_same, is_alone, is_chief, wait_for_all
+from melanet.data.dataset import MAX_SIDE
+from melanet.data.errors import os_errors_as_input_errors
+from melanet.distribution import (
+    NAMES,
+    WORKER_ERRORS,
+    barrier,
+    check_workers_agree,
+    is_chief,
+    is_single_worker,
+)
 from sharpunet.data import InputError
-from sharpunet.data.prepared import LONGEST, writing
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +45,7 @@ class Trial(Protocol):
     def seed(self) -> int: ...
 
     @property
-    def makes(self) -> tuple[str, ...]:
+    def shared_artifacts(self) -> tuple[str, ...]:
         """Names of what it makes and other trials use, such as a CycleGAN."""
         ...
 
@@ -46,7 +54,7 @@ class Trial(Protocol):
     def run(self, out: Path) -> dict[str, Any] | None: ...
 
 
-class Finished(Exception):
+class EarlyExit(Exception):
     """Ends a command that has done what it was asked to, without a report."""
 
 
@@ -63,26 +71,26 @@ def run_command(make_sections: Callable[[], Sequence[Section]], out: Path, title
         page = write_page(out / "index.html", title, sections)
         print(*(section.markdown for section in sections), sep="\n")
         print(f"Open {page}")
-        wait_for_all()  # a chief that is killed before this finds the others when it starts again
+        barrier()  # a chief that is killed before this finds the others when it starts again
 
-    return exit_code(report)
+    return run_cli(report)
 
 
-def exit_code(act: Callable[[], None]) -> int:
+def run_cli(act: Callable[[], None]) -> int:
     """Does what a command is for; returns its exit code, as `run_command` gives it."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             act()
-    except Finished:
+    except EarlyExit:
         return 0
-    except (*INPUT_ERRORS, OSError) as error:  # an OSError says which file, and what is wrong
+    except (InputError, OSError) as error:  # an OSError says which file, and what is wrong
         full = isinstance(error, OSError) and error.errno == errno.ENOSPC
         cure = "; make room, and the same command goes on where it stopped" if full else ""
         print(f"error: {error}{cure}", file=sys.stderr)
         return 2
-    except LOST:
-        if is_alone():
+    except WORKER_ERRORS:
+        if is_single_worker():
             raise
         print(
             "error: another host is gone; start all of them again with the same command: they go "
@@ -127,25 +135,25 @@ def run_sweep(
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):
         print(f"{sum(done.values())} of {len(trials)} trials are done already")
-    check_same(f"--out {out}", [trial.key for trial in waiting])
+    check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
-        wait_for_all()
+        barrier()
     if not is_chief():
-        leave()
+        exit_worker()
     missing = sum(not trial.record_path(out).exists() for trial in trials)
     if missing:
         print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
-        leave()
+        exit_worker()
     return [read_record(trial.record_path(out)) for trial in trials]
 
 
-def leave() -> NoReturn:
+def exit_worker() -> NoReturn:
     """Ends what another process finishes; hosts of one training leave together with the chief."""
     if not is_chief():
         print("done here; the first host writes the report")
-    wait_for_all()
-    raise Finished
+    barrier()
+    raise EarlyExit
 
 
 def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:
@@ -155,7 +163,7 @@ def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:
     """
     units: list[tuple[set[str], list[Trial]]] = []
     for trial in trials:
-        names, together = set(trial.makes), [trial]
+        names, together = set(trial.shared_artifacts), [trial]
         apart = []
         for unit in units:
             if names & unit[0]:
@@ -188,12 +196,12 @@ def list_trials(trials: Sequence[Trial], out: Path) -> None:
 def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     """The flags that every table's command has."""
     add = parser.add_argument
-    add("--image-size", type=at_least(1, LONGEST), nargs=2, metavar=("H", "W"),
+    add("--image-size", type=bounded_int(1, MAX_SIDE), nargs=2, metavar=("H", "W"),
         help="default: the thesis's")  # fmt: skip
-    add("--batch-size", type=at_least(1), default=16, help="default: %(default)s")
+    add("--batch-size", type=bounded_int(1), default=16, help="default: %(default)s")
     add("--precision", choices=PRECISIONS, default="auto",
         help="auto: the fastest that the hardware computes natively")  # fmt: skip
-    add("--seed", type=at_least(0, 2**31), default=0, help="added to the seed of every trial")
+    add("--seed", type=bounded_int(0, 2**31), default=0, help="added to the seed of every trial")
     add("--shard", type=shard_of, default=(1, 1), metavar="I/N",
         help="run only the Ith of N parts; N machines that share OUT do all")  # fmt: skip
     add("--distribute", choices=NAMES, default="auto",
@@ -205,7 +213,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--dry-run", action="store_true", help="prepare the data, list the trials and stop")
 
 
-def at_least(least: int, most: int = 10**6) -> Callable[[str], int]:
+def bounded_int(least: int, most: int = 10**6) -> Callable[[str], int]:
     """An argparse type: a whole number within bounds."""
 
     def number(text: str) -> int:
@@ -240,17 +248,17 @@ def download_folder(data: Path, name: str) -> Path:
     return data / name
 
 
-def check_set_name(prepared, name: str) -> None:
+def check_dataset_name(dataset, name: str) -> None:
     """Records and pages go by a set's own name: two sets must not share one."""
-    if prepared.description.name != name:
+    if dataset.info.name != name:
         raise InputError(
-            f"{prepared.folder}: holds the set {prepared.description.name!r}; name the folder so"
+            f"{dataset.folder}: holds the set {dataset.info.name!r}; name the folder so"
         )
 
 
 def check_writable(out: Path) -> None:
     """An InputError if `out` cannot be written to; makes it if it is not there."""
-    with writing(f"--out {out}"):
+    with os_errors_as_input_errors("write", f"--out {out}"):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass

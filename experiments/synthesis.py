@@ -12,23 +12,23 @@ import keras
 from experiments.trial import (
     EpochBar,
     checkpoint_path,
-    fix_randomness,
-    mark_of,
+    config_hash,
     precision_policy,
     provenance,
     read_record,
+    seed_everything,
     write_record,
 )
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN
-from melanet.data import InputError, PreparedSet
-from melanet.data.prepared import replacing
+from melanet.data import ImageDataset, InputError
+from melanet.data.writing import atomic_write
 from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
 
 
 @dataclasses.dataclass(frozen=True)
-class Translation:
+class CycleGANConfig:
     """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
 
     Attributes:
@@ -49,15 +49,15 @@ class Translation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Synthesis:
+class SyntheticSetStage:
     """A CycleGAN between the classes of a set's training images, and its translations.
 
     Trials of one seed share it, whatever they classify with. Only `train` is ever seen.
     """
 
-    prepared: PreparedSet
+    dataset: ImageDataset
     train: tuple[str, ...]
-    translation: Translation
+    translation: CycleGANConfig
     image_size: tuple[int, int]
     keep_aspect_ratio: bool | None
     precision: str
@@ -74,9 +74,9 @@ class Synthesis:
             if field.name not in ("prepared", "translation", "distribute")
         }
         translation = dataclasses.asdict(self.translation)
-        described = dataclasses.asdict(self.prepared.description)
-        mark = mark_of([shaping, translation, self.prepared.digest, described])
-        return f"{self.prepared.description.name}-s{self.seed}-{mark}"
+        described = dataclasses.asdict(self.dataset.info)
+        mark = config_hash([shaping, translation, self.dataset.fingerprint, described])
+        return f"{self.dataset.info.name}-s{self.seed}-{mark}"
 
     def folder(self, out: Path) -> Path:
         """Where the synthetic set is or will be."""
@@ -86,7 +86,7 @@ class Synthesis:
         """Where the trained CycleGAN is or will be."""
         return out / "gans" / f"{self.key}.keras"
 
-    def make(self, out: Path) -> tuple[PreparedSet, dict[str, Any]]:
+    def make(self, out: Path) -> tuple[ImageDataset, dict[str, Any]]:
         """The synthetic set, made now if it is not there, and how its CycleGAN was trained.
 
         Raises:
@@ -98,7 +98,7 @@ class Synthesis:
         with chief_first():
             synthetic = translate_majority(
                 model,
-                self.prepared,
+                self.dataset,
                 self.folder(out),
                 self.train,
                 image_size=self.image_size,
@@ -118,8 +118,8 @@ class Synthesis:
             return model, {}
         notes = {
             "key": self.key,
-            "set": self.prepared.description.name,
-            "manifest_sha256": self.prepared.digest,
+            "set": self.dataset.info.name,
+            "metadata_sha256": self.dataset.fingerprint,
             "train": list(self.train),
             "keep_aspect_ratio": self.keep_aspect_ratio,
             "seed": self.seed,
@@ -135,11 +135,11 @@ class Synthesis:
 
     def _train(self, checkpoint: EpochCheckpoint) -> CycleGAN:
         translation = self.translation
-        fix_randomness(self.seed, self.deterministic)
-        shown = f"cycle_{self.prepared.description.labels[0]}"
+        seed_everything(self.seed, self.deterministic)
+        shown = f"cycle_{self.dataset.info.labels[0]}"
         with precision_policy(self.precision):
             return train_cyclegan(
-                self.prepared,
+                self.dataset,
                 self.train,
                 image_size=self.image_size,
                 filters=translation.filters,
@@ -190,5 +190,4 @@ def load_model(path: Path) -> keras.Model:
 
 def save_model(model: keras.Model, path: Path, **arguments) -> None:
     """Saves a Keras model whole or not at all."""
-    with replacing(path) as whole:
-        model.save(whole, **arguments)
+    atomic_write(path, lambda file: model.save(file, **arguments))

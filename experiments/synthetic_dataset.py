@@ -27,12 +27,13 @@ from tqdm import tqdm
 
 from experiments.figure_curves import COLOURS
 from experiments.report import save_figure
-from experiments.sweep import Parser, at_least, exit_code
+from experiments.sweep import Parser, bounded_int, run_cli
 from experiments.synthesis import load_cyclegan, load_model
-from experiments.trial import fix_randomness, provenance, read_record, write_atomically
+from experiments.trial import provenance, read_record, seed_everything
 from melanet.classifiers import CLASSIFIERS
 from melanet.cyclegan import CycleGAN
-from melanet.data import SOURCES, InputError, PreparedSet, load_dataset, read_prepared
+from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset
+from melanet.data.writing import atomic_write
 from melanet.explain import features
 from melanet.oversampling import translate_majority
 from melanet.privacy import (
@@ -54,14 +55,14 @@ SIGNIFICANT = 0.05
 COPYING = 0.2
 LEAST_FOR_KID = 4
 #: What the record beside a generator says, as far as it is used here and in the card.
-NOTED = ("set", "manifest_sha256", "train", "seed", "epochs", "filters", "adversarial_loss",
+NOTED = ("set", "metadata_sha256", "train", "seed", "epochs", "filters", "adversarial_loss",
          "identity_weight")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 2 for bad input, 130 if interrupted."""
     options = parse(arguments)
-    return exit_code(lambda: release(options))
+    return run_cli(lambda: release(options))
 
 
 def release(options: argparse.Namespace) -> None:
@@ -71,7 +72,7 @@ def release(options: argparse.Namespace) -> None:
         InputError: If the generator, the source or the encoder cannot be used.
     """
     model = load_cyclegan(_existing(options.generator, "--generator"))
-    source = read_prepared(options.source)
+    source = open_dataset(options.source)
     source.verify()
     notes = _notes(options.generator, source)
     _check_fits(model, options.generator, source)
@@ -90,13 +91,13 @@ def release(options: argparse.Namespace) -> None:
     _write_checksums(synthetic)
     evidence = _examine(synthetic, source, notes, encoder, options.seed)
     rows = anonymity_table(evidence)
-    write_atomically(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
+    atomic_write(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
     # It shows real patients: it must not be released with the rest.
     private = synthetic.folder.with_name(f"{synthetic.folder.name}-not-for-release")
     save_figure(private, "closest_pairs", closest_pairs(synthetic, source, evidence))
     save_figure(synthetic.folder, "quality", quality_bars(evidence.distances))
     card = _card(synthetic, source, notes, evidence, rows, options)
-    write_atomically(synthetic.folder / "README.md", card)
+    atomic_write(synthetic.folder / "README.md", card)
     print(rows.to_markdown(index=False), verdict(evidence), sep="\n\n")
     print(f"Open {synthetic.folder / 'README.md'}")
     print(f"and {private / 'figures/closest_pairs.png'}, which shows real patients")
@@ -123,11 +124,11 @@ class Evidence:
 
 
 def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
-    network, told = encoder
+    network, config = encoder
     rows = _training_rows(source, notes)
-    negative, positive = source.description.labels
+    negative, positive = source.info.labels
     real, parents = rows[rows["label"] == positive], rows[rows["label"] == negative]
-    size = synthetic.description.image_size
+    size = synthetic.info.image_size
     keep = notes.get("keep_aspect_ratio")
 
     def load(part):  # as the generator saw them
@@ -143,18 +144,18 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
         of_real = describe((source, list(real.index)))
         of_parents = describe((source, list(parents.index)))
         close[space] = closeness(of_synthetic, of_real, real["group"])
-        places = parents.index.get_indexer(synthetic.manifest["parent"])
+        places = parents.index.get_indexer(synthetic.metadata["parent"])
         found[space] = reidentification(of_synthetic, of_parents, places, parents["group"])
         index, distance = nearest(of_synthetic, of_real)
         nearest_real[space] = pd.DataFrame({"real": real.index[index], "distance": distance})
         if space == "features":
             distances = _distances(
-                of_synthetic[_first_of_each(synthetic.manifest["group"])],
+                of_synthetic[_first_of_each(synthetic.metadata["group"])],
                 of_real[_first_of_each(real["group"])],
                 of_parents[_first_of_each(parents["group"])],
                 seed,
             )
-    return Evidence(close, found, nearest_real, distances, told)
+    return Evidence(close, found, nearest_real, distances, config)
 
 
 def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
@@ -245,16 +246,16 @@ def _traces(evidence: Evidence) -> Iterator[str]:
             )
 
 
-def closest_pairs(synthetic: PreparedSet, source: PreparedSet, evidence: Evidence) -> Figure:
+def closest_pairs(synthetic: ImageDataset, source: ImageDataset, evidence: Evidence) -> Figure:
     """By space: the synthetic images closest to a real training image, that, and the source."""
     rows: dict[str, list] = {}
     for space, found in evidence.nearest_real.items():
         closest = found.sort_values("distance").head(PAIRS)
-        ours = synthetic.manifest.iloc[closest.index]
+        ours = synthetic.metadata.iloc[closest.index]
         rows |= {
-            f"synthetic\n(by {space})": [synthetic.folder / file for file in ours["image"]],
-            f"nearest real\n(by {space})": source.paths(list(closest["real"]), "image"),
-            f"its source\n(by {space})": source.paths(list(ours["parent"]), "image"),
+            f"synthetic\n(by {space})": [synthetic.folder / file for file in ours["file_name"]],
+            f"nearest real\n(by {space})": source.paths(list(closest["real"])),
+            f"its source\n(by {space})": source.paths(list(ours["parent"])),
         }
     distances = [
         found["distance"].nsmallest(PAIRS).to_numpy() for found in evidence.nearest_real.values()
@@ -263,7 +264,7 @@ def closest_pairs(synthetic: PreparedSet, source: PreparedSet, evidence: Evidenc
         len(rows), len(distances[0]), squeeze=False, layout="constrained",
         figsize=(1.5 * len(distances[0]) + 0.6, 1.55 * len(rows) + 0.4),
     )  # fmt: skip
-    size = synthetic.description.image_size[::-1]
+    size = synthetic.info.image_size[::-1]
     for line, (name, paths) in zip(grid, rows.items(), strict=True):
         line[0].set_ylabel(name, fontsize=9)
         for axes, path in zip(line, paths, strict=True):
@@ -292,24 +293,26 @@ def quality_bars(distances: dict[str, tuple[float, float]]) -> Figure:
 
 def _card(synthetic, source, notes, evidence, rows, options) -> str:
     template = (Path(__file__).parent / "dataset_card.md").read_text()
-    first, second = source.description.labels
-    origin = SOURCES.get(source.description.name)
+    first, second = source.info.labels
+    source_fingerprint = BUILDERS.get(source.info.name)
     return (
         jinja2.Environment(trim_blocks=True)
         .from_string(template)
         .render(
-            title=synthetic.description.title,
-            count=len(synthetic.manifest),
+            title=synthetic.info.title,
+            count=len(synthetic.metadata),
             first=first,
             second=second,
-            size=synthetic.description.image_size,
-            channels=synthetic.description.channels,
+            size=synthetic.info.image_size,
+            channels=synthetic.info.channels,
             licence=options.licence,
-            origin=origin.download if origin and not origin.generated else "",
+            source_fingerprint=source_fingerprint.download
+            if source_fingerprint and not source_fingerprint.generated
+            else "",
             source=source,
             notes=notes,
             generator=_sha256(options.generator),
-            manifest=synthetic.digest,
+            metadata=synthetic.fingerprint,
             encoder=evidence.encoder,
             anonymity=rows.to_markdown(index=False),
             verdict=verdict(evidence),
@@ -319,7 +322,7 @@ def _card(synthetic, source, notes, evidence, rows, options) -> str:
     )
 
 
-def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
+def _notes(generator: Path, source: ImageDataset) -> dict[str, Any]:
     """How the CycleGAN was trained, if that lies beside it; else nothing is known."""
     path = generator.with_suffix(".json")
     if not path.exists():
@@ -328,7 +331,7 @@ def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
     missing = [name for name in NOTED if name not in notes]
     if missing:
         raise InputError(f"{path}: does not say {missing[0]!r}; move it away")
-    if notes["manifest_sha256"] != source.digest:
+    if notes["metadata_sha256"] != source.fingerprint:
         raise InputError(
             f"--source {source.folder}: is not the set that {generator.name} was trained with "
             f"({notes['set']}); give that one, or move {path.name} away to translate another"
@@ -336,8 +339,8 @@ def _notes(generator: Path, source: PreparedSet) -> dict[str, Any]:
     return notes
 
 
-def _check_fits(model: CycleGAN, generator: Path, source: PreparedSet) -> None:
-    shape, described = model.first_to_second.input_shape[1:], source.description
+def _check_fits(model: CycleGAN, generator: Path, source: ImageDataset) -> None:
+    shape, described = model.first_to_second.input_shape[1:], source.info
     if shape[-1] != described.channels or tuple(model.domains) != described.labels:
         raise InputError(
             f"--source {source.folder}: has {described.channels} channels and the classes "
@@ -346,10 +349,10 @@ def _check_fits(model: CycleGAN, generator: Path, source: PreparedSet) -> None:
         )
 
 
-def _check_enough(source: PreparedSet, notes: dict[str, Any]) -> None:
+def _check_enough(source: ImageDataset, notes: dict[str, Any]) -> None:
     """The tests need some patients of each class; that is said before hours of translating."""
     rows = _training_rows(source, notes)
-    for label in source.description.labels:
+    for label in source.info.labels:
         if (count := rows["group"][rows["label"] == label].nunique()) < LEAST_FOR_KID:
             raise InputError(
                 f"--source {source.folder}: has training images of {count} patients with {label}; "
@@ -357,10 +360,10 @@ def _check_enough(source: PreparedSet, notes: dict[str, Any]) -> None:
             )
 
 
-def _training_rows(source: PreparedSet, notes: dict[str, Any]) -> pd.DataFrame:
+def _training_rows(source: ImageDataset, notes: dict[str, Any]) -> pd.DataFrame:
     """What the CycleGAN was trained with; where nobody knows, all that is not for testing."""
-    rows = source.manifest.set_index("id")
-    source.paths(notes.get("train", []), "image")  # names an unknown id
+    rows = source.metadata.set_index("id")
+    source.paths(notes.get("train", []))  # names an unknown id
     return rows.loc[notes["train"]] if "train" in notes else rows[rows["split"] != "test"]
 
 
@@ -369,7 +372,7 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
     shape = model.first_to_second.input_shape[1:]
     if options.encoder in CLASSIFIERS:
         weights = None if options.weights == "none" else options.weights
-        fix_randomness(options.seed)
+        seed_everything(options.seed)
         try:
             network = CLASSIFIERS[options.encoder](shape, weights=weights)
         except ValueError as error:
@@ -379,8 +382,8 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
                 f"--weights {weights}: cannot be downloaded ({error}); give a weights file, a "
                 "classifier's .keras file as --encoder, or none"
             ) from None
-        told = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
-        return network, f"{options.encoder}, weights {told}"
+        config = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
+        return network, f"{options.encoder}, weights {config}"
     if not Path(options.encoder).is_file():
         names = ", ".join(CLASSIFIERS)
         raise InputError(f"--encoder {options.encoder}: is no file, and none of {names}")
@@ -410,14 +413,14 @@ def _image_size(model: CycleGAN) -> tuple[int, int]:
     return height, width
 
 
-def _write_checksums(synthetic: PreparedSet) -> None:
+def _write_checksums(synthetic: ImageDataset) -> None:
     """`SHA256SUMS` of all images and of the manifest, as `sha256sum --check` reads it."""
-    names = ["manifest.csv", "dataset.json", *synthetic.manifest["image"]]
+    names = ["metadata.csv", "dataset.json", *synthetic.metadata["file_name"]]
     lines = [
         f"{_sha256(synthetic.folder / name)}  {name}\n"
         for name in tqdm(names, desc="checksums", unit="file")
     ]
-    write_atomically(synthetic.folder / "SHA256SUMS", "".join(lines))
+    atomic_write(synthetic.folder / "SHA256SUMS", "".join(lines))
 
 
 def _sha256(path: Path) -> str:
@@ -443,8 +446,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         ".keras file: the features of the tests")  # fmt: skip
     add("--weights", default="imagenet", help="of the encoder: imagenet, none, or a weights file")
     add("--licence", default="as the source images'", help="of the release, for its card")
-    add("--batch-size", type=at_least(1), default=16)
-    add("--seed", type=at_least(0, 2**31), default=0)
+    add("--batch-size", type=bounded_int(1), default=16)
+    add("--seed", type=bounded_int(0, 2**31), default=0)
     return parser.parse_args(arguments)
 
 

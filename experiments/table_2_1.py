@@ -20,21 +20,21 @@ from experiments.classification import PROTOCOLS, Condition, Trial, split_images
 from experiments.classification_table import (
     add_training_arguments,
     cell,
+    cyclegan_config,
     describe,
     over_seeds,
-    prepared_set,
+    prepare_dataset,
     runs_frame,
     settings_of,
     summarise,
-    synthesis_of,
-    translation_of,
+    synthetic_stage,
 )
 from experiments.published import TABLE_2_1, audit_table_2_1
 from experiments.report import Section, write_section
-from experiments.sweep import Finished, Parser, list_trials, run_command, run_sweep, take_shard
+from experiments.sweep import EarlyExit, Parser, list_trials, run_command, run_sweep, take_shard
 from melanet.classifiers import CLASSIFIERS
-from melanet.data import PreparedSet, read_prepared
-from melanet.data.prepared import MANIFEST
+from melanet.data import ImageDataset, open_dataset
+from melanet.data.dataset import METADATA_FILE
 from melanet.distribution import make_strategy
 
 TITLE = "Table 2.1: melanoma classification by VGG-GAP and MelaNet"
@@ -70,39 +70,41 @@ def run(options: argparse.Namespace, title: str = TITLE) -> Section:
         Finished: After a dry run.
     """
     make_strategy(options.distribute)  # that of several hosts must be the first thing made
-    prepared = prepared_set(options, options.dataset)
-    trials = plan(prepared, options)
+    dataset = prepare_dataset(options, options.dataset)
+    trials = plan(dataset, options)
     if options.dry_run:
         list_trials(take_shard(trials, options.shard), options.out)
-        raise Finished
+        raise EarlyExit
     records = run_sweep(trials, options.out, options.shard)
-    return make_section(title, prepared, trials, records, options.out)
+    return make_section(title, dataset, trials, records, options.out)
 
 
-def plan(prepared: PreparedSet, options: argparse.Namespace) -> list[Trial]:
+def plan(dataset: ImageDataset, options: argparse.Namespace) -> list[Trial]:
     """The trials of every seed and condition.
 
     Raises:
         InputError: If a size does not suit the networks, or a class cannot be split.
     """
-    settings = settings_of(prepared, options, options.model)
-    translation = translation_of(options)
+    settings = settings_of(dataset, options, options.model)
+    translation = cyclegan_config(options)
     trials = []
     for seed in range(options.seed, options.seed + options.repeats):
-        split = split_images(prepared, options.protocol, seed)
-        synthesis = synthesis_of(prepared, split, settings, translation, seed)
+        split = split_images(dataset, options.protocol, seed)
+        synthesis = synthetic_stage(dataset, split, settings, translation, seed)
         for name in dict.fromkeys(options.conditions):
             condition = CONDITIONS[name]
-            syntheses = (synthesis,) * condition.synthetic_sets
+            synthetic_stages = (synthesis,) * condition.synthetic_sets
             trials.append(
-                Trial(prepared, condition, split, settings, seed, syntheses, options.save_models)
+                Trial(
+                    dataset, condition, split, settings, seed, synthetic_stages, options.save_models
+                )
             )
     return trials
 
 
 def make_section(
     title: str,
-    prepared: PreparedSet,
+    dataset: ImageDataset,
     trials: Sequence[Trial],
     records: Sequence[dict[str, Any]],
     out: Path,
@@ -124,13 +126,13 @@ def make_section(
             figure_classes.roc_curves(records, titles),
         ),
     }
-    folders = [synthesis.folder(out) for trial in trials for synthesis in trial.syntheses]
+    folders = [synthesis.folder(out) for trial in trials for synthesis in trial.synthetic_stages]
     for folder in folders[:1]:
-        if (folder / MANIFEST).is_file():
-            first, second = prepared.description.labels
+        if (folder / METADATA_FILE).is_file():
+            first, second = dataset.info.labels
             figures["translations"] = (
                 f"{first.capitalize()} images and their translations to {second} (as figure 2.16).",
-                figure_classes.translations(prepared, read_prepared(folder)),
+                figure_classes.translations(dataset, open_dataset(folder)),
             )
     summary = summarise(runs, list(COLUMNS))
     return write_section(
@@ -138,7 +140,7 @@ def make_section(
         title=title,
         caption=_caption(records),
         numbers=summary,
-        shown=beside_thesis(summary),
+        shown=add_published_rows(summary),
         emphasised=lambda cells, style: cells,
         figures=figures,
         settings=describe(records, PROTOCOLS),
@@ -146,7 +148,7 @@ def make_section(
     )
 
 
-def beside_thesis(summary: pd.DataFrame) -> pd.DataFrame:
+def add_published_rows(summary: pd.DataFrame) -> pd.DataFrame:
     """A row "ours" a condition, the thesis's own beneath, true and as printed."""
     audit = audit_table_2_1()
     rows = []
@@ -184,7 +186,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options of the command line; defaults are the thesis's."""
     parser = Parser(
         prog="python -m experiments.table_2_1",
-        description=TITLE,
+        info=TITLE,
         epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),
     )
     add = parser.add_argument

@@ -10,12 +10,12 @@ import sys
 
 from experiments.published import TABLE_3_1
 from experiments.segmentation_table import Table, run_table
-from sharpunet.data import SOURCES
+from sharpunet.data import BUILDERS
 
 TABLE = Table(
     name="table_3_1",
     title="Table 3.1: U-Net and Sharp U-Net by cross-validation",
-    datasets=[name for name, source in SOURCES.items() if not source.generated],
+    datasets=[name for name, source in BUILDERS.items() if not source.generated],
     models=["unet", "sharp_unet"],
     published=TABLE_3_1,
 )

@@ -16,11 +16,8 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 from tqdm import tqdm
 
-import melanet.data.prepared
-from sharpunet.data.prepared import InputError, replacing
-
-#: Each package has its own.
-INPUT_ERRORS = (InputError, melanet.data.prepared.InputError)
+from melanet.data import InputError
+from melanet.data.writing import atomic_write
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -50,7 +47,7 @@ class EpochBar(keras.callbacks.Callback):
             self.bar.close()
 
 
-def fix_randomness(seed: int, deterministic: bool = True) -> None:
+def seed_everything(seed: int, deterministic: bool = True) -> None:
     """Seeds Python, NumPy and TensorFlow as a fresh process would be; what went before is gone.
 
     Args:
@@ -121,7 +118,7 @@ def provenance() -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Writes a record whole or not at all: a record that is there is complete."""
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    atomic_write(path, json.dumps(record, indent=1) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -144,12 +141,12 @@ def checkpoint_path(out: Path, key: str) -> Path:
     return out / "checkpoints" / f"{key}.npz"
 
 
-def mark_of(shaping: Any) -> str:
+def config_hash(shaping: Any) -> str:
     """Eight characters that differ if anything in `shaping`, which JSON can hold, does."""
     return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def shaping_of(settings: Any) -> dict[str, Any]:
+def hashed_settings(settings: Any) -> dict[str, Any]:
     """What the fields of a dataclass say, but `distribute`.
 
     How many devices share the work does not shape its result, up to rounding: what was begun on
@@ -162,13 +159,6 @@ def check_finite(scores: np.ndarray, key: str) -> None:
     """An InputError if what a trained model predicts is not numbers."""
     if not np.isfinite(scores).all():
         raise InputError(f"{key}: the training diverged; try --precision float32 or another --seed")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file whole or not at all."""
-    data = content.encode() if isinstance(content, str) else content
-    with replacing(path) as whole:
-        whole.write_bytes(data)
 
 
 def _git_state(folder: Path) -> dict[str, Any]:

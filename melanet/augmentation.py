@@ -9,16 +9,10 @@ import cv2
 import keras
 import numpy as np
 
-from melanet.data.pipeline import training_ids
-from melanet.data.prepared import (
-    Description,
-    InputError,
-    Item,
-    PreparedSet,
-    read_image,
-    reopen,
-    write_prepared,
-)
+from melanet.data import DatasetInfo, ImageDataset, InputError, Sample, write_dataset
+from melanet.data.dataset import open_existing
+from melanet.data.loading import training_ids
+from melanet.data.readers.images import read_image
 
 
 def _gaussian_noise(image, random):
@@ -74,13 +68,13 @@ TRANSFORMATIONS: dict[str, Callable] = {
 
 
 def augment_offline(
-    prepared: PreparedSet,
+    dataset: ImageDataset,
     factor: int,
     folder: str | Path,
     *,
     ids: Sequence[str] | None = None,
     seed: int = 0,
-) -> PreparedSet:
+) -> ImageDataset:
     """Writes `factor` augmented copies of every image as a prepared set of their own.
 
     Copy k of image i undergoes transformation i + k of `TRANSFORMATIONS`, taken round: all are
@@ -104,29 +98,29 @@ def augment_offline(
     """
     if factor < 1:
         raise InputError(f"an augmentation factor of {factor}; 1 is the least")
-    ids = training_ids(prepared, ids)
-    marked = hashlib.sha256("\n".join([prepared.digest, *ids]).encode()).hexdigest()[:16]
-    described = prepared.description
-    description = Description(
+    ids = training_ids(dataset, ids)
+    marked = hashlib.sha256("\n".join([dataset.fingerprint, *ids]).encode()).hexdigest()[:16]
+    described = dataset.info
+    info = DatasetInfo(
         name=f"{described.name}_augmented_{factor}x",
         title=f"{described.title}, augmented {factor}x",
         image_size=described.image_size,
         channels=described.channels,
         labels=described.labels,
         keep_aspect_ratio=described.keep_aspect_ratio,
-        origin=f"{marked}, factor {factor}, seed {seed}",
+        source_fingerprint=f"{marked}, factor {factor}, seed {seed}",
     )
-    copies = list(_copies(prepared, ids, factor, seed))
-    return reopen(folder, description) or write_prepared(folder, description, copies)
+    copies = list(_copies(dataset, ids, factor, seed))
+    return open_existing(folder, info) or write_dataset(folder, info, copies)
 
 
-def _copies(prepared, ids, factor, seed) -> Iterator[Item]:
+def _copies(dataset, ids, factor, seed) -> Iterator[Sample]:
     names = list(TRANSFORMATIONS)
-    rows = prepared.manifest.set_index("id")
-    for number, (id, path) in enumerate(zip(ids, prepared.paths(ids, "image"), strict=True)):
+    rows = dataset.metadata.set_index("id")
+    for number, (id, path) in enumerate(zip(ids, dataset.paths(ids), strict=True)):
         for copy in range(factor):
             name = names[(number + copy) % len(names)]
-            yield Item(
+            yield Sample(
                 id=f"{id}-{copy}-{name}",
                 group=rows["group"][id],
                 image=partial(_transformed, path, name, [seed, number, copy]),

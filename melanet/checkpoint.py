@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from melanet.data.prepared import InputError, remove_leftovers, replacing
+from melanet.data import InputError
+from melanet.data.writing import atomic_write, remove_file
 from melanet.distribution import is_chief
 
 #: What a callback carries from epoch to epoch.
@@ -57,10 +58,10 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self,
         path: str | Path | None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-        passes: Any = None,
+        epoch_counter: Any = None,
     ):
         super().__init__()
-        self.path, self.passes = Path(path) if path else None, passes
+        self.path, self.epoch_counter = Path(path) if path else None, epoch_counter
         self.others = [callback for callback in callbacks if _state_of(callback)]
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
@@ -84,11 +85,11 @@ class EpochCheckpoint(keras.callbacks.Callback):
             return 0
         try:
             with np.load(self.path, allow_pickle=False) as saved:
-                told = json.loads(str(saved["told"]))
-                arrays = [saved[f"variable_{n}"] for n in range(told["variables"])]
+                config = json.loads(str(saved["config"]))
+                arrays = [saved[f"variable_{n}"] for n in range(config["variables"])]
                 best = [
                     [saved[f"best_{n}_{place}"] for place in range(state.pop("best_weights"))]
-                    for n, state in enumerate(told["callbacks"])
+                    for n, state in enumerate(config["callbacks"])
                 ]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
@@ -99,26 +100,25 @@ class EpochCheckpoint(keras.callbacks.Callback):
             raise InputError(f"{self.path}: is of another model than {model.name}; remove it")
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-        self.history, self.seconds = told["history"], told["seconds"]
+        self.history, self.seconds = config["history"], config["seconds"]
         self._left = [
             {**state, **({"best_weights": weights} if weights else {})}
-            for state, weights in zip(told["callbacks"], best, strict=True)
+            for state, weights in zip(config["callbacks"], best, strict=True)
         ]
-        self._first_epoch = told["epoch"]
+        self._first_epoch = config["epoch"]
         return self._first_epoch
 
     def remove(self) -> None:
         """Removes the file, and what was killed while writing it: the training's result is safe."""
         if self.path is not None and is_chief():
-            self.path.unlink(missing_ok=True)
-            remove_leftovers(self.path)
+            remove_file(self.path)
 
     def on_train_begin(self, logs=None):
         for callback, state in zip(self.others, self._left, strict=False):
             vars(callback).update(state)
         # Here, not in `restore`: a pass may begin to build the model, or ahead of its epoch.
-        if self.passes is not None:
-            self.passes.assign(self._first_epoch)
+        if self.epoch_counter is not None:
+            self.epoch_counter.assign(self._first_epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_began = time.monotonic()
@@ -147,15 +147,17 @@ class EpochCheckpoint(keras.callbacks.Callback):
             arrays |= {f"best_{n}_{place}": array for place, array in enumerate(best)}
             state = {name: _plain(getattr(callback, name)) for name in _state_of(callback)}
             states.append({**state, "best_weights": len(best)})
-        told = {
+        config = {
             "epoch": epoch,
             "variables": len(variables),
             "callbacks": states,
             "history": self.history,
             "seconds": self.seconds,
         }
-        with replacing(path) as whole, whole.open("wb") as file:
-            np.savez(file, allow_pickle=False, told=np.array(json.dumps(told)), **arrays)
+        described = np.array(json.dumps(config))
+        atomic_write(
+            path, lambda file: np.savez(file, allow_pickle=False, config=described, **arrays)
+        )
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from melanet.distribution import part_of_batch
-from melanet.losses import check_form, cycle_loss, discriminator_loss, generator_loss
+from melanet.distribution import batch_fraction
+from melanet.losses import cycle_loss, discriminator_loss, generator_loss, validate_variant
 from melanet.networks import patchgan_discriminator, unet_generator
 
 
@@ -51,7 +51,7 @@ class CycleGAN(keras.Model):
             "generator_loss",
             "discriminator_loss",
         ]
-        self.term_means = [keras.metrics.Mean(name=term) for term in self.terms]
+        self.loss_trackers = [keras.metrics.Mean(name=term) for term in self.terms]
         self.built = True
 
     def compile(
@@ -85,9 +85,11 @@ class CycleGAN(keras.Model):
             )
         super().compile(optimizer=None, **kwargs)  # not a third one beside its two
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
-        self.adversarial_loss = check_form(adversarial_loss)
-        self.generator_optimizer = _scaled(generator_optimizer or _adam(), self.first_to_second)
-        self.discriminator_optimizer = _scaled(
+        self.adversarial_loss = validate_variant(adversarial_loss)
+        self.generator_optimizer = with_loss_scaling(
+            generator_optimizer or _adam(), self.first_to_second
+        )
+        self.discriminator_optimizer = with_loss_scaling(
             discriminator_optimizer or _adam(), self.first_discriminator
         )
         self.generator_optimizer.build(self.generator_weights)
@@ -107,7 +109,7 @@ class CycleGAN(keras.Model):
 
     @property
     def metrics(self):
-        return self.term_means
+        return self.loss_trackers
 
     def call(self, images, training=False):
         """Translates from the first domain to the second."""
@@ -142,19 +144,21 @@ class CycleGAN(keras.Model):
             return images.map(lambda batch: generator(batch, training=False))
         return generator.predict(images, verbose=0)
 
-    def losses_of(self, first, second) -> dict[str, tf.Tensor]:
+    def compute_losses(self, first, second) -> dict[str, tf.Tensor]:
         """Every loss term of eq. 2.1 for one batch of each domain, as float32 scalars by name.
 
         What can be one call is one call: instance norm treats each image by itself, so a
         generator's translation and identity inputs share a batch, and so do a discriminator's
         real and fake images.
         """
-        fake_second, same_second = self._translate_and_keep(self.first_to_second, first, second)
-        fake_first, same_first = self._translate_and_keep(self.second_to_first, second, first)
+        fake_second, same_second = self._translate_with_identity(
+            self.first_to_second, first, second
+        )
+        fake_first, same_first = self._translate_with_identity(self.second_to_first, second, first)
         cycled_first = self.second_to_first(fake_second, training=True)
         cycled_second = self.first_to_second(fake_first, training=True)
-        real_d1, fake_d1 = self._judge(self.first_discriminator, first, fake_first)
-        real_d2, fake_d2 = self._judge(self.second_discriminator, second, fake_second)
+        real_d1, fake_d1 = self._discriminate(self.first_discriminator, first, fake_first)
+        real_d2, fake_d2 = self._discriminate(self.second_discriminator, second, fake_second)
         form = self.adversarial_loss
         terms = [
             generator_loss(fake_d2, form),
@@ -178,9 +182,9 @@ class CycleGAN(keras.Model):
     def train_step(self, data):
         first, second = data
         with tf.GradientTape(persistent=True) as tape:
-            terms = self.losses_of(first, second)
+            terms = self.compute_losses(first, second)
             # The gradients of all replicas are added: each one's mean counts for its part.
-            part = part_of_batch(tf.shape(first)[0])
+            part = batch_fraction(tf.shape(first)[0])
             to_generators = self.generator_optimizer.scale_loss(part * terms["generator_loss"])
             to_discriminators = self.discriminator_optimizer.scale_loss(
                 part * terms["discriminator_loss"]
@@ -193,7 +197,7 @@ class CycleGAN(keras.Model):
 
     def test_step(self, data):
         first, second = data
-        return self._log(self.losses_of(first, second), first)
+        return self._log(self.compute_losses(first, second), first)
 
     def get_config(self):
         parts = (
@@ -231,7 +235,7 @@ class CycleGAN(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def _translate_and_keep(self, generator, images, own):
+    def _translate_with_identity(self, generator, images, own):
         """Translated `images`; and `own`, of the target domain, as the generator keeps them.
 
         Without an identity weight the second is `own` itself: its loss is 0 and costs nothing.
@@ -241,17 +245,17 @@ class CycleGAN(keras.Model):
         both = generator(tf.concat([images, own], axis=0), training=True)
         return tf.split(both, [tf.shape(images)[0], tf.shape(own)[0]])
 
-    def _judge(self, discriminator, real, fake):
+    def _discriminate(self, discriminator, real, fake):
         both = discriminator(tf.concat([tf.cast(real, fake.dtype), fake], axis=0), training=True)
         return tf.split(both, [tf.shape(real)[0], tf.shape(fake)[0]])
 
     def _log(self, terms, images):
-        for mean in self.term_means:
+        for mean in self.loss_trackers:
             mean.update_state(terms[mean.name], sample_weight=tf.shape(images)[0])
-        return {mean.name: mean.result() for mean in self.term_means}
+        return {mean.name: mean.result() for mean in self.loss_trackers}
 
 
-def cyclegan(
+def build_cyclegan(
     input_shape=(256, 256, 3),
     domains=("benign", "malignant"),
     *,
@@ -282,7 +286,7 @@ def _adam():
     return keras.optimizers.Adam(2e-4, beta_1=0.5)
 
 
-def _scaled(optimizer, network):
+def with_loss_scaling(optimizer, network):
     """The optimizer, with loss scaling where float16 would lose small gradients."""
     half = network.dtype_policy.name == "mixed_float16" or any(
         layer.dtype_policy.name == "mixed_float16" for layer in network.layers

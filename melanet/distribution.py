@@ -26,12 +26,12 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from melanet.data.prepared import InputError
+from melanet.data import InputError
 
 #: What `resolve` knows; "auto" is one of the others.
 NAMES = ("auto", "none", "mirrored", "multiworker")
 #: What TensorFlow raises when another host is gone.
-LOST = (
+WORKER_ERRORS = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -110,12 +110,12 @@ def _check_cluster(text: str | None) -> list[str]:
     if not text:
         raise InputError(f"TF_CONFIG: is not set; each host needs its own, {example}")
     try:
-        told = json.loads(text)
-        hosts, task = told["cluster"]["worker"], told["task"]
+        config = json.loads(text)
+        hosts, task = config["cluster"]["worker"], config["task"]
         kind, index = task["type"], int(task["index"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"TF_CONFIG: cannot be read ({error!r}); make it {example}") from None
-    if set(told["cluster"]) != {"worker"} or kind != "worker":
+    if set(config["cluster"]) != {"worker"} or kind != "worker":
         raise InputError(
             f"TF_CONFIG: only workers take part, the first is chief; make it {example}"
         )
@@ -133,38 +133,38 @@ def _summed(numbers):
     return tf.distribute.get_replica_context().all_reduce("SUM", tf.identity(numbers))
 
 
-def is_alone() -> bool:
+def is_single_worker() -> bool:
     """Whether this process works without other hosts."""
     return not _strategy_of_all_hosts.cache_info().currsize
 
 
 def is_chief() -> bool:
     """Whether this process is the one that writes: the only one, or the first of several hosts."""
-    return is_alone() or _strategy_of_all_hosts().cluster_resolver.task_id == 0
+    return is_single_worker() or _strategy_of_all_hosts().cluster_resolver.task_id == 0
 
 
 @contextlib.contextmanager
 def chief_first() -> Iterator[None]:
     """The chief does what is inside, then the other hosts: they find its files and only read."""
     if not is_chief():
-        wait_for_all()
+        barrier()
     yield
     if is_chief():
-        wait_for_all()
+        barrier()
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Waits until every host is here."""
-    check_same("where the hosts wait for each other", "")
+    check_workers_agree("where the hosts wait for each other", "")
 
 
-def check_same(what: str, mark: object) -> None:
+def check_workers_agree(what: str, mark: object) -> None:
     """Checks that every host has the same `mark`; a host that is alone has it.
 
     Raises:
         InputError: If another host has another one: they do not do the same work.
     """
-    if is_alone():
+    if is_single_worker():
         return
     strategy = _strategy_of_all_hosts()
     number = float(zlib.crc32(str(mark).encode()) % 2**16)  # sums of squares stay exact
@@ -201,7 +201,7 @@ def fit(
     Args:
         model: A compiled model. Its loss gives a value for each image, as most do: what depends on
             the whole batch cannot be shared. One with a `train_step` of its own weighs its losses
-            by `part_of_batch`, and its batches have an image for every replica.
+            by `batch_fraction`, and its batches have an image for every replica.
         batches: Batches of all replicas together, in the same order on every host.
         validation_data: Likewise. Both are of known cardinality.
         **arguments: Of `fit`, but `class_weight`: weigh the images in the dataset instead.
@@ -212,7 +212,7 @@ def fit(
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
         return model.fit(batches, validation_data=validation_data, **arguments)
-    check_same("the training", (model.name, arguments.get("initial_epoch", 0)))
+    check_workers_agree("the training", (model.name, arguments.get("initial_epoch", 0)))
     with strategy.scope():
         model._symbolic_build(data_batch=next(iter(batches)))
     _make_shared(model)
@@ -272,7 +272,7 @@ class _SharedStep(_Shared):
         with tf.GradientTape() as tape:
             loss, logs = self._evaluated(batch, own, training=True)
             # The optimizer adds the gradients of all replicas.
-            objective = self.optimizer.scale_loss(tf.cast(part_of_batch(own), loss.dtype) * loss)
+            objective = self.optimizer.scale_loss(tf.cast(batch_fraction(own), loss.dtype) * loss)
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(objective, weights), weights)
         return self._reducible(logs)
@@ -301,7 +301,7 @@ class _AgreeingLossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         return tf.distribute.get_replica_context().all_reduce("SUM", overflowed) == 0
 
 
-def part_of_batch(count: tf.Tensor) -> tf.Tensor:
+def batch_fraction(count: tf.Tensor) -> tf.Tensor:
     """Which part of the whole batch `count` images are, a float32 scalar in [0, 1]; 1 if alone."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:

@@ -26,7 +26,7 @@ def discriminator_loss(real_logits, fake_logits, form="log"):
         ValueError: If `form` is unknown.
     """
     real, fake = ops.cast(real_logits, "float32"), ops.cast(fake_logits, "float32")
-    if check_form(form) == "log":
+    if validate_variant(form) == "log":
         return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
     return ops.mean(ops.square(real - 1)) + ops.mean(ops.square(fake))
 
@@ -41,7 +41,7 @@ def generator_loss(fake_logits, form="log"):
     Arguments, result and what is raised are those of `discriminator_loss`.
     """
     fake = ops.cast(fake_logits, "float32")
-    if check_form(form) == "log":
+    if validate_variant(form) == "log":
         return ops.mean(ops.softplus(-fake))
     return ops.mean(ops.square(fake - 1))
 
@@ -52,7 +52,7 @@ def cycle_loss(images, reconstructed):
     return ops.mean(ops.absolute(difference))
 
 
-def check_form(form: str) -> str:
+def validate_variant(form: str) -> str:
     """`form` itself, or a ValueError that names the adversarial losses there are."""
     if form not in ADVERSARIAL:
         raise ValueError(

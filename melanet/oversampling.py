@@ -12,36 +12,34 @@ import numpy as np
 import pandas as pd
 
 from melanet.checkpoint import EpochCheckpoint
-from melanet.cyclegan import CycleGAN, cyclegan
-from melanet.data.pipeline import load_symmetric, load_unpaired, training_ids
-from melanet.data.prepared import (
-    Description,
-    InputError,
-    Item,
-    PreparedSet,
-    reopen,
-    write_prepared,
+from melanet.cyclegan import CycleGAN, build_cyclegan
+from melanet.data import DatasetInfo, ImageDataset, InputError, Sample, write_dataset
+from melanet.data.dataset import open_existing
+from melanet.data.loading import (
+    load_for_translation,
+    load_unpaired,
+    make_epoch_counter,
+    training_ids,
 )
-from melanet.data.stream import pass_counter
 from melanet.distribution import count_replicas, fit, make_strategy, on_one_device, scope
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
-def undersample(manifest: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def undersample(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """As many rows of every label as the rarest has, drawn by `seed`, in the manifest's order.
 
     Args:
         manifest: Rows with a `label`.
         seed: Seed of the drawing.
     """
-    rarest = manifest["label"].value_counts().min()
-    drawn = manifest.groupby("label", sort=True).sample(int(rarest), random_state=seed)
+    rarest = metadata["label"].value_counts().min()
+    drawn = metadata.groupby("label", sort=True).sample(int(rarest), random_state=seed)
     return drawn.sort_index()
 
 
 def train_cyclegan(
-    prepared: PreparedSet,
+    dataset: ImageDataset,
     ids: Sequence[str] | None = None,
     *,
     image_size: tuple[int, int] | None = None,
@@ -83,21 +81,21 @@ def train_cyclegan(
         ValueError: If a model or an optimizer of your own is to be distributed.
     """
     strategy = make_strategy(distribute)  # that of several hosts must be the first thing made
-    first, second = _two_labels(prepared)
-    size = image_size or prepared.description.image_size
+    first, second = _two_labels(dataset)
+    size = image_size or dataset.info.image_size
     keras.utils.set_random_seed(seed)
-    balanced = undersample(_chosen(prepared, ids), seed)
+    balanced = undersample(_chosen(dataset, ids), seed)
     domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
-    passes = pass_counter()
+    epoch_counter = make_epoch_counter()
     pairs = load_unpaired(
-        (prepared, domains[0]),
-        (prepared, domains[1]),
+        (dataset, domains[0]),
+        (dataset, domains[1]),
         image_size=size,
         batch_size=batch_size,
         seed=seed,
         flip=flip,
         keep_aspect_ratio=keep_aspect_ratio,
-        passes=passes,
+        epoch_counter=epoch_counter,
     )
     if batch_size < count_replicas(strategy):
         raise InputError(
@@ -112,8 +110,8 @@ def train_cyclegan(
         )
 
     def compiled() -> CycleGAN:
-        built = model or cyclegan(
-            (*size, prepared.description.channels),
+        built = model or build_cyclegan(
+            (*size, dataset.info.channels),
             (first, second),
             generator_filters=filters[0],
             discriminator_filters=filters[1],
@@ -126,7 +124,7 @@ def train_cyclegan(
         return built
 
     checkpoint = checkpoint or EpochCheckpoint(None)
-    checkpoint.passes = passes
+    checkpoint.epoch_counter = epoch_counter
     with scope(strategy):
         training = compiled()
         first_epoch = checkpoint.restore(training)
@@ -144,18 +142,18 @@ def train_cyclegan(
 
 def translate_majority(
     model: CycleGAN,
-    prepared: PreparedSet,
+    dataset: ImageDataset,
     folder: str | Path,
     ids: Sequence[str] | None = None,
     *,
     image_size: tuple[int, int] | None = None,
     batch_size: int = 16,
     keep_aspect_ratio: bool | None = None,
-) -> PreparedSet:
+) -> ImageDataset:
     """Translates every majority image into the minority and keeps the results as a prepared set.
 
     Each translated image is stretched to [0, 255] by its own minimum and maximum. In the manifest
-    its `source` is `synthetic`, its `parent` the image it was made from, and the set's `origin`
+    its `source` is `synthetic`, its `parent` the image it was made from; `source_fingerprint` is
     the mark of the generator, so that stage two can run years later. Memory is that of a batch,
     and a run that was killed goes on with the next image.
 
@@ -172,26 +170,26 @@ def translate_majority(
     Raises:
         InputError: If there is no majority image, or `folder` holds something else.
     """
-    first, second = _two_labels(prepared)
-    chosen = _chosen(prepared, ids)
+    first, second = _two_labels(dataset)
+    chosen = _chosen(dataset, ids)
     parents = list(chosen["id"][chosen["label"] == first])
-    size = image_size or prepared.description.image_size
-    description = Description(
-        name=f"{prepared.description.name}_synthetic",
-        title=f"{prepared.description.title}, {first} translated to {second}",
+    size = image_size or dataset.info.image_size
+    info = DatasetInfo(
+        name=f"{dataset.info.name}_synthetic",
+        title=f"{dataset.info.title}, {first} translated to {second}",
         image_size=size,
-        channels=prepared.description.channels,
-        labels=prepared.description.labels,
-        origin=_mark(model.first_to_second, prepared, parents, size, keep_aspect_ratio),
+        channels=dataset.info.channels,
+        labels=dataset.info.labels,
+        source_fingerprint=_mark(model.first_to_second, dataset, parents, size, keep_aspect_ratio),
     )
-    if there := reopen(folder, description):
+    if there := open_existing(folder, info):
         return there
     if not parents:
-        raise InputError(f"{prepared.folder}: has no {first} image to translate")
+        raise InputError(f"{dataset.folder}: has no {first} image to translate")
 
     def translate_from(number: int) -> Iterator[np.ndarray]:
-        images = load_symmetric(
-            (prepared, parents[number:]),
+        images = load_for_translation(
+            (dataset, parents[number:]),
             image_size=size,
             batch_size=batch_size,
             keep_aspect_ratio=keep_aspect_ratio,
@@ -201,7 +199,7 @@ def translate_majority(
     translated = _Stream(translate_from, batch_size)
     groups = chosen.set_index("id")["group"]
     items = [
-        Item(
+        Sample(
             id=f"{parent}-as-{second}",
             group=groups[parent],
             image=partial(translated, number),
@@ -214,18 +212,18 @@ def translate_majority(
         )
         for number, parent in enumerate(parents)
     ]
-    return write_prepared(folder, description, items)
+    return write_dataset(folder, info, items)
 
 
 def oversample(
-    prepared: PreparedSet,
+    dataset: ImageDataset,
     folder: str | Path,
     ids: Sequence[str] | None = None,
     *,
     image_size: tuple[int, int] | None = None,
     keep_aspect_ratio: bool | None = None,
     **training,
-) -> tuple[CycleGAN, PreparedSet]:
+) -> tuple[CycleGAN, ImageDataset]:
     """Algorithm 1, lines 1 to 13: from an unbalanced set to its synthetic minority.
 
     The merged training set of line 14 is `load_dataset((prepared, ids), synthetic, shuffle=True)`.
@@ -248,32 +246,32 @@ def oversample(
             f"{folder}: exists already; open it with read_prepared, or choose another folder"
         )
     shape: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
-    model = train_cyclegan(prepared, ids, **shape, **training)
-    return model, translate_majority(model, prepared, folder, ids, **shape)
+    model = train_cyclegan(dataset, ids, **shape, **training)
+    return model, translate_majority(model, dataset, folder, ids, **shape)
 
 
-def _two_labels(prepared: PreparedSet) -> tuple[str, str]:
-    labels = prepared.description.labels
+def _two_labels(dataset: ImageDataset) -> tuple[str, str]:
+    labels = dataset.info.labels
     if len(labels) != 2:
-        raise InputError(f"{prepared.folder}: has {len(labels)} classes; translation needs two")
+        raise InputError(f"{dataset.folder}: has {len(labels)} classes; translation needs two")
     return labels[0], labels[1]
 
 
-def _chosen(prepared: PreparedSet, ids: Sequence[str] | None) -> pd.DataFrame:
-    manifest = prepared.manifest
-    chosen = manifest[manifest["id"].isin(set(training_ids(prepared, ids)))]
-    for label in prepared.description.labels:
+def _chosen(dataset: ImageDataset, ids: Sequence[str] | None) -> pd.DataFrame:
+    metadata = dataset.metadata
+    chosen = metadata[metadata["id"].isin(set(training_ids(dataset, ids)))]
+    for label in dataset.info.labels:
         if not (chosen["label"] == label).any():
-            raise InputError(f"{prepared.folder}: there is no {label} image to train with")
+            raise InputError(f"{dataset.folder}: there is no {label} image to train with")
     return chosen
 
 
-def _mark(generator, prepared, parents, size, keep_aspect_ratio) -> str:
+def _mark(generator, dataset, parents, size, keep_aspect_ratio) -> str:
     """Hash of the generator's weights, of what it translates and at which size."""
     mark = hashlib.sha256()
     for weight in generator.get_weights():
         mark.update(np.ascontiguousarray(weight).tobytes())
-    mark.update("\n".join([prepared.digest, f"{size} {keep_aspect_ratio}", *parents]).encode())
+    mark.update("\n".join([dataset.fingerprint, f"{size} {keep_aspect_ratio}", *parents]).encode())
     return mark.hexdigest()[:16]
 
 

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from melanet.classifiers import densenet121_features
-from melanet.data.prepared import replacing
+from melanet.data.writing import atomic_write
 
 NETWORK, TREES, SETTINGS = "network.keras", "trees.skops", "settings.json"
 #: What skops loads beyond what it trusts by itself; `_check_trees` looks into it.
@@ -122,13 +123,19 @@ class BaggedTrees:
             "trees": self.bagging.n_estimators,
             "seed": self.bagging.random_state,
         }
-        with replacing(path) as whole:
-            network = whole.with_name(NETWORK)
-            self.network.save(network)
-            with ZipFile(whole, "w", ZIP_DEFLATED) as archive:
+
+        def write(archive_path: Path) -> None:
+            with (
+                TemporaryDirectory() as folder,
+                ZipFile(archive_path, "w", ZIP_DEFLATED) as archive,
+            ):
+                network = Path(folder) / NETWORK
+                self.network.save(network)
                 archive.write(network, NETWORK)
                 archive.writestr(TREES, skops.io.dumps(self.bagging))
                 archive.writestr(SETTINGS, json.dumps(settings))
+
+        atomic_write(path, write)
 
     @classmethod
     def load(cls, path: str | Path) -> "BaggedTrees":

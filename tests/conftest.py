@@ -16,11 +16,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+import melanet.data.dataset
 import melanet.data.phantom
-import melanet.data.prepared
-from melanet.data import xray_phantom
+from melanet.data import DatasetInfo, write_dataset, xray_phantom
 from sharpunet.data import phantom
-from sharpunet.data.prepared import Description, write_prepared
 
 
 def pytest_addoption(parser):
@@ -53,8 +52,8 @@ def square_mask(height=40, width=48, value=255):
 @pytest.fixture
 def small_phantom(tmp_path):
     """A prepared phantom of ten 32-pixel images."""
-    description = Description("phantom", "Phantom", image_size=(32, 32), channels=1)
-    return write_prepared(tmp_path / "phantom", description, phantom.read(count=10, size=32))
+    info = DatasetInfo("phantom", "Phantom", image_size=(32, 32), channels=1)
+    return write_dataset(tmp_path / "phantom", info, phantom.read(count=10, size=32))
 
 
 @pytest.fixture
@@ -64,21 +63,21 @@ def dermoscopy(tmp_path):
 
 
 def write_dermoscopy(folder: Path):
-    description = melanet.data.prepared.Description(
+    info = melanet.data.dataset.DatasetInfo(
         "phantom", "Phantom", image_size=(32, 32), channels=3, labels=melanet.data.phantom.LABELS
     )
     items = melanet.data.phantom.read(train=20, test=5, size=32)
-    return melanet.data.prepared.write_prepared(folder / "phantom", description, items)
+    return melanet.data.dataset.write_dataset(folder / "phantom", info, items)
 
 
 def write_xrays(folder: Path):
     """Both phantoms of chest X-rays, prepared: 30 negatives and 10 positives of 32 pixels each."""
     sets = []
-    for source in xray_phantom.SOURCES:
-        description = dataclasses.replace(source.description, image_size=(32, 32))
+    for source in xray_phantom.BUILDERS:
+        info = dataclasses.replace(source.info, image_size=(32, 32))
         items = source.read(negatives=30, positives=10, size=32)
-        path = folder / description.name
-        sets.append(melanet.data.prepared.write_prepared(path, description, items))
+        path = folder / info.name
+        sets.append(melanet.data.dataset.write_dataset(path, info, items))
     return sets
 
 

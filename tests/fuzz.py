@@ -36,14 +36,15 @@ from tqdm import tqdm
 from experiments.figure_umap import read_features
 from experiments.synthesis import load_cyclegan
 from experiments.trial import read_record
-from melanet.cyclegan import cyclegan
-from melanet.data import SOURCES as CLASSIFIED
-from melanet.data.dicom import read_dicom
-from melanet.data.prepared import read_image, refusals_named
+from melanet.cyclegan import build_cyclegan
+from melanet.data import BUILDERS as CLASSIFIED
+from melanet.data import DatasetInfo, write_dataset
+from melanet.data.errors import os_errors_as_input_errors
+from melanet.data.readers.dicom import read_dicom
+from melanet.data.readers.images import read_image
 from melanet.trees import BaggedTrees
 from sharpunet import unet
-from sharpunet.data import dsb2018, files, phantom, read_prepared
-from sharpunet.data.prepared import Description, write_prepared
+from sharpunet.data import dsb2018, files, open_dataset, phantom
 from sharpunet.models import _load_weights
 from tests.conftest import save_nifti, square_mask, write_dsb2018, write_isbi2012
 from tests.melanet.conftest import gradient, write_collection, write_dicom, write_part, write_rsna
@@ -233,8 +234,8 @@ def make_xrays(name):
 
 def make_prepared(name):
     def make(folder):
-        description = Description("phantom", "Phantom", image_size=(32, 32), channels=1)
-        write_prepared(folder / "phantom", description, phantom.read(count=3, size=32))
+        info = DatasetInfo("phantom", "Phantom", image_size=(32, 32), channels=1)
+        write_dataset(folder / "phantom", info, phantom.read(count=3, size=32))
         return folder / "phantom" / name
 
     return make
@@ -242,10 +243,10 @@ def make_prepared(name):
 
 def read_whole_set(path):
     """What a command does with a prepared set before its training, and the decoding in it."""
-    prepared = read_prepared(next(p for p in path.parents if p.name == "phantom"))
-    prepared.verify()
-    rows = prepared.manifest.itertuples()
-    return [tf.io.decode_png(tf.io.read_file(str(prepared.folder / r.image))) for r in rows]
+    dataset = open_dataset(next(p for p in path.parents if p.name == "phantom"))
+    dataset.verify()
+    rows = dataset.metadata.itertuples()
+    return [tf.io.decode_png(tf.io.read_file(str(dataset.folder / r.file_name))) for r in rows]
 
 
 def make_features(folder):
@@ -261,7 +262,7 @@ def make_record(folder):
 
 
 def make_cyclegan(folder):
-    model = cyclegan((32, 32, 1), ("a", "b"), generator_filters=2, discriminator_filters=2)
+    model = build_cyclegan((32, 32, 1), ("a", "b"), generator_filters=2, discriminator_filters=2)
     model.save(folder / "gan.keras")
     return folder / "gan.keras"
 
@@ -288,7 +289,7 @@ def read_classified(name):
 
     def read(path):
         folder = path.parent if name == "isic2016" else path.parents[1]
-        with refusals_named():  # as `prepare` has it
+        with os_errors_as_input_errors("read"):  # as `prepare` has it
             return [CLASSIFIED[name].read(folder), (CLASSIFIED[name].notes or str)(folder)]
 
     return read
@@ -314,7 +315,7 @@ LOADERS = {
     ),
     "nih_source.csv": Loader(make_xrays(f"{CHALLENGE}/nih_source.csv"), X_RAYS, text=True),
     "dataset.json": Loader(make_prepared("dataset.json"), read_whole_set, text=True),
-    "manifest.csv": Loader(make_prepared("manifest.csv"), read_whole_set, text=True),
+    "dataset/metadata.csv": Loader(make_prepared("metadata.csv"), read_whole_set, text=True),
     "prepared_png": Loader(make_prepared("images/phantom-001.png"), read_whole_set),
     "features.npz": Loader(make_features, read_features, inside_zip),
     "record.json": Loader(make_record, read_record, text=True),
@@ -332,8 +333,8 @@ def outcome(loader: Loader, path: Path, folder: Path) -> str:
         with warnings.catch_warnings(action="ignore"):
             loader.read(path)
     except ValueError as error:
-        told = str(error)
-        if str(folder) in told and len(told.splitlines()) == 1:
+        config = str(error)
+        if str(folder) in config and len(config.splitlines()) == 1:
             return "refused"
         return f"an error that does not name the file: {traceback.format_exc()}"
     except Exception:
@@ -347,8 +348,8 @@ def work(connection, folder: Path) -> None:
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     made: dict[str, tuple[Path, bytes]] = {}
-    while (told := connection.recv()) is not None:
-        name, seed, run = told
+    while (config := connection.recv()) is not None:
+        name, seed, run = config
         loader = LOADERS[name]
         if name not in made:
             below = folder / name

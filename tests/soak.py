@@ -35,18 +35,17 @@ from tqdm import tqdm
 import melanet.checkpoint
 from experiments import table_2_1, table_3_1
 from experiments.segmentation_table import run_table
-from experiments.sweep import exit_code
+from experiments.sweep import run_cli
 from experiments.synthesis import save_model
-from experiments.trial import fix_randomness
+from experiments.trial import seed_everything
 from melanet.augmentation import augment_offline
 from melanet.checkpoint import EpochCheckpoint
-from melanet.cyclegan import cyclegan
-from melanet.data import prepare
-from melanet.data import read_prepared as read_classified
+from melanet.cyclegan import build_cyclegan
+from melanet.data import DatasetInfo, prepare, write_dataset
+from melanet.data import open_dataset as read_classified
 from melanet.distribution import chief_first, is_chief, make_strategy
 from melanet.oversampling import train_cyclegan, translate_majority
 from sharpunet.data import phantom
-from sharpunet.data.prepared import Description, write_prepared
 from tests.conftest import write_dermoscopy
 from tests.melanet.conftest import write_part
 
@@ -79,8 +78,8 @@ def make_inputs(folder: Path) -> None:
     write_part(folder / "isic2016", "Training", labels)
     write_part(folder / "isic2016", "Test", {"ISIC_9998": "0.0", "ISIC_9999": "1.0"})
     write_dermoscopy(folder / "dermoscopy")
-    description = Description("cells", "Cells", image_size=(16, 16), channels=1)
-    write_prepared(folder / "cells", description, phantom.read(count=40, size=16))
+    info = DatasetInfo("cells", "Cells", image_size=(16, 16), channels=1)
+    write_dataset(folder / "cells", info, phantom.read(count=40, size=16))
 
 
 def _prepare(inputs, out):
@@ -92,7 +91,7 @@ def _augment(inputs, out):
 
 
 def _train_cyclegan(inputs, out, **more):
-    fix_randomness(0)
+    seed_everything(0)
     checkpoint = EpochCheckpoint(out / "checkpoints" / "gan.npz")
     shape = {"epochs": 10, "filters": (4, 4), "flip": True, **more}
     model = train_cyclegan(_dermoscopy(inputs), checkpoint=checkpoint, **shape)
@@ -108,9 +107,9 @@ def _train_cyclegan_on_two_hosts(inputs, out):
 
 
 def _translate(inputs, out):
-    fix_randomness(0)
+    seed_everything(0)
     augmented = augment_offline(_dermoscopy(inputs), 20, inputs / "augmented")
-    model = cyclegan((32, 32, 3), generator_filters=8, discriminator_filters=4)
+    model = build_cyclegan((32, 32, 3), generator_filters=8, discriminator_filters=4)
     translate_majority(model, augmented, out / "synthetic", batch_size=4)
 
 
@@ -455,7 +454,7 @@ def main(arguments=None) -> int:
         ended: list[int | None] = []
         act = WORKS[name].act
         Path(out).with_name("begun").touch()
-        return exit_code(lambda: ended.append(act(Path(inputs), Path(out)))) or ended[0] or 0
+        return run_cli(lambda: ended.append(act(Path(inputs), Path(out)))) or ended[0] or 0
     with (
         tempfile.TemporaryDirectory() as folder,
         tqdm(total=sum(_kills(name, options.kills) for name in options.only), unit="kill") as bar,

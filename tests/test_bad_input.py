@@ -38,7 +38,7 @@ from experiments import (
 )
 from experiments.covid_table import run_table as run_covid_table
 from experiments.segmentation_table import run_table
-from melanet.cyclegan import cyclegan
+from melanet.cyclegan import build_cyclegan
 from tests.conftest import (
     save_nifti,
     save_png,
@@ -178,9 +178,9 @@ def edit_json(name, /, **fields):
 
 def edit_manifest(column, value, row=1):
     def spoil(folder):
-        table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+        table = pd.read_csv(folder / "metadata.csv", dtype=str, keep_default_na=False)
         table.loc[row, column] = value
-        table.to_csv(folder / "manifest.csv", index=False)
+        table.to_csv(folder / "metadata.csv", index=False)
 
     return spoil
 
@@ -300,12 +300,12 @@ CUT = [
 ]  # fmt: skip
 #: The same of what commands read again: the fixture, its file, and the command.
 CUT_LATER = [
-    ("small_phantom", "dataset.json", "table_3_1"), ("small_phantom", "manifest.csv", "table_3_2"),
+    ("small_phantom", "dataset.json", "table_3_1"), ("small_phantom", "metadata.csv", "table_3_2"),
     ("small_phantom", "images/phantom-001.png", "kernel_ablation"),
     ("small_phantom", "masks/phantom-001.png", "figure_3_9"),
-    ("dermoscopy", "dataset.json", "table_2_1"), ("dermoscopy", "manifest.csv", "table_2_1"),
+    ("dermoscopy", "dataset.json", "table_2_1"), ("dermoscopy", "metadata.csv", "table_2_1"),
     ("release", "phantom_pneumonia/dataset.json", "table_2_2"),
-    ("release", "phantom_normal/manifest.csv", "table_2_2"),
+    ("release", "phantom_normal/metadata.csv", "table_2_2"),
     ("release", "gan.keras", "synthetic_dataset"), ("release", "gan.json", "synthetic_dataset"),
     ("release", "encoder.keras", "synthetic_dataset"),
     ("release", "phantom_normal/dataset.json", "synthetic_dataset"),
@@ -539,27 +539,27 @@ BAD = {
     ),
     # Prepared sets
     "a manifest that climbs out": Bad(
-        "small_phantom", edit_manifest("image", "../../etc/passwd"), ("manifest.csv", "outside"),
+        "small_phantom", edit_manifest("image", "../../etc/passwd"), ("metadata.csv", "outside"),
         "table_3_1",
     ),
     "a manifest with an absolute path": Bad(
-        "small_phantom", edit_manifest("mask", "/etc/passwd"), ("manifest.csv", "outside"),
+        "small_phantom", edit_manifest("mask", "/etc/passwd"), ("metadata.csv", "outside"),
         "kernel_ablation",
     ),
     "a manifest with an id that climbs out": Bad(
-        "small_phantom", edit_manifest("id", "../../x"), ("manifest.csv", "'../../x'"), "table_3_1",
+        "small_phantom", edit_manifest("id", "../../x"), ("metadata.csv", "'../../x'"), "table_3_1",
     ),
     "a manifest with a label of no number": Bad(
-        "dermoscopy", edit_manifest("label", "nan"), ("manifest.csv", "'nan'"), "table_2_1",
+        "dermoscopy", edit_manifest("label", "nan"), ("metadata.csv", "'nan'"), "table_2_1",
     ),
     "a manifest with an unknown split": Bad(
-        "dermoscopy", edit_manifest("split", "tset"), ("manifest.csv", "'tset'"), "table_2_1",
+        "dermoscopy", edit_manifest("split", "tset"), ("metadata.csv", "'tset'"), "table_2_1",
     ),
     "a manifest with an unknown source": Bad(
-        "small_phantom", edit_manifest("source", "?"), ("manifest.csv", "'?'"), "table_3_2",
+        "small_phantom", edit_manifest("source", "?"), ("metadata.csv", "'?'"), "table_3_2",
     ),
     "a manifest with an id twice": Bad(
-        "small_phantom", edit_manifest("id", "phantom-000"), ("manifest.csv", "twice"), "table_3_1",
+        "small_phantom", edit_manifest("id", "phantom-000"), ("metadata.csv", "twice"), "table_3_1",
     ),
     "a description of impossible size": Bad(
         "small_phantom", edit_json("dataset.json", image_size=[10**9, 10**9]), ("8192",),
@@ -647,8 +647,8 @@ BAD = {
     "no such data": Bad("small_phantom", nothing, ("--data", "no such folder"), "kernel_ablation",
                         ("--data", "{tmp}/no")),
     "data that is a file": Bad(
-        "small_phantom", nothing, ("--data", "manifest.csv"), "figure_3_9",
-        ("--data", "{made}/manifest.csv"),
+        "small_phantom", nothing, ("--data", "metadata.csv"), "figure_3_9",
+        ("--data", "{made}/metadata.csv"),
     ),
     "data that is a link to itself": Bad(
         "small_phantom", lambda f: (f / "../loop").symlink_to("loop"), ("--data", "loop"),
@@ -732,8 +732,8 @@ def whole_release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
     source = write_xrays(folder)[0]
     keras.utils.set_random_seed(0)
-    model = cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
-    saved(model, folder, source, list(source.manifest["id"]))
+    model = build_cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
+    saved(model, folder, source, list(source.metadata["id"]))
     encoder(folder)
     return folder
 
@@ -776,14 +776,16 @@ def assert_refused(command, words, tells, folder, capsys):
     before = everything_below(folder)
     capsys.readouterr()
     assert run(command, words) == 2
-    told = capsys.readouterr()
-    lines = [line for line in told.err.splitlines() if re.match(r"(python -m \S+: )?error: ", line)]
-    assert len(lines) == 1, told.err
+    config = capsys.readouterr()
+    lines = [
+        line for line in config.err.splitlines() if re.match(r"(python -m \S+: )?error: ", line)
+    ]
+    assert len(lines) == 1, config.err
     for part in tells:
         assert part in lines[0]
-    assert told.err.rstrip().endswith(lines[0])
-    assert "Traceback" not in told.err
-    assert "executed" not in told.out
+    assert config.err.rstrip().endswith(lines[0])
+    assert "Traceback" not in config.err
+    assert "executed" not in config.out
     assert everything_below(folder) == before
 
 
@@ -925,6 +927,6 @@ def test_odd_but_good(case, made, tmp_path):
 @pytest.mark.parametrize("name", ["a b", "été", "a\nb", os.fsdecode(b"\xe9"), "-x", "a'b\"c"])
 def test_folders_may_have_any_name(name, own_images, tmp_path, capsys):
     folder = own_images.rename(tmp_path / name)
-    prepared = tmp_path / f"{name} prepared"
-    assert SHARP(["mine", f"--download={folder}", f"--prepared={prepared}"]) == 0
-    assert len(sharpunet.data.read_prepared(prepared).manifest) == 3
+    dataset = tmp_path / f"{name} prepared"
+    assert SHARP(["mine", f"--download={folder}", f"--prepared={dataset}"]) == 0
+    assert len(sharpunet.data.open_dataset(dataset).metadata) == 3

@@ -1,42 +1,62 @@
-"""Official downloads to prepared sets (`prepare`), and prepared sets to `tf.data`."""
+"""Datasets on disk, shared by both packages; the sources of chapter 2, and their `tf.data`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from melanet import lazy
 from melanet.data import covid19, isic2016, phantom, xray_phantom
-from melanet.data.pipeline import load_dataset, load_symmetric, load_unpaired
-from melanet.data.prepared import InputError, PreparedSet, read_prepared
-from melanet.data.sources import Source, prepare_source
+from melanet.data.builders import DatasetBuilder
+from melanet.data.dataset import DatasetInfo, ImageDataset, open_dataset
+from melanet.data.errors import InputError
+from melanet.data.writing import Sample, write_dataset
+
+if TYPE_CHECKING:
+    from melanet.data.loading import load_dataset, load_for_translation, load_unpaired
+
+__getattr__ = lazy.attributes(  # these need TensorFlow
+    __name__,
+    {"melanet.data.loading": ("load_dataset", "load_for_translation", "load_unpaired")},
+)
 
 #: Every dataset by its short name. A new one is one module and one word.
-SOURCES: dict[str, Source] = {
-    source.description.name: source
-    for source in (isic2016.SOURCE, *covid19.SOURCES, phantom.SOURCE, *xray_phantom.SOURCES)
+BUILDERS: dict[str, DatasetBuilder] = {
+    builder.info.name: builder
+    for builder in (isic2016.BUILDER, *covid19.BUILDERS, phantom.BUILDER, *xray_phantom.BUILDERS)
 }
 
 __all__ = [
-    "SOURCES",
+    "BUILDERS",
+    "DatasetBuilder",
+    "DatasetInfo",
+    "ImageDataset",
     "InputError",
-    "PreparedSet",
+    "Sample",
     "load_dataset",
-    "load_symmetric",
+    "load_for_translation",
     "load_unpaired",
+    "open_dataset",
     "prepare",
-    "read_prepared",
+    "write_dataset",
 ]
 
 
-def prepare(name: str, download: str | Path, prepared: str | Path) -> PreparedSet:
-    """Brings a dataset's official download into a prepared set, or opens the one that is there.
+def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset:
+    """Turns the official download of a dataset into a folder of PNGs, or opens it again.
 
     Args:
-        name: A name in `SOURCES`.
+        name: A name in `BUILDERS`.
         download: Folder with the official files. It is only read.
-        prepared: Where the prepared set is or will be.
+        folder: Where the dataset is or will be.
 
     Raises:
-        InputError: If `name` is unknown, or the download or something in it is missing or wrong;
-            nothing is left half-written, and what was in `prepared` stays.
+        InputError: If `name` is unknown, or the download is incomplete or wrong. Nothing is left
+            half-written, and what was in `folder` stays.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> prepare("phantom", ".", "prepared/melanet/phantom").info.labels
+        ('benign', 'malignant')
     """
-    if name not in SOURCES:
-        raise InputError(f"{name!r} is no known dataset ({', '.join(SOURCES)})")
-    return prepare_source(SOURCES[name], download, prepared)
+    if name not in BUILDERS:
+        raise InputError(f"{name!r} is not a known dataset ({', '.join(BUILDERS)})")
+    return BUILDERS[name].build(download, folder)

@@ -8,20 +8,21 @@ from functools import partial
 from pathlib import Path
 
 from melanet.data import covid_collection, rsna
-from melanet.data.prepared import Description, Item
-from melanet.data.sources import Source
+from melanet.data.builders import DatasetBuilder
+from melanet.data.dataset import DatasetInfo
+from melanet.data.writing import Sample
 
 COLLECTION, CHALLENGE = "covid-chestxray-dataset", "rsna-pneumonia-detection-challenge"
-DOWNLOAD = (
+INSTRUCTIONS = (
     f"Two downloads, as folders beside each other. Into {COLLECTION}/: "
-    f"{covid_collection.DOWNLOAD}. Into {CHALLENGE}/: {rsna.DOWNLOAD}"
+    f"{covid_collection.INSTRUCTIONS}. Into {CHALLENGE}/: {rsna.INSTRUCTIONS}"
 )
 POSITIVE = "covid19"
 #: The thesis names 226 images of COVID-19; of the 26,684 of the challenge these are the others'.
 PUBLISHED = {POSITIVE: 226, rsna.NORMAL: 8851, rsna.OPACITY: 6012}
 
 
-def read(folder: Path, negative_class: str, negative: str) -> list[Item]:
+def read(folder: Path, negative_class: str, negative: str) -> list[Sample]:
     """The negatives, then the positives, of a merged set.
 
     Args:
@@ -54,18 +55,18 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
-def _source(name: str, title: str, negative_class: str, negative: str) -> Source:
-    return Source(
-        Description(name, title, image_size=(256, 256), channels=1, labels=(negative, POSITIVE)),
+def _source(name: str, title: str, negative_class: str, negative: str) -> DatasetBuilder:
+    return DatasetBuilder(
+        DatasetInfo(name, title, image_size=(256, 256), channels=1, labels=(negative, POSITIVE)),
         partial(read, negative_class=negative_class, negative=negative),
-        DOWNLOAD,
+        INSTRUCTIONS,
         published_count=PUBLISHED[negative_class] + PUBLISHED[POSITIVE],
-        parts=(COLLECTION, CHALLENGE),
+        folders=(COLLECTION, CHALLENGE),
         notes=partial(notes, negative_class=negative_class),
     )
 
 
-SOURCES = (
+BUILDERS = (
     _source("normal_covid19", "Normal vs. COVID-19", rsna.NORMAL, "normal"),
     _source("pneumonia_covid19", "Pneumonia vs. COVID-19", rsna.OPACITY, "pneumonia"),
 )

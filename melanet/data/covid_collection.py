@@ -9,11 +9,13 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from melanet.data.files import read_reduced, read_rows
-from melanet.data.prepared import InputError, Item
-from melanet.data.sources import require_file
+from melanet.data.builders import require_file
+from melanet.data.errors import InputError
+from melanet.data.readers.csv import read_rows
+from melanet.data.readers.images import read_reduced
+from melanet.data.writing import Sample
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "clone https://github.com/ieee8023/covid-chestxray-dataset (no account; metadata.csv and "
     "images/ are read, about 600 MB; each image has a licence of its own, in metadata.csv)"
 )
@@ -25,7 +27,7 @@ SAME_PATIENT = {"178": "97", "201": "78"}
 OTHER_FINDING, CT, OTHER_VIEW = "of another finding", "CT", "of a lateral or other view"
 
 
-def read(folder: Path, label: str = "covid19") -> list[Item]:
+def read(folder: Path, label: str = "covid19") -> list[Sample]:
     """One item a frontal X-ray of COVID-19, in the order of `metadata.csv`; a group a patient.
 
     Args:
@@ -35,7 +37,7 @@ def read(folder: Path, label: str = "covid19") -> list[Item]:
     Raises:
         InputError: If a file, column or patient id is missing, or a file is listed twice.
     """
-    items: list[Item] = []
+    items: list[Sample] = []
     taken: set[str] = set()
     for place, row in _rows(folder):
         if _left_out(row):
@@ -47,7 +49,7 @@ def read(folder: Path, label: str = "covid19") -> list[Item]:
             raise InputError(f"{place}: {path} is not there; get it, or remove the line")
         id = _free_id(path.stem, taken)
         items.append(
-            Item(
+            Sample(
                 id=id,
                 group=f"covid-{SAME_PATIENT.get(row['patientid'], row['patientid'])}",
                 image=partial(read_reduced, path),
@@ -66,7 +68,7 @@ def count_left_out(folder: Path) -> dict[str, int]:
 
 
 def _rows(folder: Path):
-    table = require_file(folder, "metadata.csv", f"Please {DOWNLOAD}")
+    table = require_file(folder, "metadata.csv", f"Please {INSTRUCTIONS}")
     lines: dict[str, str] = {}
     for place, row in read_rows(table, COLUMNS):
         if not row["patientid"]:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from melanet.data.files import read_reduced
-from melanet.data.prepared import Description, InputError, Item
-from melanet.data.sources import Source, require_file
+from melanet.data.builders import DatasetBuilder, require_file
+from melanet.data.dataset import DatasetInfo
+from melanet.data.errors import InputError
+from melanet.data.readers.images import read_reduced
+from melanet.data.writing import Sample
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get ISBI2016_ISIC_Part3_Training_Data.zip (570 MB), ISBI2016_ISIC_Part3_Test_Data.zip "
     "(220 MB) and their two _GroundTruth.csv of the ISIC 2016 challenge "
     "(https://challenge.isic-archive.com/data/#2016; CC-0, no account), unpack the images, and "
@@ -20,9 +22,9 @@ PARTS = {"train": "ISBI2016_ISIC_Part3_Training", "test": "ISBI2016_ISIC_Part3_T
 LABELS = {"benign": "benign", "malignant": "malignant", "0.0": "benign", "1.0": "malignant"}
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item an image that is labelled, of the training and, if there, the test part."""
-    items: list[Item] = []
+    items: list[Sample] = []
     for split, prefix in PARTS.items():
         parts = (folder / f"{prefix}_GroundTruth.csv", folder / f"{prefix}_Data")
         if split == "train" or any(part.exists() for part in parts):
@@ -35,11 +37,11 @@ def read(folder: Path) -> list[Item]:
     return items
 
 
-def _read_part(folder: Path, split: str, prefix: str) -> list[Item]:
-    table = require_file(folder, f"{prefix}_GroundTruth.csv", DOWNLOAD)
+def _read_part(folder: Path, split: str, prefix: str) -> list[Sample]:
+    table = require_file(folder, f"{prefix}_GroundTruth.csv", INSTRUCTIONS)
     images = folder / f"{prefix}_Data"
     if not images.is_dir():
-        raise InputError(f"{images}: no such folder. {DOWNLOAD}")
+        raise InputError(f"{images}: no such folder. {INSTRUCTIONS}")
     labels = _read_labels(table)
     files = {path.stem: path for path in sorted(images.glob("*.jpg"))}
     for id in sorted(labels.keys() - files.keys()):
@@ -47,7 +49,7 @@ def _read_part(folder: Path, split: str, prefix: str) -> list[Item]:
     for id in sorted(files.keys() - labels.keys()):
         raise InputError(f"{files[id]}: has no label in {table.name}")
     return [
-        Item(
+        Sample(
             id=id,
             group=id,
             image=partial(read_reduced, files[id]),
@@ -80,8 +82,8 @@ def _read_labels(path: Path) -> dict[str, str]:
     return labels
 
 
-SOURCE = Source(
-    Description(
+BUILDER = DatasetBuilder(
+    DatasetInfo(
         "isic2016",
         "ISIC-2016",
         image_size=(256, 256),
@@ -90,6 +92,6 @@ SOURCE = Source(
         keep_aspect_ratio=True,
     ),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=900 + 379,
 )

@@ -11,8 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from melanet.data.prepared import Description, Item
-from melanet.data.sources import Source
+from melanet.data.builders import DatasetBuilder
+from melanet.data.dataset import DatasetInfo
+from melanet.data.writing import Sample
 
 LABELS = ("benign", "malignant")
 BENIGN_TO_MALIGNANT = 4
@@ -63,7 +64,7 @@ def read(
         id = f"phantom-{number:04d}"
         draw = partial(generate, number, malignant, size, seed)
         split = "train" if number < train else "test"
-        items.append(Item(id, id, draw, None, id, label=LABELS[malignant], split=split))
+        items.append(Sample(id, id, draw, None, id, label=LABELS[malignant], split=split))
     return items
 
 
@@ -112,8 +113,8 @@ def _blend(image, colour, weight):
     return image + weight[..., None] * (np.asarray(colour) - image)
 
 
-SOURCE = Source(
-    Description("phantom", "Phantom", image_size=(64, 64), channels=3, labels=LABELS),
+BUILDER = DatasetBuilder(
+    DatasetInfo("phantom", "Phantom", image_size=(64, 64), channels=3, labels=LABELS),
     read,
     "The phantom is generated; it needs no download.",
     generated=True,

@@ -10,12 +10,14 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from melanet.data.dicom import read_dicom
-from melanet.data.files import read_reduced, read_rows
-from melanet.data.prepared import InputError, Item
-from melanet.data.sources import require_file
+from melanet.data.builders import require_file
+from melanet.data.errors import InputError
+from melanet.data.readers.csv import read_rows
+from melanet.data.readers.dicom import read_dicom
+from melanet.data.readers.images import read_reduced
+from melanet.data.writing import Sample
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "get stage_2_train_images (26,684 .dcm, about 3.7 GB) and stage_2_detailed_class_info.csv of "
     "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data (needs a Kaggle account; "
     "the competition's rules hold); and, for splits by patient, which images are of the same NIH "
@@ -30,7 +32,7 @@ NORMAL, OPACITY, NEITHER = "Normal", "Lung Opacity", "No Lung Opacity / Not Norm
 CLASSES = (NORMAL, OPACITY, NEITHER)
 
 
-def read(folder: Path, of_class: str, label: str) -> list[Item]:
+def read(folder: Path, of_class: str, label: str) -> list[Sample]:
     """One item an image of a class, in the order of the table; a group a patient, if known.
 
     Args:
@@ -44,7 +46,7 @@ def read(folder: Path, of_class: str, label: str) -> list[Item]:
     """
     images = folder / IMAGES
     if not images.is_dir():
-        raise InputError(f"{images}: no such folder. Please {DOWNLOAD}")
+        raise InputError(f"{images}: no such folder. Please {INSTRUCTIONS}")
     classes = _read_classes(folder)
     patients = _read_patients(folder)
     items = []
@@ -55,7 +57,7 @@ def read(folder: Path, of_class: str, label: str) -> list[Item]:
         if patients is not None and id not in patients:
             raise InputError(f"{_nih_file(folder)}: {id} is missing; complete or remove the file")
         items.append(
-            Item(
+            Sample(
                 id=id,
                 group=f"rsna-{id}" if patients is None else f"nih-{patients[id]}",
                 image=partial(read_reduced, path, read_dicom),
@@ -79,7 +81,7 @@ def knows_patients(folder: Path) -> bool:
 
 
 def _read_classes(folder: Path) -> dict[str, str]:
-    table = require_file(folder, TABLE, f"Please {DOWNLOAD}")
+    table = require_file(folder, TABLE, f"Please {INSTRUCTIONS}")
     classes = _read_pairs(table, "patientId", "class")
     for id, (name, place) in classes.items():
         if name not in CLASSES:

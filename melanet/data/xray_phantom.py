@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from melanet.data.prepared import Description, Item
-from melanet.data.sources import Source
+from melanet.data.builders import DatasetBuilder
+from melanet.data.dataset import DatasetInfo
+from melanet.data.writing import Sample
 
 KINDS = ("normal", "pneumonia", "covid19")
 FIRST_COVID_PATIENT = 1000
@@ -52,7 +53,7 @@ def read(
     positives: int = 24,
     size: int = 64,
     seed: int = 2021,
-) -> list[Item]:
+) -> list[Sample]:
     """The items of a phantom set without an official split; a group a patient.
 
     The positives are the same whatever the negatives are, and a third of the patients with
@@ -71,7 +72,7 @@ def read(
     for patient, image, kind in images:
         id = f"{kind}-{patient:04d}-{image}"
         draw = partial(generate, patient, image, kind, size, seed)
-        items.append(Item(id, f"patient-{patient:04d}", draw, None, id, label=kind))
+        items.append(Sample(id, f"patient-{patient:04d}", draw, None, id, label=kind))
     return items
 
 
@@ -165,16 +166,16 @@ def _field(random, size, scale):
     return (field - field.mean()) / field.std()
 
 
-def _source(name: str, title: str, negative: str) -> Source:
-    return Source(
-        Description(name, title, image_size=(64, 64), channels=1, labels=(negative, "covid19")),
+def _source(name: str, title: str, negative: str) -> DatasetBuilder:
+    return DatasetBuilder(
+        DatasetInfo(name, title, image_size=(64, 64), channels=1, labels=(negative, "covid19")),
         partial(read, negative=negative),
         "The phantom is generated; it needs no download.",
         generated=True,
     )
 
 
-SOURCES = (
+BUILDERS = (
     _source("phantom_normal", "Phantom, normal vs. COVID-19", "normal"),
     _source("phantom_pneumonia", "Phantom, pneumonia vs. COVID-19", "pneumonia"),
 )

@@ -1,72 +1,93 @@
-"""Official downloads to prepared sets (`prepare`), and any prepared set to `tf.data`."""
+"""The sources of chapter 3, images and masks of one's own, and their `tf.data`."""
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sharpunet.data import (
-    covid_ct,
-    cvc_clinicdb,
-    dsb2018,
-    folder,
-    isbi2012,
-    isic2018,
-    lung,
-    phantom,
+from melanet import lazy
+from melanet.data import (
+    DatasetBuilder,
+    DatasetInfo,
+    ImageDataset,
+    InputError,
+    Sample,
+    open_dataset,
+    write_dataset,
 )
-from sharpunet.data.pipeline import load_dataset
-from sharpunet.data.prepared import InputError, PreparedSet, read_prepared, refusals_named
-from sharpunet.data.sources import Source, prepare_source
+from melanet.data.errors import os_errors_as_input_errors
+from sharpunet.data import covid_ct, cvc_clinicdb, dsb2018, isbi2012, isic2018, lung, phantom
+from sharpunet.data import folder as own_images
 
-#: Every dataset by its short name, in the order of table 3.1. A new one is one module and one line.
-SOURCES: dict[str, Source] = {
-    module.SOURCE.description.name: module.SOURCE
+if TYPE_CHECKING:
+    from sharpunet.data.loading import load_dataset
+
+__getattr__ = lazy.attributes(__name__, {"sharpunet.data.loading": ["load_dataset"]})  # TensorFlow
+
+#: Every dataset by its short name, in the order of table 3.1. A new one is one module and one word.
+BUILDERS: dict[str, DatasetBuilder] = {
+    module.BUILDER.info.name: module.BUILDER
     for module in (cvc_clinicdb, isbi2012, covid_ct, isic2018, dsb2018, lung, phantom)
 }
 
 __all__ = [
-    "SOURCES",
+    "BUILDERS",
+    "DatasetBuilder",
+    "DatasetInfo",
+    "ImageDataset",
     "InputError",
-    "PreparedSet",
-    "find_source",
+    "Sample",
+    "find_builder",
     "load_dataset",
+    "open_dataset",
     "prepare",
-    "read_prepared",
+    "write_dataset",
 ]
 
 
-@refusals_named()
-def find_source(name: str, download: str | Path) -> Source:
-    """The dataset called `name`; a folder with `images` and `masks` is one of your own.
+@os_errors_as_input_errors("read")
+def find_builder(name: str, download: str | Path) -> DatasetBuilder:
+    """Finds the dataset called `name`; a folder with `images` and `masks` is one of your own.
 
     Args:
-        name: A name in `SOURCES`, or one of your choice.
+        name: A name in `BUILDERS`, or one of your choice.
         download: Folder of its official files, or with `images` and `masks` for your own.
 
     Raises:
         InputError: If `name` is unknown and `download` has no images and masks.
+
+    Example:
+        >>> from sharpunet.data import find_builder
+        >>> find_builder("isbi2012", ".").info.title
+        'ISBI-2012'
     """
-    if name in SOURCES:
-        return SOURCES[name]
+    if name in BUILDERS:
+        return BUILDERS[name]
     if (Path(download) / "images").is_dir():
-        own = folder.SOURCE
-        described = dataclasses.replace(own.description, name=name, title=name)
-        return dataclasses.replace(own, description=described)
+        own = own_images.BUILDER
+        return dataclasses.replace(own, info=dataclasses.replace(own.info, name=name, title=name))
+    instructions = own_images.INSTRUCTIONS
     raise InputError(
-        f"{download}: {name!r} is no known dataset ({', '.join(SOURCES)}). For images of your own: "
-        f"{folder.DOWNLOAD[0].lower()}{folder.DOWNLOAD[1:]}"
+        f"{download}: {name!r} is not a known dataset ({', '.join(BUILDERS)}). For images of your "
+        f"own: {instructions[0].lower()}{instructions[1:]}"
     )
 
 
-def prepare(name: str, download: str | Path, prepared: str | Path) -> PreparedSet:
-    """Brings a dataset's official download into a prepared set, or opens the one that is there.
+def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset:
+    """Turns the official download of a dataset into a folder of PNGs, or opens it again.
 
     Args:
-        name: A name in `SOURCES`, or any name for a folder with `images` and `masks`.
-        download: Folder with the official files. It is only read.
-        prepared: Where the prepared set is or will be.
+        name: A name in `BUILDERS`, or any name for a folder with `images` and `masks`.
+        download: Folder with the official files. It is only read; but where no account is needed,
+            a folder that is missing, empty or half downloaded is filled first.
+        folder: Where the dataset is or will be.
 
     Raises:
-        InputError: If the download or something in it is missing or wrong; nothing is left
-            half-written, and what was in `prepared` stays.
+        InputError: If the download is incomplete or wrong. Nothing is left half-written, and what
+            was in `folder` stays.
+
+    Example:
+        >>> from sharpunet.data import prepare
+        >>> len(prepare("phantom", ".", "prepared/phantom").ids())
+        40
     """
-    return prepare_source(find_source(name, download), download, prepared)
+    return find_builder(name, download).build(download, folder)

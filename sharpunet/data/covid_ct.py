@@ -3,12 +3,13 @@
 from functools import lru_cache, partial
 from pathlib import Path
 
-from sharpunet.data.download import fetch_files
-from sharpunet.data.files import read_nifti, slice_volume
-from sharpunet.data.prepared import Description, Item
-from sharpunet.data.sources import Source, require_file
+from melanet.data import DatasetBuilder, DatasetInfo, Sample
+from melanet.data.builders import require_file
+from melanet.data.download import fetch_files
+from melanet.data.readers.nifti import read_nifti
+from sharpunet.data.ct import slice_volume
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get tr_im.nii.gz and tr_mask.nii.gz of MedSeg's COVID-19 CT segmentation dataset "
     "(http://medicalsegmentation.com/covid19, also https://doi.org/10.6084/m9.figshare.13521488; "
     "all its files 167 MB; CC0, no account) and put them there; "
@@ -24,24 +25,24 @@ CLASSES = 4
 WINDOW = (-1000, 400)
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item a slice.
 
     The slices are of about 40 patients, but the files do not say which are of the same: each is
     its own group, and `clean` cannot keep a patient on one side.
     """
-    image = require_file(folder, "tr_im.nii.gz", DOWNLOAD)
-    mask = require_file(folder, "tr_mask.nii.gz", DOWNLOAD)
+    image = require_file(folder, "tr_im.nii.gz", INSTRUCTIONS)
+    mask = require_file(folder, "tr_mask.nii.gz", INSTRUCTIONS)
     unpack = lru_cache(maxsize=2)(read_nifti)
     return slice_volume(image, mask, unpack, name="slice", window=WINDOW)
 
 
-SOURCE = Source(
-    Description(
+BUILDER = DatasetBuilder(
+    DatasetInfo(
         "covid_ct", "COVID-19 CT Segmentation", image_size=(512, 512), channels=1, classes=CLASSES
     ),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=100,
     allow_empty_masks=True,
     fetch=partial(fetch_files, urls=URLS),

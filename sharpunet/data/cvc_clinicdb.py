@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpunet.data.files import find_files, pair_files, read_mask
-from sharpunet.data.prepared import Description, InputError, Item
-from sharpunet.data.sources import Source
+from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
+from sharpunet.data.pairs import find_files, pair_files, read_mask
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get CVC-ClinicDB (https://polyp.grand-challenge.org/CVCClinicDB/, on request; or the copy "
     "https://www.kaggle.com/datasets/balraj98/cvcclinicdb, which needs an account; for research "
     "and education only) and put its folders Original and Ground Truth there, or the copy's "
@@ -25,11 +24,11 @@ LAST_FRAMES = (
 )  # fmt: skip
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item a frame; the frames of a video are one group, because they show one polyp."""
     layout = next((name for name in LAYOUTS if (folder / name / "Original").is_dir()), ".")
-    images = find_files(folder / layout / "Original", LAYOUTS[layout], DOWNLOAD)
-    masks = find_files(folder / layout / "Ground Truth", LAYOUTS[layout], DOWNLOAD)
+    images = find_files(folder / layout / "Original", LAYOUTS[layout], INSTRUCTIONS)
+    masks = find_files(folder / layout / "Ground Truth", LAYOUTS[layout], INSTRUCTIONS)
     for number, path in images.items():
         if not number.isdecimal() or not 1 <= int(number) <= LAST_FRAMES[-1]:
             raise InputError(f"{path}: the frames are named 1 to {LAST_FRAMES[-1]}; move it away")
@@ -49,11 +48,11 @@ def _read_mask(path: Path) -> np.ndarray:
     return np.where(read_mask(path) >= 128, 255, 0)
 
 
-SOURCE = Source(
-    Description(
+BUILDER = DatasetBuilder(
+    DatasetInfo(
         "cvc_clinicdb", "CVC-ClinicDB", image_size=(192, 256), channels=3, keep_aspect_ratio=True
     ),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=612,
 )

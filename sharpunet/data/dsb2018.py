@@ -8,23 +8,24 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from sharpunet.data.files import check_pairs
-from sharpunet.data.prepared import Description, InputError, Item, read_image
-from sharpunet.data.sources import Source, require_file
+from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
+from melanet.data.builders import require_file
+from melanet.data.readers.images import read_image
+from sharpunet.data.pairs import check_pairs
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get stage1_train.zip (79 MB) of the 2018 Data Science Bowl "
     "(https://www.kaggle.com/c/data-science-bowl-2018/data; CC0; needs a Kaggle account) and put "
     "it there as it is"
 )
 
 #: Bytes of an entry, unpacked; the largest has 1 MB. A small zip can hold what fills the memory.
-LARGEST_ENTRY = 64 << 20
+MAX_ENTRY_BYTES = 64 << 20
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item an image; the union of its nuclei is the foreground."""
-    archive = _open(require_file(folder, "stage1_train.zip", DOWNLOAD))
+    archive = _open(require_file(folder, "stage1_train.zip", INSTRUCTIONS))
     images: dict[str, list[str]] = defaultdict(list)
     masks: dict[str, list[str]] = defaultdict(list)
     for name in archive.namelist():
@@ -55,15 +56,15 @@ def _open(path: Path) -> zipfile.ZipFile:
             raise InputError(f"{path}: the entry {name!r} leaves the folder; get a sound copy")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(f"{path}: the entry {name!r} is a link; get a sound copy")
-        if entry.file_size > LARGEST_ENTRY:
+        if entry.file_size > MAX_ENTRY_BYTES:
             raise InputError(f"{path}: the entry {name!r} is too large; get a sound copy")
     return archive
 
 
-def _item(archive: zipfile.ZipFile, id: str, images: list[str], masks: list[str]) -> Item:
+def _item(archive: zipfile.ZipFile, id: str, images: list[str], masks: list[str]) -> Sample:
     if len(images) > 1:
         raise InputError(f"{archive.filename}: {id} has {len(images)} images; one is expected")
-    return Item(
+    return Sample(
         id=id,
         group=id,
         image=partial(_read_entry, archive, images[0]),
@@ -97,8 +98,8 @@ def _merge_nuclei(archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
     return np.maximum.reduce(nuclei)
 
 
-SOURCE = Source(
-    Description(
+BUILDER = DatasetBuilder(
+    DatasetInfo(
         "dsb2018",
         "Data Science Bowl 2018",
         image_size=(256, 256),
@@ -106,6 +107,6 @@ SOURCE = Source(
         keep_aspect_ratio=True,
     ),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=670,
 )

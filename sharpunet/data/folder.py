@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from sharpunet.data.files import pair_files
-from sharpunet.data.prepared import Description, InputError, Item
-from sharpunet.data.sources import Source
+from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
+from sharpunet.data.pairs import pair_files
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Put your images in its folder images and, under the same names, their masks (0 and 255) in "
     "its folder masks"
 )
@@ -15,14 +14,14 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item an image; its mask has the same name, whatever the ending."""
     return pair_files(_files(folder / "images"), _files(folder / "masks"))
 
 
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder. {DOWNLOAD}")
+        raise InputError(f"{folder}: no such folder. {INSTRUCTIONS}")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
@@ -35,8 +34,8 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-SOURCE = Source(
-    Description("folder", "Own images", image_size=(256, 256), channels=3, keep_aspect_ratio=True),
+BUILDER = DatasetBuilder(
+    DatasetInfo("folder", "Own images", image_size=(256, 256), channels=3, keep_aspect_ratio=True),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
 )

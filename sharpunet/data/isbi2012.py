@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpunet.data.files import count_tiff_pages, read_tiff_page
-from sharpunet.data.prepared import Description, InputError, Item
-from sharpunet.data.sources import Source, require_file
+from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
+from melanet.data.builders import require_file
+from melanet.data.readers.tiff import count_tiff_pages, read_tiff_page
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get train-volume.tif (7.5 MB) and train-labels.tif (7.5 MB) of the ISBI 2012 EM segmentation "
     "challenge (https://imagej.net/events/isbi-2012-segmentation-challenge; free for research, "
     "no account) and put them there"
@@ -19,15 +19,15 @@ DOWNLOAD = (
 SLICES_PER_BLOCK = 6
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item a slice: the cells (255 in the labels) are the foreground."""
-    volume = require_file(folder, "train-volume.tif", DOWNLOAD)
-    labels = require_file(folder, "train-labels.tif", DOWNLOAD)
+    volume = require_file(folder, "train-volume.tif", INSTRUCTIONS)
+    labels = require_file(folder, "train-labels.tif", INSTRUCTIONS)
     slices, mask_slices = count_tiff_pages(volume), count_tiff_pages(labels)
     if slices != mask_slices:
         raise InputError(f"{labels}: holds {mask_slices} slices, but {volume.name} {slices}")
     return [
-        Item(
+        Sample(
             id=f"slice-{index:02d}",
             group=f"block-{index // SLICES_PER_BLOCK}",
             image=partial(_read_page, volume, index),
@@ -46,9 +46,9 @@ def _read_page(path: Path, index: int) -> np.ndarray:
     return page
 
 
-SOURCE = Source(
-    Description("isbi2012", "ISBI-2012", image_size=(256, 256), channels=1),
+BUILDER = DatasetBuilder(
+    DatasetInfo("isbi2012", "ISBI-2012", image_size=(256, 256), channels=1),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=30,
 )

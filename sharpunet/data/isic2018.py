@@ -3,12 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from sharpunet.data.download import fetch_files
-from sharpunet.data.files import find_files, pair_files
-from sharpunet.data.prepared import Description, Item
-from sharpunet.data.sources import Source
+from melanet.data import DatasetBuilder, DatasetInfo, Sample
+from melanet.data.download import fetch_files
+from sharpunet.data.pairs import find_files, pair_files
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get ISIC2018_Task1-2_Training_Input.zip (10.4 GB) and ISIC2018_Task1_Training_GroundTruth.zip "
     "(26 MB) of the ISIC 2018 challenge (https://challenge.isic-archive.com/data/#2018; "
     "CC BY-NC 4.0, no account), unpack both and put their two folders there; "
@@ -24,21 +23,21 @@ URLS = {
 }
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item an image. The set names no patients, so each image is its own group."""
     images = folder / "ISIC2018_Task1-2_Training_Input"
     masks = folder / "ISIC2018_Task1_Training_GroundTruth"
     return pair_files(
-        find_files(images, "ISIC_*.jpg", DOWNLOAD),
-        find_files(masks, "ISIC_*_segmentation.png", DOWNLOAD),
+        find_files(images, "ISIC_*.jpg", INSTRUCTIONS),
+        find_files(masks, "ISIC_*_segmentation.png", INSTRUCTIONS),
         id_of="ISIC_{}".format,
     )
 
 
-SOURCE = Source(
-    Description("isic2018", "ISIC-2018", image_size=(192, 256), channels=3, keep_aspect_ratio=True),
+BUILDER = DatasetBuilder(
+    DatasetInfo("isic2018", "ISIC-2018", image_size=(192, 256), channels=3, keep_aspect_ratio=True),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=2594,
     fetch=partial(fetch_files, urls=URLS),
 )

@@ -9,19 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sharpunet.data.files import (
-    check_pairs,
-    find_files,
-    pair_files,
-    read_nifti,
-    read_tiff_page,
-    slice_volume,
-    window_ct,
-)
-from sharpunet.data.prepared import Description, InputError, Item
-from sharpunet.data.sources import Source
+from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
+from melanet.data.readers.nifti import read_nifti
+from melanet.data.readers.tiff import read_tiff_page
+from sharpunet.data.ct import slice_volume, window_ct
+from sharpunet.data.pairs import check_pairs, find_files, pair_files
 
-DOWNLOAD = (
+INSTRUCTIONS = (
     "Get 2d_images.zip and 2d_masks.zip, or 3d_images.zip, or all three, of Finding and Measuring "
     "Lungs in CT Data (https://www.kaggle.com/datasets/kmader/finding-lungs-in-ct-data; 663 MB in "
     "all; licence: see there; needs a Kaggle account), unpack them and put the folders 2d_images, "
@@ -30,7 +24,7 @@ DOWNLOAD = (
 WINDOW = (-512, 512)
 
 
-def read(folder: Path) -> list[Item]:
+def read(folder: Path) -> list[Sample]:
     """One item a slice: the single slices, then those of the volumes; either may be absent.
 
     Slices of one scan are one group, whether they come alone or in a volume. The publisher does
@@ -43,14 +37,14 @@ def read(folder: Path) -> list[Item]:
     if (folder / "3d_images").is_dir():
         items += _volumes(folder / "3d_images")
     if not items:
-        raise InputError(f"{folder}: has no folder 2d_images or 3d_images. {DOWNLOAD}")
+        raise InputError(f"{folder}: has no folder 2d_images or 3d_images. {INSTRUCTIONS}")
     return items
 
 
-def _single_slices(images: Path, masks: Path) -> list[Item]:
+def _single_slices(images: Path, masks: Path) -> list[Sample]:
     return pair_files(
-        find_files(images, "ID_*.tif", DOWNLOAD),
-        find_files(masks, "ID_*.tif", DOWNLOAD),
+        find_files(images, "ID_*.tif", INSTRUCTIONS),
+        find_files(masks, "ID_*.tif", INSTRUCTIONS),
         id_of="ID_{}".format,
         group_of=lambda key: f"scan-{key.split('_')[0]}",
         image=_read_image,
@@ -67,9 +61,9 @@ def _to_mask(values: np.ndarray) -> np.ndarray:
     return np.where(values != 0, 255, 0)
 
 
-def _volumes(folder: Path) -> list[Item]:
-    images = find_files(folder, "IMG_*.nii.gz", DOWNLOAD)
-    masks = find_files(folder, "MASK_*.nii.gz", DOWNLOAD)
+def _volumes(folder: Path) -> list[Sample]:
+    images = find_files(folder, "IMG_*.nii.gz", INSTRUCTIONS)
+    masks = find_files(folder, "MASK_*.nii.gz", INSTRUCTIONS)
     unpack = lru_cache(maxsize=2)(read_nifti)
     items = []
     for scan in check_pairs(images, masks):
@@ -86,10 +80,10 @@ def _volumes(folder: Path) -> list[Item]:
     return items
 
 
-SOURCE = Source(
-    Description("lung", "Lung Segmentation", image_size=(512, 512), channels=1),
+BUILDER = DatasetBuilder(
+    DatasetInfo("lung", "Lung Segmentation", image_size=(512, 512), channels=1),
     read,
-    DOWNLOAD,
+    INSTRUCTIONS,
     published_count=267,
     allow_empty_masks=True,
 )

@@ -11,8 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sharpunet.data.prepared import Description, Item
-from sharpunet.data.sources import Source
+from melanet.data import DatasetBuilder, DatasetInfo, Sample
 
 
 def generate(index: int, size: int = 64, seed: int = 2021) -> tuple[np.ndarray, np.ndarray]:
@@ -47,9 +46,9 @@ def read(folder: Path | None = None, *, count: int = 40, size: int = 64, seed: i
     return [_item(index, draw) for index in range(count)]
 
 
-def _item(index, draw) -> Item:
+def _item(index, draw) -> Sample:
     id = f"phantom-{index:03d}"
-    return Item(id, id, lambda: draw(index)[0], lambda: draw(index)[1], id, f"{id} (mask)")
+    return Sample(id, id, lambda: draw(index)[0], lambda: draw(index)[1], id, f"{id} (mask)")
 
 
 def _outline(random, centre, radius, roughness):
@@ -126,8 +125,8 @@ def _add_hairs_and_dust(image, random):
         image[y, x] += random.choice([-1, 1]) * 0.3
 
 
-SOURCE = Source(
-    Description("phantom", "Phantom", image_size=(64, 64), channels=1),
+BUILDER = DatasetBuilder(
+    DatasetInfo("phantom", "Phantom", image_size=(64, 64), channels=1),
     read,
     "The phantom is generated; it needs no download.",
     generated=True,

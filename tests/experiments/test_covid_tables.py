@@ -7,7 +7,7 @@ import pytest
 
 from experiments import figure_2_15
 from experiments.classification import BAGGED_TREES, split_images
-from experiments.covid_table import beside_thesis, parse, plan, run_table
+from experiments.covid_table import add_published_rows, parse, plan, run_table
 from experiments.figure_umap import read_features
 from experiments.published import (
     COVID_CONDITIONS,
@@ -19,7 +19,7 @@ from experiments.published import (
 from experiments.table_2_2 import TABLE as NORMAL
 from experiments.table_2_3 import TABLE as PNEUMONIA
 from experiments.trial import write_record
-from melanet.data import InputError, read_prepared
+from melanet.data import InputError, open_dataset
 from tests.conftest import write_xrays
 
 SMALL = ["--weights", "none", "--epochs", "1", "--gan-epochs", "1", "--gan-filters", "4", "4",
@@ -37,8 +37,8 @@ def words(xrays, out, *more):
     return ["--data", str(xrays[0].folder.parent), "--out", str(out), *SMALL, *more]
 
 
-def of_label(prepared, ids, label):
-    labels = prepared.manifest.set_index("id")["label"]
+def of_label(dataset, ids, label):
+    labels = dataset.metadata.set_index("id")["label"]
     return [id for id in ids if labels[id] == label]
 
 
@@ -50,7 +50,8 @@ def test_all_conditions_from_prepared_sets_to_the_report(xrays, tmp_path):
     assert run_table(NORMAL, words(xrays, out, "--models", "vgg_gap", "--save-models")) == 0
     records = [json.loads(path.read_text()) for path in (out / "records").iterdir()]
     split, other = (
-        split_images(one, "thesis", 0, beside=[two]) for one, two in (xrays, reversed(xrays))
+        split_images(one, "thesis", 0, split_jointly_with=[two])
+        for one, two in (xrays, reversed(xrays))
     )
     negatives = len(of_label(xrays[0], split.train, "normal"))
     positives = len(of_label(xrays[0], split.train, "covid19"))
@@ -87,7 +88,7 @@ def test_a_printed_cell_that_contradicts_itself_is_marked():
     summary = pd.DataFrame([{"model": "vgg_gap", "condition": "own", "skew_mean": 1.0}])
     for column in ("sensitivity", "false_negatives", "specificity", "auc"):
         summary[[f"{column}_mean", f"{column}_sd"]] = 1.0
-    thesis = beside_thesis(PNEUMONIA, summary).iloc[1]
+    thesis = add_published_rows(PNEUMONIA, summary).iloc[1]
     assert thesis["Sensitivity"] == "29.50 (!) its FN gives 47.83"
     assert thesis["FN"] == "24 of 46"
 
@@ -95,9 +96,10 @@ def test_a_printed_cell_that_contradicts_itself_is_marked():
 def test_nobody_who_is_tested_is_trained_with_in_either_set(xrays):
     for protocol in ("thesis", "clean"):
         splits = [
-            split_images(one, protocol, 0, beside=[two]) for one, two in (xrays, reversed(xrays))
+            split_images(one, protocol, 0, split_jointly_with=[two])
+            for one, two in (xrays, reversed(xrays))
         ]
-        groups = [prepared.manifest.set_index("id")["group"] for prepared in xrays]
+        groups = [dataset.metadata.set_index("id")["group"] for dataset in xrays]
         tested, seen = set(), set()
         for split, group in zip(splits, groups, strict=True):
             tested |= set(group[list(split.test)])
@@ -105,8 +107,8 @@ def test_nobody_who_is_tested_is_trained_with_in_either_set(xrays):
             assert not set(group[list(split.train)]) & set(group[list(split.validation)])
         assert not tested & seen
         positive = [
-            of_label(prepared, split.test, "covid19")
-            for prepared, split in zip(xrays, splits, strict=True)
+            of_label(dataset, split.test, "covid19")
+            for dataset, split in zip(xrays, splits, strict=True)
         ]
         assert positive[0] == positive[1] != []
 
@@ -114,17 +116,19 @@ def test_nobody_who_is_tested_is_trained_with_in_either_set(xrays):
 def test_synthetic_sets_are_made_of_training_images_alone(xrays, tmp_path):
     trials = plan(xrays, parse(NORMAL, words(xrays, tmp_path, "--models", "vgg_gap")))
     both = next(trial for trial in trials if trial.condition.name == "both")
-    assert [s.prepared.description.name for s in both.syntheses] == [
+    assert [s.dataset.info.name for s in both.synthetic_stages] == [
         "phantom_normal",
         "phantom_pneumonia",
     ]
-    for synthesis in both.syntheses:
+    for synthesis in both.synthetic_stages:
         assert not set(synthesis.train) & set(both.split.test)
     reverse = ["--datasets", "phantom_pneumonia", "phantom_normal", "--models", "vgg_gap"]
     options = parse(PNEUMONIA, words(xrays, tmp_path, *reverse))
     other = plan(xrays[::-1], options)
-    shared = {s.key for trial in trials for s in trial.syntheses}
-    assert shared == {s.key for trial in other for s in trial.syntheses}  # trained once for both
+    shared = {s.key for trial in trials for s in trial.synthetic_stages}
+    assert shared == {
+        s.key for trial in other for s in trial.synthetic_stages
+    }  # trained once for both
 
 
 def test_the_printed_skews_hold_with_4122_pneumonia_images_and_not_with_4758():
@@ -187,30 +191,30 @@ def test_a_damaged_file_of_features_is_named(tmp_path):
 
 def test_a_synthetic_set_of_a_table_is_a_prepared_set(xrays, tmp_path):
     trials = plan(xrays, parse(NORMAL, words(xrays, tmp_path, "--models", "vgg_gap")))
-    synthesis = trials[-1].syntheses[0]
+    synthesis = trials[-1].synthetic_stages[0]
     synthetic, notes = synthesis.make(tmp_path)
-    assert read_prepared(synthesis.folder(tmp_path)).digest == synthetic.digest
+    assert open_dataset(synthesis.folder(tmp_path)).fingerprint == synthetic.fingerprint
     assert notes["train"] == list(synthesis.train)
-    assert set(synthetic.manifest["label"]) == {"covid19"}
+    assert set(synthetic.metadata["label"]) == {"covid19"}
 
 
 def test_a_skew_that_section_2_2_4_contradicts_is_marked():
     summary = pd.DataFrame([{"model": "vgg_gap", "condition": "real", "skew_mean": 1.0}])
     for column in ("sensitivity", "false_negatives", "specificity", "auc"):
         summary[[f"{column}_mean", f"{column}_sd"]] = 1.0
-    assert beside_thesis(NORMAL, summary)["Skew"][1] == "91.87"
-    assert beside_thesis(PNEUMONIA, summary)["Skew"][1] == "22.9 (!) section 2.2.4 gives 26.43"
+    assert add_published_rows(NORMAL, summary)["Skew"][1] == "91.87"
+    assert add_published_rows(PNEUMONIA, summary)["Skew"][1] == "22.9 (!) section 2.2.4 gives 26.43"
 
 
 def test_sets_that_contradict_each_other_are_not_split_as_one(xrays, tmp_path):
     first, second = write_xrays(tmp_path)
-    second.manifest.loc[second.manifest["label"] == "covid19", "group"] = "someone-else"
+    second.metadata.loc[second.metadata["label"] == "covid19", "group"] = "someone-else"
     with pytest.raises(InputError, match=r"the group of .* is another than in"):
-        split_images(first, "thesis", 0, beside=[second])
+        split_images(first, "thesis", 0, split_jointly_with=[second])
     first, second = write_xrays(tmp_path / "again")
-    first.manifest.loc[0, "split"] = "test"
+    first.metadata.loc[0, "split"] = "test"
     with pytest.raises(InputError, match="has an official split"):
-        split_images(first, "thesis", 0, beside=[second])
+        split_images(first, "thesis", 0, split_jointly_with=[second])
 
 
 def test_real_negatives_alone_do_not_stop_a_training(xrays, tmp_path):

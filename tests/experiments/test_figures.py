@@ -11,10 +11,10 @@ from experiments.figure_cases import cases, evenly
 from experiments.figure_curves import COLOURS
 from experiments.figure_multiclass import CLASS_COLOURS, choose, class_maps, tint
 from experiments.published import MODELS
+from melanet.data import DatasetInfo, Sample, write_dataset
 from melanet.explain import grad_cam
 from sharpunet import sharp_unet, ternausnet16, unet
 from sharpunet.data import InputError
-from sharpunet.data.prepared import Description, Item, write_prepared
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,9 @@ def four_classes(tmp_path):
     mask = np.zeros((16, 16), "uint8")
     mask[4:8, :4], mask[4:8, 4:8], mask[4:8, 8:12] = 1, 2, 3
     image = np.add.outer(np.arange(16), np.arange(16)).astype("uint8")
-    items = [Item(id, id, lambda: image, lambda: mask, id, id) for id in "abc"]
-    description = Description("covid_ct", "COVID-19 CT", (16, 16), channels=1, classes=4)
-    prepared = write_prepared(tmp_path / "covid_ct", description, items)
+    items = [Sample(id, id, lambda: image, lambda: mask, id, id) for id in "abc"]
+    info = DatasetInfo("covid_ct", "COVID-19 CT", (16, 16), channels=1, classes=4)
+    dataset = write_dataset(tmp_path / "covid_ct", info, items)
     records = []
     for model in ("unet", "sharp_unet"):
         folder = tmp_path / "out" / "predictions" / model
@@ -72,14 +72,14 @@ def four_classes(tmp_path):
                 "scores": [{"id": id, "jaccard": 1.0} for id in "abc"],
             }
         )
-    return prepared, records, tmp_path / "out"
+    return dataset, records, tmp_path / "out"
 
 
 def test_class_maps_of_a_right_model_equal_the_ground_truth_and_the_legend_names_the_classes(
     four_classes,
 ):
-    prepared, records, out = four_classes
-    figure = class_maps(records, prepared, out, count=2)
+    dataset, records, out = four_classes
+    figure = class_maps(records, dataset, out, count=2)
     assert len(figure.axes) == 2 * (2 + 2)
     _, truth, plain, sharp = (axes.images[0].get_array() for axes in figure.axes[:4])
     np.testing.assert_array_equal(plain, truth)
@@ -105,8 +105,8 @@ def test_class_maps_are_shown_from_the_worst_to_the_best_and_none_without_a_find
 
 
 def test_cases_of_several_classes_count_all_but_the_background(four_classes):
-    prepared, records, out = four_classes
-    figure = cases(records, prepared, out, each=1)
+    dataset, records, out = four_classes
+    figure = cases(records, dataset, out, each=1)
     truth = figure.axes[1].images[0].get_array()
     assert truth.sum() == 4 * 12
 

@@ -5,7 +5,7 @@ import pytest
 from experiments.figure_cases import _choose
 from experiments.figure_curves import _best_so_far
 from experiments.published import TABLE_3_1
-from experiments.segmentation_report import beside_thesis, runs_frame, summarise
+from experiments.segmentation_report import add_published_rows, runs_frame, summarise
 
 
 def record(model, fold, scores, dataset="isbi2012"):
@@ -33,14 +33,14 @@ def test_a_run_is_the_mean_of_its_images_and_a_cell_the_mean_and_sample_sd_of_it
 
 def test_ours_stands_above_the_thesis_s_and_what_was_not_run_comes_last():
     records = [record(model, fold, [0.5]) for model in ("unet", "sharp_unet") for fold in (0, 1)]
-    shown = beside_thesis(summarise(runs_frame(records)), TABLE_3_1, {})
+    shown = add_published_rows(summarise(runs_frame(records)), TABLE_3_1, {})
     assert list(shown.iloc[0, :4]) == ["ISBI-2012", "ours", "50.00 ± 0.00", "50.00 ± 0.00"]
     assert list(shown.iloc[1, :3]) == ["ISBI-2012", "thesis", "83.95 ± 3.47"]
     assert list(shown[""]) == ["ours"] + ["thesis"] * 6
 
 
 def test_one_run_has_no_deviation():
-    shown = beside_thesis(
+    shown = add_published_rows(
         summarise(runs_frame([record("unet", 0, [0.5], "mine")])), {}, {"mine": "Mine"}
     )
     assert list(shown.iloc[0]) == ["Mine", "ours", "50.00 ± –", "50.00 ± –"]

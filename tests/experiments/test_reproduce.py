@@ -12,8 +12,8 @@ def test_one_page_shows_both_chapters(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         reproduce, "CLASSIFICATION_OPTIONS", [*classification, "--image-size", "32", "32"]
     )
-    out, prepared = tmp_path / "out", tmp_path / "prepared"
-    assert reproduce.main(["--out", str(out), "--prepared", str(prepared)]) == 0
+    out, dataset = tmp_path / "out", tmp_path / "prepared"
+    assert reproduce.main(["--out", str(out), "--prepared", str(dataset)]) == 0
     page = (out / "index.html").read_text()
     for title in (reproduce.SEGMENTATION.title, reproduce.CLASSIFICATION):
         assert f'<h2 class="section">{title}</h2>' in page

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from experiments.sweep import (
-    Finished,
+    EarlyExit,
     Parser,
     add_common_arguments,
-    exit_code,
+    run_cli,
     run_sweep,
     shard_of,
     take_shard,
@@ -22,7 +22,7 @@ class Named:
     """A trial that only writes its record."""
 
     key: str
-    makes: tuple[str, ...] = ()
+    shared_artifacts: tuple[str, ...] = ()
     seed: int = 0
 
     def record_path(self, out):
@@ -43,16 +43,16 @@ def test_shards_do_every_trial_once_and_make_no_cyclegan_twice(of):
     shards = [take_shard(TRIALS, (number, of)) for number in range(1, of + 1)]
     keys = [trial.key for shard in shards for trial in shard]
     assert sorted(keys) == sorted(trial.key for trial in TRIALS)
-    makers = [{name for trial in shard for name in trial.makes} for shard in shards]
+    makers = [{name for trial in shard for name in trial.shared_artifacts} for shard in shards]
     assert sum(map(len, makers)) == len(set.union(*makers)) == 3
 
 
 def test_the_last_shard_to_end_reports(tmp_path, capsys):
-    with pytest.raises(Finished):
+    with pytest.raises(EarlyExit):
         run_sweep(TRIALS, tmp_path, (1, 2))
     done = len(take_shard(TRIALS, (1, 2)))
-    told = capsys.readouterr().out
-    assert f"shard 1/2 is done; {len(TRIALS) - done} trials of other shards are not yet" in told
+    config = capsys.readouterr().out
+    assert f"shard 1/2 is done; {len(TRIALS) - done} trials of other shards are not yet" in config
     records = run_sweep(TRIALS, tmp_path, (2, 2))
     assert [record["key"] for record in records] == [trial.key for trial in TRIALS]
 
@@ -74,7 +74,7 @@ def test_ctrl_c_is_the_same_wherever_it_comes_from(capsys):
         def act():
             raise error
 
-        return exit_code(act)
+        return run_cli(act)
 
     assert interrupted(KeyboardInterrupt()) == 130
     assert (
@@ -86,7 +86,7 @@ def test_ctrl_c_is_the_same_wherever_it_comes_from(capsys):
 
 
 def test_a_warning_is_a_line(capsys):
-    assert exit_code(lambda: warnings.warn("5 images found", stacklevel=1)) == 0
+    assert run_cli(lambda: warnings.warn("5 images found", stacklevel=1)) == 0
     assert capsys.readouterr().err == "warning: 5 images found\n"
 
 
@@ -96,10 +96,10 @@ def test_a_mistyped_argument_is_one_line(capsys):
     with pytest.raises(SystemExit) as stopped:
         parser.parse_args(["--batch-size", "0"])
     assert stopped.value.code == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("error: argument --batch-size: 0 is not at least 1")
-    assert told[0].endswith("see python -m experiments.table_0_0 --help")
+    config = capsys.readouterr().err.splitlines()
+    assert len(config) == 1
+    assert config[0].startswith("error: argument --batch-size: 0 is not at least 1")
+    assert config[0].endswith("see python -m experiments.table_0_0 --help")
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "-1/2", "1/0", "1/2/3"])

@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 
 from experiments.synthetic_dataset import Evidence, main, verdict
-from melanet.cyclegan import CycleGAN, cyclegan
-from melanet.data import prepared as prepared_module
-from melanet.data import read_prepared
-from melanet.data.prepared import Description, Item, write_prepared
+from melanet.cyclegan import CycleGAN, build_cyclegan
+from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset
+from melanet.data import dataset as prepared_module
 from melanet.networks import patchgan_discriminator
 from melanet.privacy import closeness, reidentification
 from tests.conftest import write_xrays
@@ -42,7 +41,7 @@ def saved(model, folder, source=None, train=()) -> Path:
     path = folder / "gan.keras"
     model.save(path)
     if source is not None:
-        notes = {"key": "gan", "set": source.description.name, "manifest_sha256": source.digest,
+        notes = {"key": "gan", "set": source.info.name, "metadata_sha256": source.fingerprint,
                  "train": list(train), "seed": 0, "epochs": 1, "filters": [4, 4],
                  "adversarial_loss": "log", "identity_weight": 0.0}  # fmt: skip
         path.with_suffix(".json").write_text(json.dumps(notes))
@@ -70,8 +69,8 @@ def words(generator, source, tmp_path):
 def small(source, tmp_path):
     """The words of a release by an untrained generator, and the ids it may have seen."""
     keras.utils.set_random_seed(0)
-    train = list(source.manifest["id"][5:])
-    model = cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
+    train = list(source.metadata["id"][5:])
+    model = build_cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
     return words(saved(model, tmp_path, source, train), source, tmp_path), train
 
 
@@ -79,16 +78,22 @@ def test_a_release_is_a_prepared_set_with_card_checksums_and_parentage(small, so
     arguments, train = small
     assert main(arguments) == 0
     out = tmp_path / "release"
-    release = read_prepared(out)
-    labels = source.manifest.set_index("id")["label"]
-    assert list(release.manifest["parent"]) == [id for id in train if labels[id] == "normal"]
+    release = open_dataset(out)
+    labels = source.metadata.set_index("id")["label"]
+    assert list(release.metadata["parent"]) == [id for id in train if labels[id] == "normal"]
     sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
-    assert set(sums) == {"manifest.csv", "dataset.json", *release.manifest["image"]}
+    assert set(sums) == {"metadata.csv", "dataset.json", *release.metadata["file_name"]}
     for name, expected in sums.items():
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == expected
     card = (out / "README.md").read_text()
-    for told in (release.digest, source.digest, "KID", "Does it anonymise?", "Known limits"):
-        assert told in card
+    for config in (
+        release.fingerprint,
+        source.fingerprint,
+        "KID",
+        "Does it anonymise?",
+        "Known limits",
+    ):
+        assert config in card
     assert [path.name for path in (out / "figures").iterdir()] == ["quality.png"]
     private = tmp_path / "release-not-for-release/figures"
     assert [path.name for path in private.iterdir()] == ["closest_pairs.png"]  # of real patients
@@ -122,11 +127,14 @@ def test_an_interrupted_release_goes_on(small, tmp_path, monkeypatch):
     )
     assert main(arguments) == 0
     assert not set(again) & set(written)
-    assert read_prepared(tmp_path / "release").digest == read_prepared(tmp_path / "whole").digest
+    assert (
+        open_dataset(tmp_path / "release").fingerprint
+        == open_dataset(tmp_path / "whole").fingerprint
+    )
 
 
 def test_a_generator_that_copies_is_found_out(source, tmp_path):
-    train = list(source.manifest["id"])
+    train = list(source.metadata["id"])
     path = saved(copying_cyclegan(), tmp_path, source, train)
     assert main(words(path, source, tmp_path)) == 0
     card = (tmp_path / "release/README.md").read_text()
@@ -170,12 +178,12 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
         return pixels
 
     items = [
-        Item(str(n), str(n), lambda n=n: draw(n), None, str(n), label=DOMAINS[n < 4])
+        Sample(str(n), str(n), lambda n=n: draw(n), None, str(n), label=DOMAINS[n < 4])
         for n in range(count + 4)
     ]
-    description = Description("many", "Many", image_size=(size, size), channels=1, labels=DOMAINS)
-    source = write_prepared(tmp_path / "many", description, items)
-    model = cyclegan((size, size, 1), DOMAINS, generator_filters=1, discriminator_filters=1)
+    info = DatasetInfo("many", "Many", image_size=(size, size), channels=1, labels=DOMAINS)
+    source = write_dataset(tmp_path / "many", info, items)
+    model = build_cyclegan((size, size, 1), DOMAINS, generator_filters=1, discriminator_filters=1)
     generator = saved(model, tmp_path)
     resident = []
     write_item = prepared_module._write_item
@@ -215,28 +223,28 @@ def test_bad_input_is_one_line_and_nothing_is_written(case, small, source, tmp_p
     arguments, _ = small
     if case == "missing":
         arguments += ["--generator", "nowhere.keras"]
-        told = "--generator nowhere.keras: no such file"
+        config = "--generator nowhere.keras: no such file"
     elif case == "not a CycleGAN":
         arguments += ["--generator", arguments[-1]]
-        told = "not a CycleGAN"
+        config = "not a CycleGAN"
     elif case == "other source":
         other = write_xrays(tmp_path / "others")[1]
         arguments += ["--source", str(other.folder)]
-        told = "is not the set that gan.keras was trained with"
+        config = "is not the set that gan.keras was trained with"
     elif case == "no encoder":
         arguments += ["--encoder", "vgg_gpa"]
-        told = "--encoder vgg_gpa: is no file, and none of vgg_gap, "
+        config = "--encoder vgg_gpa: is no file, and none of vgg_gap, "
     elif case == "a GAN for encoder":
         arguments += ["--encoder", arguments[arguments.index("--generator") + 1]]
-        told = "holds no classifier"
+        config = "holds no classifier"
     else:
         keras.Sequential([keras.Input((9, 9, 1)), keras.layers.Flatten()]).save(
             tmp_path / "other.keras"
         )
         arguments += ["--encoder", str(tmp_path / "other.keras")]
-        told = "takes images of (9, 9, 1)"
+        config = "takes images of (9, 9, 1)"
     assert main(arguments) == 2
     message = capsys.readouterr().err.strip().splitlines()
     assert message[-1].startswith("error: ")
-    assert told in message[-1]
+    assert config in message[-1]
     assert not (tmp_path / "release").exists()

@@ -5,15 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.classification import people, split_images
-from experiments.classification_table import runs_frame, translation_of
+from experiments.classification import patient_groups, split_images
+from experiments.classification_table import cyclegan_config, runs_frame
 from experiments.published import TABLE_2_1, audit_table_2_1
-from experiments.synthesis import Translation
+from experiments.synthesis import CycleGANConfig
 from experiments.table_2_1 import CONDITIONS, main, parse, plan
 from experiments.trial import write_record
 from melanet.classifiers import vgg_gap
-from melanet.data import read_prepared
-from melanet.data.prepared import InputError
+from melanet.data import InputError, open_dataset
 
 SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",
          "--image-size", "32", "32", "--precision", "float32"]  # fmt: skip
@@ -68,15 +67,15 @@ def test_the_other_protocols_run(protocol, dermoscopy, tmp_path):
     assert record["protocol"] == protocol
     assert "val_loss" in record["history"]
     split = split_images(dermoscopy, protocol, seed=0)
-    synthetic = read_prepared(next((out / "sets").iterdir()))
-    benign = dermoscopy.manifest.set_index("id")["label"] == "benign"
-    assert set(synthetic.manifest["parent"]) == {id for id in split.train if benign[id]}
+    synthetic = open_dataset(next((out / "sets").iterdir()))
+    benign = dermoscopy.metadata.set_index("id")["label"] == "benign"
+    assert set(synthetic.metadata["parent"]) == {id for id in split.train if benign[id]}
     if protocol == "clean":
-        assert not set(synthetic.manifest["parent"]) & set(split.validation)
+        assert not set(synthetic.metadata["parent"]) & set(split.validation)
 
 
 def test_an_official_split_is_kept_and_clean_takes_its_validation_from_training(dermoscopy):
-    official = set(dermoscopy.manifest["id"][dermoscopy.manifest["split"] == "test"])
+    official = set(dermoscopy.metadata["id"][dermoscopy.metadata["split"] == "test"])
     for protocol in ("thesis", "released", "clean"):
         split = split_images(dermoscopy, protocol, seed=0)
         assert set(split.test) == official
@@ -90,11 +89,11 @@ def test_an_official_split_is_kept_and_clean_takes_its_validation_from_training(
 
 @pytest.mark.parametrize("protocol", ["thesis", "clean"])
 def test_patients_stay_on_one_side_where_groups_are_known(protocol, dermoscopy):
-    manifest = dermoscopy.manifest
-    manifest["split"] = ""
-    manifest["group"] = [f"patient-{index // 2}" for index in range(len(manifest))]
+    metadata = dermoscopy.metadata
+    metadata["split"] = ""
+    metadata["group"] = [f"patient-{index // 2}" for index in range(len(metadata))]
     split = split_images(dermoscopy, protocol, seed=0)
-    group = manifest.set_index("id")["group"]
+    group = metadata.set_index("id")["group"]
     parts = [set(group[list(part)]) for part in (split.train, split.validation, split.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 13
 
@@ -112,9 +111,9 @@ def test_another_weights_file_is_another_trial(dermoscopy, tmp_path):
 def test_a_set_of_three_classes_is_named(dermoscopy, tmp_path, capsys):
     path = dermoscopy.folder / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "labels": ["a", "b", "c"]}))
-    manifest = pd.read_csv(dermoscopy.folder / "manifest.csv")
-    manifest["label"] = "a"
-    manifest.to_csv(dermoscopy.folder / "manifest.csv", index=False)
+    metadata = pd.read_csv(dermoscopy.folder / "metadata.csv")
+    metadata["label"] = "a"
+    metadata.to_csv(dermoscopy.folder / "metadata.csv", index=False)
     assert main(words(dermoscopy, tmp_path / "out")) == 2
     assert "has 3 classes; two are expected" in capsys.readouterr().err
 
@@ -123,7 +122,7 @@ def test_a_damaged_cyclegan_is_named(dermoscopy, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = words(dermoscopy, out, "--conditions", "melanet")
     [trial] = plan(dermoscopy, parse(arguments))
-    path = trial.syntheses[0].generator_path(out)
+    path = trial.synthetic_stages[0].generator_path(out)
     path.parent.mkdir(parents=True)
     path.write_text("not one")
     write_record(path.with_suffix(".json"), {"key": path.stem, "seconds": 1})
@@ -132,31 +131,31 @@ def test_a_damaged_cyclegan_is_named(dermoscopy, tmp_path, capsys):
 
 
 def test_without_one_a_stratified_split_by_seed(dermoscopy):
-    manifest = dermoscopy.manifest
-    manifest["split"] = ""
+    metadata = dermoscopy.metadata
+    metadata["split"] = ""
     split = split_images(dermoscopy, "thesis", seed=1)
-    positives = manifest.set_index("id")["label"] == "malignant"
+    positives = metadata.set_index("id")["label"] == "malignant"
     assert positives[list(split.test)].sum() == 1
     assert positives[list(split.train)].sum() == 4
     assert split == split_images(dermoscopy, "thesis", seed=1)
     assert split != split_images(dermoscopy, "thesis", seed=2)
-    manifest.drop(manifest.index[positives.to_numpy()][1:], inplace=True)
+    metadata.drop(metadata.index[positives.to_numpy()][1:], inplace=True)
     with pytest.raises(InputError, match="cannot be split"):
         split_images(dermoscopy, "thesis", seed=1)
 
 
 def test_copies_of_a_picture_stay_on_one_side(dermoscopy):
-    manifest = dermoscopy.manifest
-    manifest["split"] = ""
-    benign = manifest.index[manifest["label"] == "benign"]
-    assert len(set(people(manifest))) == len(manifest)
+    metadata = dermoscopy.metadata
+    metadata["split"] = ""
+    benign = metadata.index[metadata["label"] == "benign"]
+    assert len(set(patient_groups(metadata))) == len(metadata)
     # Two pairs of copies, and a patient who has one of each.
-    manifest.loc[benign[1], "sha256"] = manifest["sha256"][benign[0]]
-    manifest.loc[benign[3], "sha256"] = manifest["sha256"][benign[2]]
-    manifest.loc[benign[3], "group"] = manifest["group"][benign[1]]
-    assert len(set(people(manifest)[benign[:4]])) == 1
-    assert len(set(people(manifest))) == len(manifest) - 3
-    joined = set(manifest["id"][benign[:4]])
+    metadata.loc[benign[1], "sha256"] = metadata["sha256"][benign[0]]
+    metadata.loc[benign[3], "sha256"] = metadata["sha256"][benign[2]]
+    metadata.loc[benign[3], "group"] = metadata["group"][benign[1]]
+    assert len(set(patient_groups(metadata)[benign[:4]])) == 1
+    assert len(set(patient_groups(metadata))) == len(metadata) - 3
+    joined = set(metadata["id"][benign[:4]])
     for seed in range(10):
         split = split_images(dermoscopy, "clean", seed)
         assert sum(joined <= set(part) for part in (split.train, split.validation, split.test)) == 1
@@ -228,15 +227,15 @@ def test_weights_that_do_not_fit_or_do_not_come_are_said_first(
 
 def test_the_cyclegan_is_the_protocol_s_but_where_an_option_says_otherwise(dermoscopy, tmp_path):
     def translation(*more):
-        return translation_of(parse(words(dermoscopy, tmp_path, *more)))
+        return cyclegan_config(parse(words(dermoscopy, tmp_path, *more)))
 
-    assert translation() == Translation(epochs=1)  # log loss, no identity loss
-    assert translation("--protocol", "released") == Translation(
+    assert translation() == CycleGANConfig(epochs=1)  # log loss, no identity loss
+    assert translation("--protocol", "released") == CycleGANConfig(
         epochs=1, adversarial_loss="least_squares", identity_weight=1, flip=True
     )
-    told = translation("--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
+    config = translation("--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
                        "--adversarial-loss", "least_squares", "--identity-weight", "5")  # fmt: skip
-    assert told == Translation(
+    assert config == CycleGANConfig(
         epochs=1,
         filters=(8, 4),
         rates=(1e-3, 1e-4),
@@ -251,7 +250,7 @@ def test_how_the_cyclegan_is_trained_is_part_of_its_name_and_its_classifier_s(de
     other = plan(dermoscopy, parse(words(dermoscopy, tmp_path, *more, "--gan-filters", "8", "4")))
     assert first[0].key == other[0].key
     assert first[1].key != other[1].key
-    assert first[1].syntheses[0].key != other[1].syntheses[0].key
+    assert first[1].synthetic_stages[0].key != other[1].synthetic_stages[0].key
 
 
 @pytest.mark.parametrize(
@@ -274,9 +273,9 @@ def test_the_synthetic_set_can_be_used_years_later(dermoscopy, tmp_path):
     out = tmp_path / "out"
     assert main(words(dermoscopy, out, "--conditions", "melanet")) == 0
     folder = next((out / "sets").iterdir())
-    synthetic = read_prepared(folder)
-    assert set(synthetic.manifest["source"]) == {"synthetic"}
-    assert len(synthetic.manifest) == 16
+    synthetic = open_dataset(folder)
+    assert set(synthetic.metadata["source"]) == {"synthetic"}
+    assert len(synthetic.metadata) == 16
     next((out / "records").iterdir()).unlink()
     assert main(words(dermoscopy, out, "--conditions", "melanet", "--epochs", "2")) == 0
     assert [path.name for path in (out / "sets").iterdir()] == [folder.name]

@@ -5,8 +5,8 @@ import pytest
 
 from experiments import kernel_ablation, table_3_2
 from experiments.segmentation_table import parse, plan, run_table
+from melanet.data import InputError
 from sharpunet import KERNELS, MODELS
-from sharpunet.data.prepared import InputError
 
 SMALL = ["--image-size", "32", "32", "--folds", "2", "--repeats", "1", "--epochs", "1",
          "--batch-size", "4", "--precision", "float32"]  # fmt: skip

@@ -13,13 +13,13 @@ import pytest
 
 from experiments import trial
 from experiments.segmentation import Settings, Trial, run_trial
-from experiments.trial import fix_randomness
+from experiments.trial import seed_everything
 from sharpunet import jaccard
 from sharpunet.data import InputError, load_dataset
-from sharpunet.protocols import splits
+from sharpunet.splits import splits
 
 
-def make_trial(prepared, model="sharp_unet", protocol="thesis", **settings):
+def make_trial(dataset, model="sharp_unet", protocol="thesis", **settings):
     fields = {
         "protocol": protocol,
         "epochs": 2,
@@ -28,27 +28,27 @@ def make_trial(prepared, model="sharp_unet", protocol="thesis", **settings):
         "precision": "float32",
         **settings,
     }
-    split = next(splits(prepared.manifest, protocol, folds=3, repeats=1))
-    return Trial(prepared, model, split, Settings(**fields))
+    split = next(splits(dataset.metadata, protocol, folds=3, repeats=1))
+    return Trial(dataset, model, split, Settings(**fields))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A finished trial: the trial, its record and the results folder."""
+    from melanet.data import DatasetInfo, write_dataset
     from sharpunet.data import phantom
-    from sharpunet.data.prepared import Description, write_prepared
 
     folder = tmp_path_factory.mktemp("trial")
-    description = Description("phantom", "Phantom", image_size=(32, 32), channels=1)
-    prepared = write_prepared(folder / "prepared", description, phantom.read(count=10, size=32))
-    made = make_trial(prepared)
+    info = DatasetInfo("phantom", "Phantom", image_size=(32, 32), channels=1)
+    dataset = write_dataset(folder / "prepared", info, phantom.read(count=10, size=32))
+    made = make_trial(dataset)
     return made, run_trial(made, folder), folder
 
 
 def test_the_record_says_how_the_result_was_made(finished):
     made, record, folder = finished
     assert json.loads(made.record_path(folder).read_text()) == json.loads(json.dumps(record))
-    assert record["dataset"]["manifest_sha256"] == made.prepared.digest
+    assert record["dataset"]["metadata_sha256"] == made.dataset.fingerprint
     assert record["parameters"] == {"trainable": 7_759_521, "frozen": 4320}
     assert record["images"] == {"train": 5, "validation": 1, "test": 4}
     assert record["epochs_run"] == len(record["history"]["val_jaccard"]) == 2
@@ -62,7 +62,7 @@ def test_scores_are_of_the_test_images_and_of_the_saved_predictions(finished):
 
     made, record, folder = finished
     assert [score["id"] for score in record["scores"]] == list(made.split.test)
-    dataset = load_dataset(made.prepared, made.split.test, image_size=(16, 16))
+    dataset = load_dataset(made.dataset, made.split.test, image_size=(16, 16))
     truth = np.concatenate([masks for _, masks in dataset.as_numpy_iterator()])
     files = [folder / "predictions" / made.key / f"{id}.png" for id in made.split.test]
     predicted = np.stack([np.asarray(Image.open(file)) for file in files])[..., None] / 255
@@ -80,7 +80,7 @@ def test_the_best_epoch_is_that_of_the_validation_loss(finished):
 
 def test_a_trial_gives_the_same_result_after_another_one(finished, tmp_path):
     made, record, _ = finished
-    run_trial(make_trial(made.prepared, "unet", epochs=1), tmp_path)
+    run_trial(make_trial(made.dataset, "unet", epochs=1), tmp_path)
     again = run_trial(made, tmp_path)
     for part in ("history", "scores"):
         assert again[part] == record[part]
@@ -92,17 +92,17 @@ def test_a_trial_gives_the_same_result_after_another_one(finished, tmp_path):
 )
 def test_the_key_changes_with_every_setting(finished, change):
     made = finished[0]
-    assert make_trial(made.prepared, **change).key != made.key
-    assert make_trial(made.prepared).key == made.key
+    assert make_trial(made.dataset, **change).key != made.key
+    assert make_trial(made.dataset).key == made.key
 
 
 def test_the_key_changes_with_the_split_and_with_how_images_are_resized(finished):
     made = finished[0]
-    other = next(splits(made.prepared.manifest, "thesis", folds=2, repeats=1))
+    other = next(splits(made.dataset.metadata, "thesis", folds=2, repeats=1))
     assert dataclasses.replace(made, split=other).key != made.key
-    described = dataclasses.replace(made.prepared.description, keep_aspect_ratio=True)
-    padded = dataclasses.replace(made.prepared, description=described)
-    assert dataclasses.replace(made, prepared=padded).key != made.key
+    described = dataclasses.replace(made.dataset.info, keep_aspect_ratio=True)
+    padded = dataclasses.replace(made.dataset, info=described)
+    assert dataclasses.replace(made, dataset=padded).key != made.key
 
 
 def test_the_key_does_not_change_with_the_devices_that_share_the_work(finished):
@@ -123,7 +123,7 @@ def test_a_training_that_diverged_is_no_result(small_phantom, tmp_path, monkeypa
 
 def test_plain_and_sharp_share_seed_and_split(finished):
     made = finished[0]
-    plain = make_trial(made.prepared, "unet")
+    plain = make_trial(made.dataset, "unet")
     assert (plain.seed, plain.split) == (made.seed, made.split)
     assert plain.key != made.key
 
@@ -140,7 +140,7 @@ def test_a_record_is_never_half_written(tmp_path, monkeypatch):
 
 def test_what_a_killed_writer_left_is_removed_and_what_others_write_is_not(tmp_path):
     path, prefix = tmp_path / "r.json", f".r.json.{socket.gethostname()}."
-    writes = "from experiments.trial import *; from sharpunet.data.prepared import replacing\n"
+    writes = "from experiments.trial import *; from ??sharpunet.data.dataset import replacing\n"
     writes += f"with replacing({str(path)!r}) as whole:\n    whole.touch(); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", writes], capture_output=True).returncode == -9
     [left] = tmp_path.iterdir()
@@ -175,7 +175,7 @@ def test_a_new_trial_lets_the_memory_of_the_one_before_go():
     del model
     gc.collect()
     assert held() is not None  # TensorFlow still holds it; if not, this test and its cure can go
-    fix_randomness(0, deterministic=False)
+    seed_everything(0, deterministic=False)
     gc.collect()
     assert held() is None
 

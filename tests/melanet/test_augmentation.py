@@ -6,12 +6,11 @@ from PIL import Image
 
 from melanet import augmentation
 from melanet.augmentation import TRANSFORMATIONS, augment_offline
-from melanet.data import InputError, PreparedSet, load_dataset
-from melanet.data.prepared import Description
+from melanet.data import DatasetInfo, ImageDataset, InputError, load_dataset
 
 
-def png(prepared, id):
-    return np.asarray(Image.open(prepared.folder / f"images/{id}.png"))
+def png(dataset, id):
+    return np.asarray(Image.open(dataset.folder / f"images/{id}.png"))
 
 
 def transformed(name, image, seed=0):
@@ -26,15 +25,15 @@ def image():
 @pytest.mark.parametrize(("factor", "total"), [(5, 5_400), (10, 9_900)])
 def test_900_images_become_5400_and_9900(factor, total, monkeypatch):
     rows = pd.DataFrame({"id": [f"i{n}" for n in range(900)], "label": "benign", "group": "g"})
-    rows["image"] = "images/" + rows["id"] + ".png"
+    rows["file_name"] = "images/" + rows["id"] + ".png"
     rows["split"] = "train"
     written = []
     monkeypatch.setattr(augmentation, "write_prepared", lambda *args: written.extend(args[2]))
-    description = Description("x", "X", (32, 32), 3, labels=("benign", "malignant"))
-    prepared = PreparedSet(rows.index, description, rows)
-    prepared.__dict__["digest"] = "0" * 64
-    monkeypatch.setattr(PreparedSet, "paths", lambda self, ids, column: list(ids))
-    augment_offline(prepared, factor, "nowhere")
+    info = DatasetInfo("x", "X", (32, 32), 3, labels=("benign", "malignant"))
+    dataset = ImageDataset(rows.index, info, rows)
+    dataset.__dict__["digest"] = "0" * 64
+    monkeypatch.setattr(ImageDataset, "paths", lambda self, ids, column: list(ids))
+    augment_offline(dataset, factor, "nowhere")
     assert len(rows) + len(written) == total
     assert len({item.id for item in written}) == len(written)
 
@@ -87,24 +86,24 @@ def test_grey_noise_and_noise_per_channel_differ_in_just_that(image):
 
 def test_copies_are_written_once_with_their_parents_and_used_equally(dermoscopy, tmp_path):
     augmented = augment_offline(dermoscopy, 5, tmp_path / "augmented", seed=3)
-    manifest = augmented.manifest
-    training = dermoscopy.manifest[dermoscopy.manifest["split"] == "train"]
-    assert len(manifest) == 5 * 20
-    assert set(manifest["parent"]) == set(training["id"])  # never a test image
-    assert set(manifest["source"]) == {"synthetic"}
-    kinds = manifest["id"].str.split("-").str[-1].value_counts()
+    metadata = augmented.metadata
+    training = dermoscopy.metadata[dermoscopy.metadata["split"] == "train"]
+    assert len(metadata) == 5 * 20
+    assert set(metadata["parent"]) == set(training["id"])  # never a test image
+    assert set(metadata["source"]) == {"synthetic"}
+    kinds = metadata["id"].str.split("-").str[-1].value_counts()
     assert set(kinds.index) == set(TRANSFORMATIONS)
     assert kinds.max() - kinds.min() <= 5
-    labels = dermoscopy.manifest.set_index("id")["label"]
-    assert all(labels[row.parent] == row.label for row in manifest.itertuples())
+    labels = dermoscopy.metadata.set_index("id")["label"]
+    assert all(labels[row.parent] == row.label for row in metadata.itertuples())
     merged = load_dataset((dermoscopy, training["id"]), augmented)
     assert sum(len(labels) for _, labels in merged.as_numpy_iterator()) == 6 * 20
 
 
 def test_the_same_seed_gives_the_same_pixels(dermoscopy, tmp_path):
-    ids = list(dermoscopy.manifest["id"][:2])
+    ids = list(dermoscopy.metadata["id"][:2])
     digests = [
-        augment_offline(dermoscopy, 10, tmp_path / str(n), ids=ids, seed=seed).digest
+        augment_offline(dermoscopy, 10, tmp_path / str(n), ids=ids, seed=seed).fingerprint
         for n, seed in enumerate((1, 1, 2))
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -112,12 +111,12 @@ def test_the_same_seed_gives_the_same_pixels(dermoscopy, tmp_path):
 
 def test_what_is_there_is_opened_if_it_is_the_same_and_named_if_not(dermoscopy, tmp_path):
     first = augment_offline(dermoscopy, 2, tmp_path / "augmented")
-    stamp = (first.folder / "manifest.csv").stat().st_mtime_ns
+    stamp = (first.folder / "metadata.csv").stat().st_mtime_ns
     augment_offline(dermoscopy, 2, tmp_path / "augmented")
-    assert (first.folder / "manifest.csv").stat().st_mtime_ns == stamp
+    assert (first.folder / "metadata.csv").stat().st_mtime_ns == stamp
     with pytest.raises(InputError, match="other settings"):
         augment_offline(dermoscopy, 3, tmp_path / "augmented")
-    others = list(dermoscopy.manifest["id"][:20])[::-1]
+    others = list(dermoscopy.metadata["id"][:20])[::-1]
     with pytest.raises(InputError, match="made from other images"):
         augment_offline(dermoscopy, 2, tmp_path / "augmented", ids=others)
     with pytest.raises(InputError, match="the id 'nobody'"):

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from melanet.checkpoint import EpochCheckpoint
-from melanet.cyclegan import cyclegan
+from melanet.cyclegan import build_cyclegan
 from melanet.data import InputError, load_unpaired
-from melanet.data.stream import each_pass, pass_counter, prefetched, shuffled
+from melanet.data.loading import make_epoch_counter, per_epoch, prefetched, shuffled
 
 EPOCHS = 6
 
@@ -30,11 +30,11 @@ class Killer(keras.callbacks.Callback):
         self.seen = epoch
 
 
-def images(passes):
+def images(epoch_counter):
     random = np.random.default_rng(0)
     arrays = random.uniform(size=(20, 8, 8, 1)), random.integers(0, 2, (20, 1))
     dataset = tf.data.Dataset.from_tensor_slices(arrays).cache()
-    ordered = each_pass(lambda number: shuffled(dataset, 20, 3, number), 20, passes)
+    ordered = per_epoch(lambda number: shuffled(dataset, 20, 3, number), 20, epoch_counter)
     return prefetched(ordered.batch(4))
 
 
@@ -57,13 +57,13 @@ def train(path, killed_in=None, epochs=EPOCHS):
     """Weights and history; patience and plateau are short enough to matter."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(5)
-    passes = pass_counter()
-    model, dataset = network(), images(passes)
+    epoch_counter = make_epoch_counter()
+    model, dataset = network(), images(epoch_counter)
     callbacks = [
         keras.callbacks.EarlyStopping("loss", patience=3, restore_best_weights=True),
         keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.05),
     ]
-    checkpoint = EpochCheckpoint(path, callbacks, passes)
+    checkpoint = EpochCheckpoint(path, callbacks, epoch_counter)
     first = checkpoint.restore(model)
     killer = [] if killed_in is None else [Killer(killed_in)]
     model.fit(
@@ -108,12 +108,16 @@ def test_it_goes_on_from_the_last_epoch(tmp_path, every_epoch):
 def test_the_best_model_that_was_saved_before_is_not_replaced_by_a_worse(tmp_path, every_epoch):
     for epochs, best in ((2, np.float64(0.25)), (3, None)):
         kept = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "loss", save_best_only=True)
-        passes = pass_counter()
-        model, checkpoint = network(), EpochCheckpoint(tmp_path / "saved.npz", [kept], passes)
+        epoch_counter = make_epoch_counter()
+        model, checkpoint = (
+            network(),
+            EpochCheckpoint(tmp_path / "saved.npz", [kept], epoch_counter),
+        )
         first = checkpoint.restore(model)
         assert first == (0 if best else 1)
         kept.best = best
-        model.fit(images(passes), epochs=epochs, initial_epoch=first, shuffle=False, verbose=0,
+        counted = images(epoch_counter)
+        model.fit(counted, epochs=epochs, initial_epoch=first, shuffle=False, verbose=0,
                   callbacks=[kept, checkpoint])  # fmt: skip
     assert kept.best == 0.25
     assert not (tmp_path / "best.keras").exists()
@@ -133,13 +137,13 @@ def test_a_cyclegan_goes_on_with_both_optimizers(dermoscopy, tmp_path, every_epo
     def weights(path, killed_in=None):
         keras.utils.clear_session()
         keras.utils.set_random_seed(0)
-        ids = list(dermoscopy.manifest["id"])
-        passes = pass_counter()
+        ids = list(dermoscopy.metadata["id"])
+        epoch_counter = make_epoch_counter()
         domains = (dermoscopy, ids[:4]), (dermoscopy, ids[4:8])
-        pairs = load_unpaired(*domains, flip=True, passes=passes)
-        model = cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+        pairs = load_unpaired(*domains, flip=True, epoch_counter=epoch_counter)
+        model = build_cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
         model.compile()
-        checkpoint = EpochCheckpoint(path, passes=passes)
+        checkpoint = EpochCheckpoint(path, epoch_counter=epoch_counter)
         first = checkpoint.restore(model)
         killer = [] if killed_in is None else [Killer(killed_in)]
         model.fit(pairs, epochs=3, initial_epoch=first, callbacks=[checkpoint, *killer],

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from melanet.cyclegan import CycleGAN, cyclegan
+from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.losses import cycle_loss, discriminator_loss, generator_loss
 
 
 def small(**compile_arguments):
     keras.utils.set_random_seed(0)
-    model = cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+    model = build_cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
     model.compile(**compile_arguments)
     return model
 
@@ -42,7 +42,7 @@ def identity_cyclegan(**compile_arguments):
 
 
 def test_cycle_and_identity_cost_nothing_where_nothing_changes():
-    terms = identity_cyclegan(identity_weight=1).losses_of(images(seed=1), images(seed=2))
+    terms = identity_cyclegan(identity_weight=1).compute_losses(images(seed=1), images(seed=2))
     for name, term in terms.items():
         if name.startswith(("cycle", "identity")):
             assert float(term) == 0
@@ -53,7 +53,7 @@ def test_cycle_and_identity_cost_nothing_where_nothing_changes():
 
 
 def test_one_that_is_not_compiled_can_be_saved(tmp_path):
-    model = cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
+    model = build_cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
     model.save(tmp_path / "gan.keras")
     again = keras.models.load_model(tmp_path / "gan.keras")
     assert not again.compiled
@@ -65,7 +65,7 @@ def test_one_that_is_not_compiled_can_be_saved(tmp_path):
 
 def test_eq_2_1_adds_the_terms():
     model = small(cycle_weight=7, identity_weight=0.5)
-    terms = {k: float(v) for k, v in model.losses_of(images(1, 1), images(1, 2)).items()}
+    terms = {k: float(v) for k, v in model.compute_losses(images(1, 1), images(1, 2)).items()}
     parts = {
         kind: terms[f"{kind}_benign"] + terms[f"{kind}_malignant"]
         for kind in ("adversarial", "cycle", "identity", "discriminator")
@@ -182,7 +182,7 @@ def test_it_trains_under_mixed_precision_with_losses_in_float32(policy):
         model = small()
     finally:
         keras.config.set_dtype_policy("float32")
-    assert {term.dtype for term in model.losses_of(images(1, 1), images(1, 2)).values()} == {
+    assert {term.dtype for term in model.compute_losses(images(1, 1), images(1, 2)).values()} == {
         tf.float32
     }
     history = model.fit(unpaired(2), epochs=2, verbose=0, shuffle=False).history

@@ -24,8 +24,9 @@ if devices == "2":
     )
 from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import vgg_gap
-from melanet.cyclegan import cyclegan
-from melanet.data.stream import each_pass, pass_counter, prefetched, shuffled
+from melanet.cyclegan import build_cyclegan
+from melanet.data.loading import make_epoch_counter, per_epoch
+from melanet.data.loading import prefetched, shuffled
 from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
 from sharpunet import LOSSES, Jaccard, sharp_unet
 
@@ -52,7 +53,7 @@ def compiled():
     # Not Adam, which hides a gradient that has the wrong scale. Small rates: float32 sums in
     # another order, and what trains fast tells such sums apart.
     if what == "cyclegan":
-        model = cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
+        model = build_cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
         model.compile(*(keras.optimizers.SGD(1e-5) for _ in range(2)))
     elif what == "vgg_gap":
         model = vgg_gap((32, 32, 3), weights=None)
@@ -118,8 +119,8 @@ def start_hosts(what, count=2):
     for free in sockets:
         free.close()
     tasks = [{"type": "worker", "index": index} for index in range(count)]
-    told = [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
-    return [start("hosts", what, TF_CONFIG=text) for text in told]
+    config = [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
+    return [start("hosts", what, TF_CONFIG=text) for text in config]
 
 
 @pytest.mark.slow
@@ -165,10 +166,10 @@ CLUSTER = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "in
 )
 def test_several_hosts_need_to_be_told_of_each_other(text, reason, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(InputError, match=f"TF_CONFIG: .*{reason}") as told:
+    with pytest.raises(InputError, match=f"TF_CONFIG: .*{reason}") as config:
         make_strategy("multiworker")
-    assert "\n" not in str(told.value)
-    assert distribution.is_alone()
+    assert "\n" not in str(config.value)
+    assert distribution.is_single_worker()
 
 
 def test_who_is_alone_writes_and_waits_for_nobody():
@@ -176,7 +177,7 @@ def test_who_is_alone_writes_and_waits_for_nobody():
     done = []
     with distribution.chief_first():
         done.append(1)
-    distribution.check_same("the work", object())
+    distribution.check_workers_agree("the work", object())
     assert done == [1]
 
 

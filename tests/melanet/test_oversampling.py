@@ -5,29 +5,29 @@ import pytest
 from PIL import Image
 
 from melanet import oversampling
-from melanet.cyclegan import cyclegan
-from melanet.data import InputError, load_dataset, prepared
+from melanet.cyclegan import build_cyclegan
+from melanet.data import InputError, dataset, load_dataset
 from melanet.oversampling import oversample, train_cyclegan, translate_majority, undersample
 
 
 def small_cyclegan():
-    return cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+    return build_cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
 
 
-def train_ids(prepared):
-    return list(prepared.manifest["id"][prepared.manifest["split"] == "train"])
+def train_ids(dataset):
+    return list(dataset.metadata["id"][dataset.metadata["split"] == "train"])
 
 
 @pytest.mark.parametrize("benign", [727, 687])
 def test_undersampling_isic_2016_gives_173_and_173(benign):
     labels = ["benign"] * benign + ["malignant"] * 173
-    manifest = pd.DataFrame({"id": range(len(labels)), "label": labels})
-    drawn = undersample(manifest, seed=0)
+    metadata = pd.DataFrame({"id": range(len(labels)), "label": labels})
+    drawn = undersample(metadata, seed=0)
     assert dict(drawn["label"].value_counts()) == {"benign": 173, "malignant": 173}
     assert drawn["id"].is_unique
     assert set(drawn["id"][drawn["label"] == "malignant"]) == set(range(benign, benign + 173))
-    assert list(undersample(manifest, seed=0)["id"]) == list(drawn["id"])
-    assert list(undersample(manifest, seed=1)["id"]) != list(drawn["id"])
+    assert list(undersample(metadata, seed=0)["id"]) == list(drawn["id"])
+    assert list(undersample(metadata, seed=1)["id"]) != list(drawn["id"])
 
 
 def test_algorithm_1_counts(dermoscopy, tmp_path):
@@ -36,7 +36,7 @@ def test_algorithm_1_counts(dermoscopy, tmp_path):
         dermoscopy, tmp_path / "synthetic", ids, epochs=1, model=small_cyclegan()
     )
     assert model.generator_optimizer.iterations == 4  # undersampled to 4 + 4, batches of 1
-    assert len(synthetic.manifest) == 16  # every benign training image
+    assert len(synthetic.metadata) == 16  # every benign training image
     merged = load_dataset((dermoscopy, ids), synthetic, shuffle=True)
     labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
     assert labels.sum(axis=0).tolist() == [16, 4 + 16]
@@ -45,13 +45,13 @@ def test_algorithm_1_counts(dermoscopy, tmp_path):
 def test_the_synthetic_set_says_where_it_comes_from(dermoscopy, tmp_path):
     model = small_cyclegan()
     synthetic = translate_majority(model, dermoscopy, tmp_path / "synthetic")
-    manifest = synthetic.manifest
-    assert set(manifest["source"]) == {"synthetic"}
-    assert set(manifest["label"]) == {"malignant"}
-    benign = dermoscopy.manifest.query("label == 'benign' and split == 'train'")
-    assert list(manifest["parent"]) == list(benign["id"])
-    assert list(manifest["group"]) == list(benign["group"])
-    assert len(synthetic.description.origin) == 16
+    metadata = synthetic.metadata
+    assert set(metadata["source"]) == {"synthetic"}
+    assert set(metadata["label"]) == {"malignant"}
+    benign = dermoscopy.metadata.query("label == 'benign' and split == 'train'")
+    assert list(metadata["parent"]) == list(benign["id"])
+    assert list(metadata["group"]) == list(benign["group"])
+    assert len(synthetic.info.source_fingerprint) == 16
 
 
 def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_extremes(
@@ -59,11 +59,11 @@ def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_extrem
 ):
     model = small_cyclegan()
     synthetic = translate_majority(model, dermoscopy, tmp_path / "synthetic", batch_size=3)
-    row = synthetic.manifest.iloc[4]
+    row = synthetic.metadata.iloc[4]
     parent = np.asarray(Image.open(dermoscopy.folder / f"images/{row.parent}.png"))
     made = model.translate(parent[None] / 127.5 - 1, "benign_to_malignant")[0]
     expected = 255 * (made - made.min()) / (made.max() - made.min())
-    written = np.asarray(Image.open(synthetic.folder / row.image), "float32")
+    written = np.asarray(Image.open(synthetic.folder / row.file_name), "float32")
     assert np.abs(written - expected).max() <= 1
     assert written.min() == 0
     assert written.max() == 255
@@ -72,9 +72,9 @@ def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_extrem
 def test_what_the_same_generator_made_is_opened_and_another_s_is_named(dermoscopy, tmp_path):
     model = small_cyclegan()
     first = translate_majority(model, dermoscopy, tmp_path / "synthetic")
-    stamp = (first.folder / "manifest.csv").stat().st_mtime_ns
+    stamp = (first.folder / "metadata.csv").stat().st_mtime_ns
     translate_majority(model, dermoscopy, tmp_path / "synthetic")
-    assert (first.folder / "manifest.csv").stat().st_mtime_ns == stamp
+    assert (first.folder / "metadata.csv").stat().st_mtime_ns == stamp
     with pytest.raises(InputError, match="made from other images or with other settings"):
         translate_majority(small_cyclegan(), dermoscopy, tmp_path / "synthetic")
     with pytest.raises(InputError, match="made from other images or with other settings"):
@@ -91,19 +91,19 @@ def test_a_killed_translation_goes_on_and_gives_the_same_bytes(
 ):
     model = small_cyclegan()
     whole = translate_majority(model, dermoscopy, tmp_path / "whole", batch_size=4)
-    write_item = prepared._write_item
+    write_item = dataset._write_item
 
     def killing(folder, item, *rest):
-        if item.parent == whole.manifest["parent"][killed_at]:
+        if item.parent == whole.metadata["parent"][killed_at]:
             raise Killed
         return write_item(folder, item, *rest)
 
-    monkeypatch.setattr(prepared, "_write_item", killing)
+    monkeypatch.setattr(dataset, "_write_item", killing)
     with pytest.raises(Killed):
         translate_majority(model, dermoscopy, tmp_path / "again", batch_size=4)
     monkeypatch.undo()
     again = translate_majority(model, dermoscopy, tmp_path / "again", batch_size=4)
-    assert again.digest == whole.digest
+    assert again.fingerprint == whole.fingerprint
 
 
 def test_a_folder_that_is_taken_is_said_before_the_training(dermoscopy, tmp_path):
@@ -153,7 +153,7 @@ def test_an_unknown_id_is_named(dermoscopy):
 
 
 def test_a_class_without_images_is_named(dermoscopy):
-    benign = dermoscopy.manifest["id"][dermoscopy.manifest["label"] == "benign"]
+    benign = dermoscopy.metadata["id"][dermoscopy.metadata["label"] == "benign"]
     with pytest.raises(InputError, match="no malignant image"):
         train_cyclegan(dermoscopy, list(benign), epochs=1)
     with pytest.raises(InputError, match="fewer than a batch of 9"):

@@ -201,6 +201,6 @@ def test_a_weights_file_is_loaded_and_one_that_does_not_fit_is_named(tmp_path):
     ],
 )
 def test_wrong_encoder_arguments_are_named(arguments, message):
-    told = {"encoder": "MobileNetV2", "input_shape": (128, 128, 3), **arguments}
+    config = {"encoder": "MobileNetV2", "input_shape": (128, 128, 3), **arguments}
     with pytest.raises(ValueError, match=message):
-        encoder_unet(**told)
+        encoder_unet(**config)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from melanet.data import SOURCES, InputError, covid_collection, prepare, read_prepared, rsna
+from melanet.data import BUILDERS, InputError, covid_collection, open_dataset, prepare, rsna
 from melanet.data.__main__ import main
 from tests.melanet.conftest import write_collection
 
@@ -19,8 +19,8 @@ NIH = f"{CHALLENGE}/nih_source.csv"
 NIH_ROWS = "patientId,nih_image\naaaa-1,00000007_000.png\naaaa-2,00000007_012.png\n"
 
 
-def column(prepared, name):
-    return dict(zip(prepared.manifest["id"], prepared.manifest[name], strict=True))
+def column(dataset, name):
+    return dict(zip(dataset.metadata["id"], dataset.metadata[name], strict=True))
 
 
 def test_normal_and_pneumonia_each_with_the_same_positives(xrays, tmp_path):
@@ -31,7 +31,7 @@ def test_normal_and_pneumonia_each_with_the_same_positives(xrays, tmp_path):
         "One-2": "covid-4",  # no file system may take it for the first
     }
     normal = prepare("normal_covid19", xrays, tmp_path / "normal")
-    assert normal.description.labels == ("normal", "covid19")
+    assert normal.info.labels == ("normal", "covid19")
     assert column(normal, "group") == {
         "aaaa-1": "rsna-aaaa-1", "aaaa-2": "rsna-aaaa-2", **positives,
     }  # fmt: skip
@@ -41,7 +41,7 @@ def test_normal_and_pneumonia_each_with_the_same_positives(xrays, tmp_path):
         "bbbb-1": "pneumonia",
         **dict.fromkeys(positives, "covid19"),
     }
-    assert set(pneumonia.manifest["split"]) == {""}
+    assert set(pneumonia.metadata["split"]) == {""}
 
 
 def test_sizes_titles_and_counts_are_those_of_section_2_3_1():
@@ -49,8 +49,8 @@ def test_sizes_titles_and_counts_are_those_of_section_2_3_1():
         ("normal_covid19", "Normal vs. COVID-19", 8851 + 226),
         ("pneumonia_covid19", "Pneumonia vs. COVID-19", 6012 + 226),
     ]:
-        described = SOURCES[name].description
-        assert (described.title, SOURCES[name].published_count) == (title, published)
+        described = BUILDERS[name].info
+        assert (described.title, BUILDERS[name].published_count) == (title, published)
         assert (described.image_size, described.channels) == ((256, 256), 1)
         assert not described.keep_aspect_ratio
 
@@ -62,18 +62,18 @@ def test_another_count_than_the_published_is_a_warning(xrays, tmp_path):
 
 def test_every_image_becomes_grey_and_large_ones_are_reduced(xrays, tmp_path):
     Image.new("RGB", (700, 1400)).save(xrays / COLLECTION / "images/three.png")
-    prepared = prepare("normal_covid19", xrays, tmp_path / "prepared")
-    images = {id: Image.open(prepared.paths([id], "image")[0]) for id in prepared.manifest["id"]}
+    dataset = prepare("normal_covid19", xrays, tmp_path / "prepared")
+    images = {id: Image.open(dataset.paths([id])[0]) for id in dataset.metadata["id"]}
     assert {image.mode for image in images.values()} == {"L"}
     assert images["three"].size == (256, 512)
 
 
 def test_nih_patients_are_groups_where_the_names_are_there(xrays, tmp_path):
     (xrays / NIH).write_text(NIH_ROWS)
-    prepared = prepare("normal_covid19", xrays, tmp_path / "prepared")
-    assert column(prepared, "group")["aaaa-1"] == "nih-00000007"
-    assert column(prepared, "group")["aaaa-2"] == "nih-00000007"
-    assert "NIH patient" not in prepared.description.notes
+    dataset = prepare("normal_covid19", xrays, tmp_path / "prepared")
+    assert column(dataset, "group")["aaaa-1"] == "nih-00000007"
+    assert column(dataset, "group")["aaaa-2"] == "nih-00000007"
+    assert "NIH patient" not in dataset.info.notes
 
 
 def test_the_rsna_s_own_mapping_gives_the_patients_too(xrays, tmp_path):
@@ -82,8 +82,8 @@ def test_the_rsna_s_own_mapping_gives_the_patients_too(xrays, tmp_path):
     entries = [{"subset_img_id": i, "img_id": n} for i, n in zip(ids, names, strict=True)]
     path = xrays / CHALLENGE / "pneumonia-challenge-dataset-mappings_2018.json"
     path.write_text(json.dumps(entries))
-    prepared = prepare("normal_covid19", xrays, tmp_path / "prepared")
-    assert [column(prepared, "group")[id] for id in ids] == ["nih-00000007"] * 2
+    dataset = prepare("normal_covid19", xrays, tmp_path / "prepared")
+    assert [column(dataset, "group")[id] for id in ids] == ["nih-00000007"] * 2
     path.write_text('[{"img_id": 3}]')
     with pytest.raises(InputError, match=r"mappings_2018\.json: not the RSNA's list"):
         prepare("normal_covid19", xrays, tmp_path / "other")
@@ -92,7 +92,7 @@ def test_the_rsna_s_own_mapping_gives_the_patients_too(xrays, tmp_path):
 def test_the_notes_count_what_is_left_out_and_are_printed(xrays, tmp_path, capsys):
     arguments = ["--download", str(xrays), "--prepared", str(tmp_path / "prepared")]
     assert main(["normal_covid19", *arguments]) == 0
-    notes = read_prepared(tmp_path / "prepared").description.notes
+    notes = open_dataset(tmp_path / "prepared").info.notes
     assert notes == (
         "Left out: of the COVID-19 Image Data Collection 3 of another finding, 1 CT, 1 of a "
         "lateral or other view; of the RSNA challenge 1 'Lung Opacity', 2 'No Lung Opacity / Not "
@@ -109,7 +109,7 @@ def test_what_lies_beside_the_two_downloads_does_not_matter(xrays, tmp_path):
     (xrays / "isic2016/ISIC_1.jpg").touch()
     (xrays / COLLECTION / ".git").mkdir()
     (xrays / COLLECTION / ".git/FETCH_HEAD").write_text("0123")
-    assert prepare("normal_covid19", xrays, tmp_path / "prepared").digest == first.digest
+    assert prepare("normal_covid19", xrays, tmp_path / "prepared").fingerprint == first.fingerprint
     (xrays / NIH).write_text(NIH_ROWS)
     with pytest.raises(InputError, match="prepared from other files"):
         prepare("normal_covid19", xrays, tmp_path / "prepared")
@@ -118,16 +118,16 @@ def test_what_lies_beside_the_two_downloads_does_not_matter(xrays, tmp_path):
 def test_a_prepared_set_opens_when_a_download_is_gone(xrays, tmp_path):
     first = prepare("normal_covid19", xrays, tmp_path / "prepared")
     (xrays / CHALLENGE).rename(tmp_path / "elsewhere")
-    assert prepare("normal_covid19", xrays, tmp_path / "prepared").digest == first.digest
+    assert prepare("normal_covid19", xrays, tmp_path / "prepared").fingerprint == first.fingerprint
 
 
 def test_a_set_that_was_prepared_before_there_were_notes_opens(xrays, tmp_path):
-    prepared = prepare("normal_covid19", xrays, tmp_path / "prepared")
-    path = prepared.folder / "dataset.json"
-    description = json.loads(path.read_text())
-    del description["notes"]
-    path.write_text(json.dumps(description))
-    assert read_prepared(prepared.folder).description.notes == ""
+    dataset = prepare("normal_covid19", xrays, tmp_path / "prepared")
+    path = dataset.folder / "dataset.json"
+    info = json.loads(path.read_text())
+    del info["notes"]
+    path.write_text(json.dumps(info))
+    assert open_dataset(dataset.folder).info.notes == ""
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_byte_order_marks_and_dos_line_ends_are_fine(form, xrays):
 
 
 def items(folder):
-    return {item.id: item for item in SOURCES["normal_covid19"].read(folder)}
+    return {item.id: item for item in BUILDERS["normal_covid19"].read(folder)}
 
 
 def rewrite(name, old, new):
@@ -254,7 +254,7 @@ def test_help_has_a_paragraph_for_each_dataset(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     paragraphs = capsys.readouterr().out.split("\n\n")
-    for name in SOURCES:
+    for name in BUILDERS:
         text = next(text for text in paragraphs if text.startswith(f"  {name} ("))
         assert max(map(len, text.splitlines())) <= 80
 

@@ -6,7 +6,7 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import JPEG2000Lossless
 
 from melanet.data import InputError
-from melanet.data.dicom import read_dicom
+from melanet.data.readers.dicom import read_dicom
 from tests.melanet.conftest import gradient, write_dicom
 
 EIGHT = np.array([[0, 50, 100], [150, 200, 255]], "uint8")

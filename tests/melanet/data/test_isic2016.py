@@ -16,30 +16,30 @@ def table(prefix):
 
 
 def test_both_csv_forms_and_the_official_split(isic2016, tmp_path):
-    manifest = prepare("isic2016", isic2016, tmp_path / "prepared").manifest.set_index("id")
-    assert list(manifest["split"]) == ["train"] * 5 + ["test"] * 2
-    assert manifest["label"]["ISIC_2"] == manifest["label"]["ISIC_8"] == "malignant"
-    assert (manifest["label"] == "benign").sum() == 5
+    metadata = prepare("isic2016", isic2016, tmp_path / "prepared").metadata.set_index("id")
+    assert list(metadata["split"]) == ["train"] * 5 + ["test"] * 2
+    assert metadata["label"]["ISIC_2"] == metadata["label"]["ISIC_8"] == "malignant"
+    assert (metadata["label"] == "benign").sum() == 5
 
 
 def test_the_test_part_may_be_missing(isic2016, tmp_path):
     (isic2016 / table(TEST)).unlink()
     shutil.rmtree(isic2016 / f"{TEST}_Data")
-    assert len(prepare("isic2016", isic2016, tmp_path / "prepared").manifest) == 5
+    assert len(prepare("isic2016", isic2016, tmp_path / "prepared").metadata) == 5
 
 
 def test_large_originals_are_reduced(isic2016, tmp_path):
     path = isic2016 / f"{TRAIN}_Data/ISIC_0.jpg"
     Image.fromarray(np.zeros((700, 1400, 3), "uint8")).save(path)
-    prepared = prepare("isic2016", isic2016, tmp_path / "prepared")
-    assert Image.open(prepared.folder / "images/ISIC_0.png").size == (512, 256)
+    dataset = prepare("isic2016", isic2016, tmp_path / "prepared")
+    assert Image.open(dataset.folder / "images/ISIC_0.png").size == (512, 256)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_grey_and_cmyk_images_become_rgb(mode, isic2016, tmp_path):
     Image.new(mode, (40, 30)).save(isic2016 / f"{TRAIN}_Data/ISIC_0.jpg")
-    prepared = prepare("isic2016", isic2016, tmp_path / "prepared")
-    assert Image.open(prepared.folder / "images/ISIC_0.png").mode == "RGB"
+    dataset = prepare("isic2016", isic2016, tmp_path / "prepared")
+    assert Image.open(dataset.folder / "images/ISIC_0.png").mode == "RGB"
 
 
 def rewrite(prefix, old, new):
@@ -107,5 +107,5 @@ def test_an_unknown_dataset_is_named(tmp_path):
 
 
 def test_real_isic2016(real_data, tmp_path):
-    manifest = prepare("isic2016", real_data / "isic2016", tmp_path / "prepared").manifest
-    assert dict(manifest["label"].value_counts()) == {"benign": 687, "malignant": 173}
+    metadata = prepare("isic2016", real_data / "isic2016", tmp_path / "prepared").metadata
+    assert dict(metadata["label"].value_counts()) == {"benign": 687, "malignant": 173}

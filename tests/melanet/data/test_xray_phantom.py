@@ -72,7 +72,7 @@ def test_pneumonia_is_a_patch_in_one_lung():
 
 def test_it_is_prepared_without_a_download(tmp_path):
     for name, negative in (("phantom_normal", "normal"), ("phantom_pneumonia", "pneumonia")):
-        prepared = prepare(name, tmp_path / "nowhere", tmp_path / name)
-        assert prepared.description.labels == (negative, "covid19")
-        assert len(prepared.manifest) == 144
-        assert prepared.description.channels == 1
+        dataset = prepare(name, tmp_path / "nowhere", tmp_path / name)
+        assert dataset.info.labels == (negative, "covid19")
+        assert len(dataset.metadata) == 144
+        assert dataset.info.channels == 1

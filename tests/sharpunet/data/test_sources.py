@@ -9,8 +9,8 @@ import tifffile
 from PIL import Image
 
 from experiments.published import DATASETS
-from sharpunet.data import SOURCES, InputError, files, prepare
-from sharpunet.data.prepared import Item
+from melanet.data import Sample
+from sharpunet.data import BUILDERS, InputError, files, prepare
 from tests.conftest import save_nifti, save_png, square_mask, write_cvc_clinicdb
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
@@ -27,25 +27,25 @@ def prepare_beside(folder):
     return prepare(folder.name, folder, folder.parent / "prepared")
 
 
-def pixels(prepared, id, column="mask"):
-    return np.asarray(Image.open(prepared.paths([id], column)[0]))
+def pixels(dataset, id, column="mask"):
+    return np.asarray(Image.open(dataset.paths([id], column)[0]))
 
 
-def groups(prepared):
-    return dict(zip(prepared.manifest["id"], prepared.manifest["group"], strict=True))
+def groups(dataset):
+    return dict(zip(dataset.metadata["id"], dataset.metadata["group"], strict=True))
 
 
 def test_the_sources_are_the_datasets_of_table_3_1_and_the_phantom():
-    assert list(SOURCES) == [*DATASETS, "phantom"]
+    assert list(BUILDERS) == [*DATASETS, "phantom"]
     for name, title in DATASETS.items():
-        assert SOURCES[name].description.title == title
+        assert BUILDERS[name].info.title == title
 
 
 def test_sizes_channels_classes_and_counts_are_those_of_section_3_3_1():
     found = {
         name: (*d.image_size, d.channels, d.classes, d.keep_aspect_ratio, source.published_count)
-        for name, source in SOURCES.items()
-        if (d := source.description)
+        for name, source in BUILDERS.items()
+        if (d := source.info)
     }
     assert found["isic2018"] == (192, 256, 3, 1, True, 2594)
     assert found["cvc_clinicdb"] == (192, 256, 3, 1, True, 612)
@@ -58,24 +58,24 @@ def test_listing_decodes_no_pixels(download, monkeypatch):
     monkeypatch.setattr(tifffile, "imread", None)
     monkeypatch.setattr(Image, "open", None)
     monkeypatch.setattr(nibabel.Nifti1Image, "get_fdata", None)
-    items = SOURCES[download.name].read(download)
+    items = BUILDERS[download.name].read(download)
     assert items
-    assert all(isinstance(item, Item) for item in items)
+    assert all(isinstance(item, Sample) for item in items)
 
 
 @pytest.mark.parametrize("download", NEW, indirect=True)
 def test_another_count_than_the_published_is_a_warning(download):
-    published = SOURCES[download.name].published_count
+    published = BUILDERS[download.name].published_count
     with pytest.warns(UserWarning, match=f"images found, {published} are published"):
         prepare_beside(download)
 
 
 def test_isic2018_pairs_images_with_masks_and_leaves_its_texts_out(isic2018):
-    prepared = prepare_beside(isic2018)
+    dataset = prepare_beside(isic2018)
     names = ["ISIC_0000000", "ISIC_0000001", "ISIC_0000002"]
-    assert groups(prepared) == dict(zip(names, names, strict=True))
-    np.testing.assert_array_equal(pixels(prepared, "ISIC_0000001"), square_mask())
-    image = pixels(prepared, "ISIC_0000002", "image")
+    assert groups(dataset) == dict(zip(names, names, strict=True))
+    np.testing.assert_array_equal(pixels(dataset, "ISIC_0000001"), square_mask())
+    image = pixels(dataset, "ISIC_0000002", "image")
     assert image.shape == (40, 48, 3)
     assert abs(image.astype(int) - 160).max() <= 1  # JPEG
 
@@ -94,7 +94,7 @@ def test_cvc_clinicdb_has_29_videos_of_612_frames(tmp_path):
         (tmp_path / kind).mkdir()
         for frame in range(1, 613):
             (tmp_path / kind / f"{frame}.tif").touch()
-    items = SOURCES["cvc_clinicdb"].read(tmp_path)
+    items = BUILDERS["cvc_clinicdb"].read(tmp_path)
     assert [item.id for item in items] == [f"frame-{frame:03d}" for frame in range(1, 613)]
     videos = [item.group for item in items]
     assert videos == sorted(videos)  # each is a run of frames
@@ -104,29 +104,29 @@ def test_cvc_clinicdb_has_29_videos_of_612_frames(tmp_path):
 @pytest.mark.parametrize(("part", "suffix"), [("PNG", ".png"), ("TIF", ".tif")])
 def test_cvc_clinicdb_is_read_from_its_copy_too(part, suffix, tmp_path):
     folder = write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], part, suffix)
-    prepared = prepare_beside(folder)
-    np.testing.assert_array_equal(pixels(prepared, "frame-003"), square_mask())
-    assert (pixels(prepared, "frame-003", "image") == 3).all()
+    dataset = prepare_beside(folder)
+    np.testing.assert_array_equal(pixels(dataset, "frame-003"), square_mask())
+    assert (pixels(dataset, "frame-003", "image") == 3).all()
 
 
 def test_cvc_clinicdb_masks_are_cut_at_half(tmp_path):
     mask = square_mask()
     mask[0, :4] = [3, 127, 128, 252]
-    prepared = prepare_beside(write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], mask=mask))
-    assert pixels(prepared, "frame-003")[0, :5].tolist() == [0, 0, 255, 255, 0]
+    dataset = prepare_beside(write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], mask=mask))
+    assert pixels(dataset, "frame-003")[0, :5].tolist() == [0, 0, 255, 255, 0]
 
 
 def test_covid_ct_has_four_classes_and_a_group_a_slice(covid_ct):
-    prepared = prepare_beside(covid_ct)
-    assert groups(prepared) == {f"slice-00{n}": f"slice-00{n}" for n in range(4)}
-    labels = pixels(prepared, "slice-001")
+    dataset = prepare_beside(covid_ct)
+    assert groups(dataset) == {f"slice-00{n}": f"slice-00{n}" for n in range(4)}
+    labels = pixels(dataset, "slice-001")
     assert labels[9:13, 3:9].tolist() == [  # rows are NIfTI's second axis, columns its first
         [0, 0, 0, 0, 0, 0],
         [0, 1, 1, 1, 1, 0],
         [0, 2, 2, 2, 2, 0],
         [0, 3, 3, 3, 3, 0],
     ]
-    assert not pixels(prepared, "slice-000").any()
+    assert not pixels(dataset, "slice-000").any()
 
 
 def test_covid_ct_windows_air_to_black_and_tissue_to_white(covid_ct):
@@ -146,20 +146,20 @@ def test_lung_slices_and_volumes_of_a_scan_are_one_group(lung):
 
 
 def test_lung_windows_as_azad_et_al(lung):
-    prepared = prepare_beside(lung)
+    dataset = prepare_beside(lung)
     # -1000 and -512: 0; 0: half of 255; 512 and above: 255
-    image = pixels(prepared, "ID_0000_Z_0142", "image")
+    image = pixels(dataset, "ID_0000_Z_0142", "image")
     assert image[0, :5].tolist() == [0, 128, 255, 255, 0]
-    assert pixels(prepared, "scan-0002-slice-003", "image")[0, :3].tolist() == [0, 255, 0]
+    assert pixels(dataset, "scan-0002-slice-003", "image")[0, :3].tolist() == [0, 255, 0]
 
 
 def test_lung_masks_of_slices_and_volumes_and_slices_without_lung(lung):
-    prepared = prepare_beside(lung)
-    np.testing.assert_array_equal(pixels(prepared, "ID_0000_Z_0142"), square_mask(24, 24))
-    mask = pixels(prepared, "scan-0002-slice-003")
+    dataset = prepare_beside(lung)
+    np.testing.assert_array_equal(pixels(dataset, "ID_0000_Z_0142"), square_mask(24, 24))
+    mask = pixels(dataset, "scan-0002-slice-003")
     assert (mask[4:9, 4:20] == 255).all()
     assert np.count_nonzero(mask) == 5 * 16
-    assert not pixels(prepared, "scan-0002-slice-000").any()
+    assert not pixels(dataset, "scan-0002-slice-000").any()
 
 
 def test_lung_eight_bit_slices_stay_as_they_are(lung):
@@ -173,7 +173,7 @@ def test_lung_eight_bit_slices_stay_as_they_are(lung):
 def test_lung_slices_or_volumes_alone_suffice(gone, left, lung):
     for name in gone:
         shutil.rmtree(lung / name)
-    assert len(prepare_beside(lung).manifest) == left
+    assert len(prepare_beside(lung).metadata) == left
 
 
 @pytest.mark.parametrize("download", ["covid_ct", "lung"], indirect=True)

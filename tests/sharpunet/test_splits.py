@@ -4,19 +4,19 @@ import pytest
 from sklearn.model_selection import KFold
 
 from sharpunet.data import InputError
-from sharpunet.protocols import PROTOCOLS, splits
+from sharpunet.splits import PROTOCOLS, splits
 
 
 @pytest.fixture
-def manifest():
+def metadata():
     """Forty images of ten patients."""
     ids = [f"image-{index:02d}" for index in range(40)]
     return pd.DataFrame({"id": ids, "group": [f"patient-{index % 10}" for index in range(40)]})
 
 
 @pytest.mark.parametrize("protocol", ["thesis", "clean"])
-def test_the_three_parts_are_disjoint_and_every_image_is_tested_once_a_repeat(manifest, protocol):
-    all_splits = list(splits(manifest, protocol, folds=5, repeats=3))
+def test_the_three_parts_are_disjoint_and_every_image_is_tested_once_a_repeat(metadata, protocol):
+    all_splits = list(splits(metadata, protocol, folds=5, repeats=3))
     assert len(all_splits) == 15
     for repeat in range(3):
         tested: list[str] = []
@@ -25,35 +25,35 @@ def test_the_three_parts_are_disjoint_and_every_image_is_tested_once_a_repeat(ma
             assert all(parts)
             assert sum(map(len, parts)) == len(set.union(*parts)) == 40
             tested += split.test
-        assert sorted(tested) == list(manifest["id"])
+        assert sorted(tested) == list(metadata["id"])
 
 
-def test_clean_keeps_groups_whole(manifest):
-    group = dict(zip(manifest["id"], manifest["group"], strict=True))
-    for split in splits(manifest, "clean", folds=5, repeats=2):
+def test_clean_keeps_groups_whole(metadata):
+    group = dict(zip(metadata["id"], metadata["group"], strict=True))
+    for split in splits(metadata, "clean", folds=5, repeats=2):
         parts = [{group[id] for id in part} for part in (split.train, split.validation, split.test)]
         assert sum(map(len, parts)) == len(set.union(*parts)) == 10
 
 
-def test_thesis_does_not(manifest):
-    group = dict(zip(manifest["id"], manifest["group"], strict=True))
-    split = next(splits(manifest, "thesis"))
+def test_thesis_does_not(metadata):
+    group = dict(zip(metadata["id"], metadata["group"], strict=True))
+    split = next(splits(metadata, "thesis"))
     assert {group[id] for id in split.test} & {group[id] for id in split.train}
 
 
-def test_the_first_test_fold_of_thesis_is_that_of_scikit_learn_with_seed_0(manifest):
-    _, test = next(KFold(5, shuffle=True, random_state=0).split(manifest))
-    assert list(next(splits(manifest)).test) == list(manifest["id"].iloc[test])
+def test_the_first_test_fold_of_thesis_is_that_of_scikit_learn_with_seed_0(metadata):
+    _, test = next(KFold(5, shuffle=True, random_state=0).split(metadata))
+    assert list(next(splits(metadata)).test) == list(metadata["id"].iloc[test])
 
 
-def test_repeats_divide_differently_and_reproducibly(manifest):
-    first, second = (list(splits(manifest, repeats=2)) for _ in range(2))
+def test_repeats_divide_differently_and_reproducibly(metadata):
+    first, second = (list(splits(metadata, repeats=2)) for _ in range(2))
     assert first == second
     assert set(first[0].test) != set(first[5].test)
 
 
-def test_released_is_one_split_that_validates_on_its_test_images(manifest):
-    all_splits = list(splits(manifest, "released", repeats=5))
+def test_released_is_one_split_that_validates_on_its_test_images(metadata):
+    all_splits = list(splits(metadata, "released", repeats=5))
     assert len(all_splits) == 5
     assert len({split.test for split in all_splits}) == 1
     assert len(all_splits[0].test) == 8
@@ -61,9 +61,9 @@ def test_released_is_one_split_that_validates_on_its_test_images(manifest):
     assert not set(all_splits[0].train) & set(all_splits[0].test)
 
 
-def test_only_released_validates_on_test_images(manifest):
+def test_only_released_validates_on_test_images(metadata):
     for protocol in set(PROTOCOLS) - {"released"}:
-        for split in splits(manifest, protocol, repeats=1):
+        for split in splits(metadata, protocol, repeats=1):
             assert not set(split.validation) & set(split.test)
 
 
@@ -71,30 +71,30 @@ def test_only_released_validates_on_test_images(manifest):
     ("protocol", "folds", "message"),
     [("clean", 11, "10 groups are too few"), ("thesis", 41, "40 images"), ("best", 5, "unknown")],
 )
-def test_what_cannot_be_split_is_said(manifest, protocol, folds, message):
+def test_what_cannot_be_split_is_said(metadata, protocol, folds, message):
     with pytest.raises(InputError, match=message):
-        splits(manifest, protocol, folds=folds)
+        splits(metadata, protocol, folds=folds)
 
 
 @pytest.mark.parametrize(("images", "folds"), [(3, 3), (4, 2), (5, 5), (12, 2)])
-def test_every_part_has_an_image(manifest, images, folds):
-    for split in splits(manifest.head(images), folds=folds, repeats=1):
+def test_every_part_has_an_image(metadata, images, folds):
+    for split in splits(metadata.head(images), folds=folds, repeats=1):
         assert all([split.train, split.validation, split.test])
 
 
 @pytest.mark.parametrize(("images", "folds"), [(2, 2), (3, 2), (2, 3)])
-def test_or_it_is_said_that_there_are_too_few(manifest, images, folds):
+def test_or_it_is_said_that_there_are_too_few(metadata, images, folds):
     with pytest.raises(InputError, match="too few"):
-        splits(manifest.head(images), folds=folds, repeats=1)
+        splits(metadata.head(images), folds=folds, repeats=1)
 
 
-def test_too_few_folds(manifest):
+def test_too_few_folds(metadata):
     with pytest.raises(InputError, match="2 and 1 are the least"):
-        splits(manifest, folds=1)
+        splits(metadata, folds=1)
 
 
-def test_seeds_are_not_global(manifest):
+def test_seeds_are_not_global(metadata):
     np.random.seed(0)
-    before = [split.test for split in splits(manifest, repeats=1)]
+    before = [split.test for split in splits(metadata, repeats=1)]
     np.random.seed(1)
-    assert [split.test for split in splits(manifest, repeats=1)] == before
+    assert [split.test for split in splits(metadata, repeats=1)] == before

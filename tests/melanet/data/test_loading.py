@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from melanet.data import InputError, load_dataset, load_symmetric, load_unpaired
+from melanet.data import InputError, load_dataset, load_for_translation, load_unpaired
+from melanet.data.loading import make_epoch_counter
 from melanet.data.phantom import BENIGN_TO_MALIGNANT, read
-from melanet.data.stream import pass_counter
 
 
 def arrays(dataset):
@@ -14,8 +14,8 @@ def arrays(dataset):
     return [np.concatenate(part) for part in parts]
 
 
-def ids_of(prepared, label):
-    return list(prepared.manifest["id"][prepared.manifest["label"] == label])
+def ids_of(dataset, label):
+    return list(dataset.metadata["id"][dataset.metadata["label"] == label])
 
 
 def test_the_phantom_is_four_to_one_with_an_official_test_split():
@@ -33,7 +33,7 @@ def test_shapes_ranges_and_labels(dermoscopy):
     assert images.min() == 0
     assert images.max() == 1
     assert labels.shape == (25, 2)
-    malignant = dermoscopy.manifest["label"] == "malignant"
+    malignant = dermoscopy.metadata["label"] == "malignant"
     np.testing.assert_array_equal(labels[:, 1], malignant)
 
 
@@ -59,11 +59,11 @@ def test_unpaired_batches_end_with_the_smaller_domain_and_are_symmetric(dermosco
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_unpaired_orders_follow_the_seed_and_differ_from_pass_to_pass(dermoscopy, flip):
-    def passes(seed):
+    def epoch_counter(seed):
         pairs = load_unpaired(dermoscopy, dermoscopy, seed=seed, flip=flip)
         return [np.stack(arrays(pairs)) for _ in range(2)]
 
-    first, again, other = passes(1), passes(1), passes(2)
+    first, again, other = epoch_counter(1), epoch_counter(1), epoch_counter(2)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], other[0])
@@ -71,7 +71,7 @@ def test_unpaired_orders_follow_the_seed_and_differ_from_pass_to_pass(dermoscopy
 
 
 def test_flips_mirror_about_half_of_the_images(dermoscopy):
-    straight = np.concatenate(list(load_symmetric(dermoscopy).as_numpy_iterator()))
+    straight = np.concatenate(list(load_for_translation(dermoscopy).as_numpy_iterator()))
     seen, _ = arrays(load_unpaired(dermoscopy, dermoscopy, flip=True))
     mirrored = [
         any(np.array_equal(image[:, ::-1], original) for original in straight) for image in seen
@@ -88,15 +88,15 @@ def test_what_cannot_be_loaded_is_said(dermoscopy):
         load_unpaired(dermoscopy, (dermoscopy, ids_of(dermoscopy, "malignant")), batch_size=6)
 
 
-def relabelled(prepared, labels):
+def relabelled(dataset, labels):
     """The set with other labels in its description; its manifest stays."""
-    description = dataclasses.replace(prepared.description, labels=labels)
-    return dataclasses.replace(prepared, description=description)
+    info = dataclasses.replace(dataset.info, labels=labels)
+    return dataclasses.replace(dataset, info=info)
 
 
 def test_a_set_with_other_labels_joins_with_what_the_first_one_knows(dermoscopy):
     other = relabelled(dermoscopy, ("nevus", "benign", "malignant"))
-    malignant = list(other.manifest["id"][other.manifest["label"] == "malignant"])
+    malignant = list(other.metadata["id"][other.metadata["label"] == "malignant"])
     merged = load_dataset(dermoscopy, (other, malignant))
     labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
     assert labels.sum(axis=0).tolist() == [20, 5 + 5]
@@ -106,17 +106,17 @@ def test_a_set_with_other_labels_joins_with_what_the_first_one_knows(dermoscopy)
 
 
 def test_a_set_with_other_channels_is_named(dermoscopy):
-    grey = dataclasses.replace(dermoscopy.description, channels=1)
+    grey = dataclasses.replace(dermoscopy.info, channels=1)
     with pytest.raises(InputError, match="its channels differ"):
-        load_dataset(dermoscopy, dataclasses.replace(dermoscopy, description=grey))
+        load_dataset(dermoscopy, dataclasses.replace(dermoscopy, info=grey))
 
 
 def test_the_order_of_a_pass_depends_on_seed_and_number_alone(dermoscopy):
     def first_pass(global_seed, number, seed=3):
         keras.utils.set_random_seed(global_seed)
-        passes = pass_counter()
-        passes.assign(number)
-        batches = load_dataset(dermoscopy, shuffle=True, seed=seed, passes=passes)
+        epoch_counter = make_epoch_counter()
+        epoch_counter.assign(number)
+        batches = load_dataset(dermoscopy, shuffle=True, seed=seed, epoch_counter=epoch_counter)
         images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
         return images.mean(axis=(1, 2, 3))
 

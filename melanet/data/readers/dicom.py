@@ -7,7 +7,8 @@ import numpy as np
 import pydicom
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, get_decoder, pixel_array
 
-from melanet.data.prepared import MOST_PIXELS, InputError
+from melanet.data.errors import InputError
+from melanet.data.readers.images import MAX_PIXELS
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -52,8 +53,8 @@ def _check_one_grey_image(dataset: pydicom.Dataset, path: Path) -> None:
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise InputError(f"{path}: has {frames} frames; one image is expected")
-    if dataset.Rows * dataset.Columns > MOST_PIXELS:
-        raise InputError(f"{path}: has more than {MOST_PIXELS:,} pixels; reduce it")
+    if dataset.Rows * dataset.Columns > MAX_PIXELS:
+        raise InputError(f"{path}: has more than {MAX_PIXELS:,} pixels; reduce it")
     colours = dataset.PhotometricInterpretation
     if dataset.SamplesPerPixel != 1 or colours not in ("MONOCHROME1", "MONOCHROME2"):
         raise InputError(f"{path}: is in colour ({colours}); a grey image is expected")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pandas as pd
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, train_test_split
 
-from sharpunet.data.prepared import InputError
+from melanet.data import InputError
 
 #: What each protocol does, in a sentence.
 PROTOCOLS = {
@@ -34,7 +34,7 @@ class Split:
     test: tuple[str, ...]
 
 
-def splits(manifest: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> Iterator[Split]:
+def splits(metadata: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> Iterator[Split]:
     """The splits of a protocol, `folds * repeats` of them (`repeats` for `"released"`).
 
     Args:
@@ -51,7 +51,7 @@ def splits(manifest: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> 
         raise InputError(f"protocol {protocol!r} is unknown; there are {', '.join(PROTOCOLS)}")
     if folds < 2 or repeats < 1:
         raise InputError(f"{folds} folds and {repeats} repeats; 2 and 1 are the least")
-    units = manifest["group"].nunique() if protocol == "clean" else len(manifest)
+    units = metadata["group"].nunique() if protocol == "clean" else len(metadata)
     folds = 5 if protocol == "released" else folds
     largest_test = -(-units // folds)
     if units < folds or units - largest_test < 2:
@@ -60,35 +60,35 @@ def splits(manifest: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> 
             f"{units} {kind} are too few for {folds} folds that leave two to train and validate"
         )
     if protocol == "released":
-        return _released(manifest, repeats)
+        return _released(metadata, repeats)
     divide = _divide_groups if protocol == "clean" else _divide_images
-    return _cross_validation(manifest, folds, repeats, divide)
+    return _cross_validation(metadata, folds, repeats, divide)
 
 
-def _released(manifest, repeats):
-    train, test = train_test_split(manifest["id"], test_size=0.2, random_state=42)
+def _released(metadata, repeats):
+    train, test = train_test_split(metadata["id"], test_size=0.2, random_state=42)
     for repeat in range(repeats):
         yield Split(repeat, 0, tuple(train), tuple(test), tuple(test))
 
 
-def _cross_validation(manifest, folds, repeats, divide):
+def _cross_validation(metadata, folds, repeats, divide):
     for repeat in range(repeats):
-        divided = divide(manifest, folds, seed=repeat)
+        divided = divide(metadata, folds, seed=repeat)
         for fold, (train, validation, test) in enumerate(divided):
-            ids = (tuple(manifest["id"].iloc[rows]) for rows in (train, validation, test))
+            ids = (tuple(metadata["id"].iloc[rows]) for rows in (train, validation, test))
             yield Split(repeat, fold, *ids)
 
 
-def _divide_images(manifest, folds, seed):
-    for rest, test in KFold(folds, shuffle=True, random_state=seed).split(manifest):
+def _divide_images(metadata, folds, seed):
+    for rest, test in KFold(folds, shuffle=True, random_state=seed).split(metadata):
         train, validation = train_test_split(rest, test_size=VALIDATION_FRACTION, random_state=seed)
         yield train, validation, test
 
 
-def _divide_groups(manifest, folds, seed):
-    groups = manifest["group"].to_numpy()
+def _divide_groups(metadata, folds, seed):
+    groups = metadata["group"].to_numpy()
     by_group = GroupKFold(folds, shuffle=True, random_state=seed)
-    for rest, test in by_group.split(manifest, groups=groups):
+    for rest, test in by_group.split(metadata, groups=groups):
         inner = GroupShuffleSplit(1, test_size=VALIDATION_FRACTION, random_state=seed)
         train, validation = next(inner.split(rest, groups=groups[rest]))
         yield rest[train], rest[validation], test

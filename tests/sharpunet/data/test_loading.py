@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from melanet.data import DatasetInfo, Sample, write_dataset
+from melanet.data.loading import scale_min_max
 from sharpunet.data import InputError, load_dataset, prepare
-from sharpunet.data.pipeline import scale_min_max
-from sharpunet.data.prepared import Description, Item, write_prepared
 from tests.conftest import square_mask
 
 
@@ -14,10 +14,10 @@ def arrays(dataset):
     return np.concatenate(images), np.concatenate(masks)
 
 
-def prepare_arrays(folder, image, mask, **description):
-    item = Item("a", "a", lambda: image, lambda: mask, "image", "mask")
-    fields = {"name": "x", "title": "X", "image_size": (8, 8), "channels": 1, **description}
-    return write_prepared(folder, Description(**fields), [item])
+def prepare_arrays(folder, image, mask, **info):
+    item = Sample("a", "a", lambda: image, lambda: mask, "image", "mask")
+    fields = {"name": "x", "title": "X", "image_size": (8, 8), "channels": 1, **info}
+    return write_dataset(folder, DatasetInfo(**fields), [item])
 
 
 def test_eq_2_7_scales_each_image_by_its_own_extremes():
@@ -46,10 +46,10 @@ def test_images_are_resized_by_area_and_masks_to_the_nearest(tmp_path):
 def test_keeping_the_aspect_ratio_pads_image_and_mask_alike(tmp_path):
     image, mask = np.full((8, 16), 200, "uint8"), np.zeros((8, 16), "uint8")
     mask[:, :8] = 255
-    prepared = prepare_arrays(
+    dataset = prepare_arrays(
         tmp_path / "set", image, mask, keep_aspect_ratio=True, image_size=(16, 16)
     )
-    images, masks = arrays(load_dataset(prepared))
+    images, masks = arrays(load_dataset(dataset))
     inside = np.zeros((16, 16))
     inside[4:12] = 1
     np.testing.assert_array_equal(images[0, :, :, 0], inside)
@@ -59,33 +59,33 @@ def test_keeping_the_aspect_ratio_pads_image_and_mask_alike(tmp_path):
 
 def test_stretching_where_the_thesis_does_not_keep_it(tmp_path):
     image = np.tile(np.arange(16, dtype="uint8"), (8, 1))
-    prepared = prepare_arrays(tmp_path / "set", image, square_mask(8, 16) | (image > 7) * 255)
-    images, masks = arrays(load_dataset(prepared))
+    dataset = prepare_arrays(tmp_path / "set", image, square_mask(8, 16) | (image > 7) * 255)
+    images, masks = arrays(load_dataset(dataset))
     np.testing.assert_allclose(images[0, :, :, 0], np.tile(np.linspace(0, 1, 8), (8, 1)), rtol=1e-5)
     np.testing.assert_array_equal(masks[0, :, :, 0], np.tile([0] * 4 + [1] * 4, (8, 1)))
 
 
 def test_classes_are_one_hot(tmp_path):
     mask = np.arange(64, dtype="uint8").reshape(8, 8) % 3
-    prepared = prepare_arrays(tmp_path / "set", mask * 50, mask, classes=3)
-    _, masks = arrays(load_dataset(prepared))
+    dataset = prepare_arrays(tmp_path / "set", mask * 50, mask, classes=3)
+    _, masks = arrays(load_dataset(dataset))
     np.testing.assert_array_equal(masks[0].argmax(axis=-1), mask)
     np.testing.assert_array_equal(masks.sum(axis=-1), 1)
 
 
 def test_ids_are_taken_in_their_order(small_phantom):
     every, _ = arrays(load_dataset(small_phantom))
-    ids = list(small_phantom.manifest["id"])
+    ids = list(small_phantom.metadata["id"])
     some, _ = arrays(load_dataset(small_phantom, [ids[7], ids[2]]))
     np.testing.assert_array_equal(some, every[[7, 2]])
 
 
 def test_shuffling_follows_the_seed_and_differs_from_pass_to_pass(small_phantom):
-    def passes(seed):
+    def epoch_counter(seed):
         dataset = load_dataset(small_phantom, shuffle=True, seed=seed)
         return [arrays(dataset)[0] for _ in range(2)]
 
-    first, again, other = passes(1), passes(1), passes(2)
+    first, again, other = epoch_counter(1), epoch_counter(1), epoch_counter(2)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], other[0])
@@ -105,7 +105,7 @@ def test_ids_that_are_not_there(small_phantom, ids, message):
 
 
 def test_grey_images_become_colour_where_the_set_is_in_colour(own_images, tmp_path):
-    prepared = prepare("mine", own_images, tmp_path / "prepared")
-    images, _ = arrays(load_dataset(prepared, image_size=(16, 32)))
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    images, _ = arrays(load_dataset(dataset, image_size=(16, 32)))
     assert images.shape == (3, 16, 32, 3)
-    assert dataclasses.asdict(prepared.description)["channels"] == 3
+    assert dataclasses.asdict(dataset.info)["channels"] == 3

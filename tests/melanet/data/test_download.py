@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sharpunet.data import SOURCES, InputError, prepare
+from melanet.data.download import fetch, fetch_files
+from sharpunet.data import BUILDERS, InputError, prepare
 from sharpunet.data.covid_ct import URLS as CT_URLS
-from sharpunet.data.download import fetch, fetch_files
 from sharpunet.data.isic2018 import URLS as ISIC_URLS
 
 CONTENT = bytes(range(256)) * 20
@@ -181,21 +181,21 @@ def test_prepare_downloads_where_no_account_is_needed_and_goes_on(
     files = {path.name: path.read_bytes() for path in covid_ct.iterdir()}
     server.files = {f"/{name}": content for name, content in files.items()}
     urls = {name: f"{server.url}/{name}" for name in files}
-    source = SOURCES["covid_ct"]
+    source = BUILDERS["covid_ct"]
     filling = dataclasses.replace(source, fetch=partial(fetch_files, urls=urls))
-    monkeypatch.setitem(SOURCES, "covid_ct", filling)
+    monkeypatch.setitem(BUILDERS, "covid_ct", filling)
     download = tmp_path / "download"
     whole = server.files.pop("/tr_mask.nii.gz")
     with pytest.raises(InputError, match=r"tr_mask\.nii\.gz.*404"):
         prepare("covid_ct", download, tmp_path / "prepared")
     server.files["/tr_mask.nii.gz"] = whole
     with pytest.warns(UserWarning, match="100 are published"):
-        prepared = prepare("covid_ct", download, tmp_path / "prepared")
+        dataset = prepare("covid_ct", download, tmp_path / "prepared")
     assert {path.name: path.read_bytes() for path in download.iterdir()} == files
     assert len(server.asked) == 3  # what had come was not asked for again
     (download / "tr_im.nii.gz").unlink()
     assert prepare_raises(download, tmp_path / "other") == "tr_im.nii.gz"
-    assert prepared.description.name == "covid_ct"
+    assert dataset.info.name == "covid_ct"
 
 
 def prepare_raises(download, folder):

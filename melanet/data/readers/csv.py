@@ -1,35 +1,10 @@
-"""The files that official downloads are made of: tables with a header, and large images."""
+"""Tables with a header, as CSV files."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from melanet.data.prepared import InputError, read_image
-
-#: The originals have up to 4,288 pixels a side and are trained at 256: more would only fill disks.
-LONGEST_SIDE = 512
-
-
-def read_reduced(path: Path, read: Callable[[Path], np.ndarray] = read_image) -> np.ndarray:
-    """An image file of at most `LONGEST_SIDE` pixels a side: larger ones are reduced to that.
-
-    Args:
-        path: The file.
-        read: Reads it: uint8, `(height, width)` or `(height, width, 3)`.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
-    pixels = read(path)
-    factor = LONGEST_SIDE / max(pixels.shape[:2])
-    if factor >= 1:
-        return pixels
-    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
-    reduced = Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
-    return np.asarray(reduced)
+from melanet.data.errors import InputError
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sharpunet.data import SOURCES, InputError, find_source, prepare, read_prepared
+from melanet.data import write_dataset
+from melanet.data.dataset import COLUMNS
+from sharpunet.data import BUILDERS, InputError, find_builder, open_dataset, prepare
 from sharpunet.data.__main__ import main
 from sharpunet.data.phantom import generate
-from sharpunet.data.prepared import COLUMNS, write_prepared
 from tests.conftest import square_mask, write_dsb2018, write_isbi2012
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
@@ -32,38 +33,40 @@ def files_below(folder):
 
 
 def test_isbi2012_is_one_image_a_slice_with_the_cells_as_foreground(isbi2012, tmp_path):
-    prepared = prepare("isbi2012", isbi2012, tmp_path / "prepared")
-    assert len(prepared.manifest) == 12
-    assert list(prepared.manifest) == COLUMNS
-    first = prepared.manifest.iloc[0]
-    np.testing.assert_array_equal(png(prepared.folder / first["mask"]), square_mask(64, 64))
-    assert png(prepared.folder / first["image"]).shape == (64, 64)
+    dataset = prepare("isbi2012", isbi2012, tmp_path / "prepared")
+    assert len(dataset.metadata) == 12
+    assert list(dataset.metadata) == COLUMNS
+    first = dataset.metadata.iloc[0]
+    np.testing.assert_array_equal(
+        png(dataset.folder / first["mask_file_name"]), square_mask(64, 64)
+    )
+    assert png(dataset.folder / first["file_name"]).shape == (64, 64)
 
 
 def test_isbi2012_groups_are_blocks_of_neighbouring_slices(isbi2012, tmp_path):
-    manifest = prepare("isbi2012", isbi2012, tmp_path / "prepared").manifest
-    assert list(manifest["group"]) == ["block-0"] * 6 + ["block-1"] * 6
+    metadata = prepare("isbi2012", isbi2012, tmp_path / "prepared").metadata
+    assert list(metadata["group"]) == ["block-0"] * 6 + ["block-1"] * 6
 
 
 def test_dsb2018_merges_the_nuclei_of_an_image_and_drops_transparency(dsb2018, tmp_path):
-    prepared = prepare("dsb2018", dsb2018, tmp_path / "prepared")
-    row = prepared.manifest.iloc[0]
+    dataset = prepare("dsb2018", dsb2018, tmp_path / "prepared")
+    row = dataset.metadata.iloc[0]
     expected = np.zeros((40, 48), "uint8")
     expected[5:15, 10:20] = expected[20:30, 10:20] = 255
-    np.testing.assert_array_equal(png(prepared.folder / row["mask"]), expected)
-    assert png(prepared.folder / row["image"]).shape == (40, 48, 3)
+    np.testing.assert_array_equal(png(dataset.folder / row["mask_file_name"]), expected)
+    assert png(dataset.folder / row["file_name"]).shape == (40, 48, 3)
 
 
 def test_own_images_need_only_two_folders(own_images, tmp_path):
-    prepared = prepare("mine", own_images, tmp_path / "prepared")
-    assert list(prepared.manifest["id"]) == ["case-0", "case-1", "case-2"]
-    assert prepared.description.title == "mine"
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    assert list(dataset.metadata["id"]) == ["case-0", "case-1", "case-2"]
+    assert dataset.info.title == "mine"
 
 
 def test_the_phantom_is_the_same_for_the_same_seed_and_needs_no_folder(tmp_path):
     first = prepare("phantom", tmp_path / "nowhere", tmp_path / "first")
     second = prepare("phantom", tmp_path / "nowhere", tmp_path / "second")
-    assert first.digest == second.digest
+    assert first.fingerprint == second.fingerprint
     assert not np.array_equal(generate(0, seed=1)[0], generate(0, seed=2)[0])
 
 
@@ -89,8 +92,8 @@ def test_what_was_prepared_from_something_else_is_not_taken_for_it(own_images, t
 
 def test_a_phantom_of_another_version_is_not_taken_for_it(tmp_path):
     first = prepare("phantom", ".", tmp_path / "prepared").folder / "dataset.json"
-    description = json.loads(first.read_text())
-    first.write_text(json.dumps({**description, "origin": "before"}))
+    info = json.loads(first.read_text())
+    first.write_text(json.dumps({**info, "origin": "before"}))
     with pytest.raises(InputError, match="another version of the generator"):
         prepare("phantom", ".", tmp_path / "prepared")
 
@@ -98,12 +101,15 @@ def test_a_phantom_of_another_version_is_not_taken_for_it(tmp_path):
 def test_a_prepared_set_outlives_its_download(tmp_path):
     first = prepare("isbi2012", write_isbi2012(tmp_path / "isbi"), tmp_path / "prepared")
     shutil.rmtree(tmp_path / "isbi")
-    assert prepare("isbi2012", tmp_path / "isbi", tmp_path / "prepared").digest == first.digest
+    assert (
+        prepare("isbi2012", tmp_path / "isbi", tmp_path / "prepared").fingerprint
+        == first.fingerprint
+    )
 
 
 def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path):
     target = tmp_path / "prepared"
-    source = find_source("mine", own_images)
+    source = find_builder("mine", own_images)
     items = source.read(own_images)
     reading, asked = threading.Event(), []
 
@@ -115,10 +121,10 @@ def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path)
 
     racing = [dataclasses.replace(items[0], image=slowly), *items[1:]]
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(write_prepared, target, source.description, racing)
+        first = pool.submit(write_dataset, target, source.info, racing)
         reading.wait()
-        second = pool.submit(write_prepared, target, source.description, racing)
-        assert first.result().digest == second.result().digest
+        second = pool.submit(write_dataset, target, source.info, racing)
+        assert first.result().fingerprint == second.result().fingerprint
     assert len(asked) == 1  # the second waited and opened what the first wrote
     assert not list(tmp_path.glob(".*"))
 
@@ -130,19 +136,19 @@ def test_a_place_that_cannot_be_written_is_named(own_images, tmp_path):
 
 
 def test_the_digest_changes_with_the_pixels(own_images, tmp_path):
-    before = prepare("mine", own_images, tmp_path / "before").digest
+    before = prepare("mine", own_images, tmp_path / "before").fingerprint
     image = own_images / "images/case-0.png"
     changed = png(image).copy()
     changed[0, 0] ^= 1
     Image.fromarray(changed).save(image)
-    assert prepare("mine", own_images, tmp_path / "after").digest != before
+    assert prepare("mine", own_images, tmp_path / "after").fingerprint != before
 
 
 def test_preparing_again_opens_what_is_there(own_images, tmp_path):
     first = prepare("mine", own_images, tmp_path / "prepared")
-    stamp = (tmp_path / "prepared/manifest.csv").stat().st_mtime_ns
-    assert prepare("mine", own_images, tmp_path / "prepared").digest == first.digest
-    assert (tmp_path / "prepared/manifest.csv").stat().st_mtime_ns == stamp
+    stamp = (tmp_path / "prepared/metadata.csv").stat().st_mtime_ns
+    assert prepare("mine", own_images, tmp_path / "prepared").fingerprint == first.fingerprint
+    assert (tmp_path / "prepared/metadata.csv").stat().st_mtime_ns == stamp
 
 
 def test_a_count_that_differs_from_the_published_one_is_a_warning(isbi2012, tmp_path):
@@ -159,8 +165,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize(("cut", "first"), [(0, 2), (9, 1), (10_000, 0)])
 def test_what_a_killed_run_left_is_gone_on_with(cut, first, own_images, tmp_path):
     whole = prepare("mine", own_images, tmp_path / "whole")
-    source = find_source("mine", own_images)
-    description = whole.description
+    source = find_builder("mine", own_images)
+    info = whole.info
     asked = []
 
     def items(killed_at):
@@ -176,12 +182,12 @@ def test_what_a_killed_run_left_is_gone_on_with(cut, first, own_images, tmp_path
         ]
 
     with pytest.raises(Killed):
-        write_prepared(tmp_path / "prepared", description, items(killed_at=2))
-    manifest = tmp_path / ".prepared.partial/manifest.csv"
-    written = manifest.read_text()
-    manifest.write_text(written[: max(0, len(written) - cut)])  # the last line may be cut off
+        write_dataset(tmp_path / "prepared", info, items(killed_at=2))
+    metadata = tmp_path / ".prepared.partial/metadata.csv"
+    written = metadata.read_text()
+    metadata.write_text(written[: max(0, len(written) - cut)])  # the last line may be cut off
     asked.clear()
-    assert write_prepared(tmp_path / "prepared", description, items(None)).digest == whole.digest
+    assert write_dataset(tmp_path / "prepared", info, items(None)).fingerprint == whole.fingerprint
     assert asked == list(range(first, 3))
     assert not list(tmp_path.glob(".*"))
 
@@ -195,12 +201,12 @@ def test_a_damaged_or_foreign_left_over_is_made_anew(own_images, tmp_path):
     ):
         shutil.copytree(tmp_path / "whole", left)
         spoil()
-        assert prepare("mine", own_images, tmp_path / "prepared").digest == whole.digest
+        assert prepare("mine", own_images, tmp_path / "prepared").fingerprint == whole.fingerprint
         shutil.rmtree(tmp_path / "prepared")
 
 
 def test_every_source_says_where_its_files_are_found():
-    for source in SOURCES.values():
+    for source in BUILDERS.values():
         assert source.generated or "http" in source.download
 
 
@@ -350,15 +356,15 @@ def edit_description(folder, **fields):
 
 
 def test_a_damaged_png_of_a_prepared_set_is_found_before_training(own_images, tmp_path):
-    prepared = prepare("mine", own_images, tmp_path / "prepared")
-    prepared.verify()
-    flip_byte(prepared.folder / "images/case-1.png")
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    dataset.verify()
+    flip_byte(dataset.folder / "images/case-1.png")
     with pytest.raises(InputError, match=r"case-1\.png: is damaged"):
-        prepared.verify()
+        dataset.verify()
 
 
 PREPARED_CASES = {
-    "no manifest": (lambda f: (f / "manifest.csv").unlink(), "manifest.csv"),
+    "no manifest": (lambda f: (f / "metadata.csv").unlink(), "metadata.csv"),
     "no description": (lambda f: (f / "dataset.json").unlink(), "dataset.json"),
     "a broken description": (lambda f: (f / "dataset.json").write_text("{"), "cannot read"),
     "a field too many": (
@@ -371,15 +377,15 @@ PREPARED_CASES = {
     ),
     "a file that is gone": (lambda f: (f / "masks/case-1.png").unlink(), "masks/case-1.png"),
     "a missing column": (
-        lambda f: pd.read_csv(f / "manifest.csv").drop(columns="group").to_csv(f / "manifest.csv"),
+        lambda f: pd.read_csv(f / "metadata.csv").drop(columns="group").to_csv(f / "metadata.csv"),
         "'group' is missing",
     ),
     "no rows": (
-        lambda f: pd.read_csv(f / "manifest.csv").head(0).to_csv(f / "manifest.csv", index=False),
+        lambda f: pd.read_csv(f / "metadata.csv").head(0).to_csv(f / "metadata.csv", index=False),
         "lists no image",
     ),
     "an id twice": (
-        lambda f: pd.concat([pd.read_csv(f / "manifest.csv")] * 2).to_csv(f / "manifest.csv"),
+        lambda f: pd.concat([pd.read_csv(f / "metadata.csv")] * 2).to_csv(f / "metadata.csv"),
         "twice",
     ),
 }
@@ -391,17 +397,17 @@ def test_a_damaged_prepared_set_is_named(case, own_images, tmp_path):
     prepare("mine", own_images, tmp_path / "prepared")
     spoil(tmp_path / "prepared")
     with pytest.raises(ValueError, match=reason):
-        read_prepared(tmp_path / "prepared")
+        open_dataset(tmp_path / "prepared")
 
 
 def test_real_isbi2012(real_data, tmp_path):
-    prepared = prepare("isbi2012", real_data / "isbi2012", tmp_path / "prepared")
-    assert len(prepared.manifest) == 30
-    mask = png(prepared.folder / prepared.manifest["mask"].iloc[0])
+    dataset = prepare("isbi2012", real_data / "isbi2012", tmp_path / "prepared")
+    assert len(dataset.metadata) == 30
+    mask = png(dataset.folder / dataset.metadata["mask_file_name"].iloc[0])
     assert mask.shape == (512, 512)
     assert 0.7 < (mask == 255).mean() < 0.9  # cells fill most of the tissue
 
 
 def test_real_dsb2018(real_data, tmp_path):
-    prepared = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
-    assert len(prepared.manifest) == 101
+    dataset = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
+    assert len(dataset.metadata) == 101

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sharpunet.data.prepared import InputError, only_writer, writing
-from sharpunet.data.sources import DOWNLOADING
+from melanet.data.errors import InputError, os_errors_as_input_errors
+from melanet.data.writing import file_lock
 
+#: A file of this name says that a download into its folder is not finished.
+UNFINISHED = ".downloading"
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 
@@ -31,12 +33,13 @@ def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
     Raises:
         InputError: If a file cannot be had or unpacked.
     """
-    mark = folder / DOWNLOADING
-    with writing(folder):
+    mark = folder / UNFINISHED
+    with os_errors_as_input_errors("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
         if not mark.exists():
             mark.touch()
-        with only_writer(folder, folder / ".download.lock"):
+        waiting = f"{folder}: another process is writing it; waiting ..."
+        with file_lock(folder / ".download.lock", waiting):
             for file, url in urls.items():
                 path = folder / file
                 if path.suffix != ".zip":

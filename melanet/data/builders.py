@@ -1,0 +1,203 @@
+"""From official files to a dataset: what a source must say of itself, and the command for it."""
+
+import argparse
+import dataclasses
+import hashlib
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from melanet.data.dataset import METADATA_FILE, DatasetInfo, ImageDataset, open_dataset
+from melanet.data.download import UNFINISHED
+from melanet.data.errors import InputError, escape_unprintable, os_errors_as_input_errors
+from melanet.data.writing import Sample, write_dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetBuilder:
+    """A source of images that `prepare` knows.
+
+    Attributes:
+        info: What holds for all its images.
+        read: From the folder of the official download to its samples, without decoding them.
+        instructions: Where to get the download: page, files, licence, whether it needs an account.
+        published_count: Number of images that the thesis or the publisher states, if any.
+        allow_empty_masks: Whether an image without foreground is normal.
+        generated: Whether the images are made by code, so that there is no download.
+        folders: Folders of the download that are read; all of it if empty.
+        notes: From the folder of the download to a sentence on what is left out of it.
+        fetch: Downloads the official files into a folder; None where that needs an account.
+
+    Example:
+        >>> from melanet.data import BUILDERS
+        >>> BUILDERS["isic2016"].published_count
+        1279
+    """
+
+    info: DatasetInfo
+    read: Callable[[Path], Sequence[Sample]]
+    instructions: str
+    published_count: int | None = None
+    allow_empty_masks: bool = False
+    generated: bool = False
+    folders: tuple[str, ...] = ()
+    notes: Callable[[Path], str] | None = None
+    fetch: Callable[[Path], None] | None = None
+
+    @os_errors_as_input_errors("read")
+    def build(self, download: str | Path, folder: str | Path) -> ImageDataset:
+        """Turns an official download into a dataset, or opens the one that is there.
+
+        Args:
+            download: Folder with the official files. It is only read; but where no account is
+                needed, a folder that is missing, empty or half downloaded is filled first.
+            folder: Where the dataset is or will be.
+
+        Raises:
+            InputError: If the download is incomplete or wrong, or `folder` holds something else.
+                Nothing is left half-written, and what was in `folder` stays.
+        """
+        folder, download = Path(folder), Path(download)
+        existing = open_dataset(folder) if (folder / METADATA_FILE).is_file() else None
+        if existing is None and self.fetch is not None and _needs_filling(download):
+            print(f"{self.info.title}: downloading its official files to {download}")
+            self.fetch(download)
+        missing = [each for each in self._read_folders(download) if not each.is_dir()]
+        if missing and not self.generated:
+            if existing is not None and existing.info.name == self.info.name:
+                return existing  # the download may have been deleted since
+            raise InputError(f"{missing[0]}: no such folder. {self.instructions}")
+        samples = self.read(download)
+        fingerprint = self._fingerprint(download, samples)
+        if existing is not None:
+            self._check_same(existing, fingerprint, download)
+            return existing
+        if self.published_count is not None and len(samples) not in (0, self.published_count):
+            warnings.warn(
+                f"{self.info.title}: {len(samples)} images found, "
+                f"{self.published_count} are published",
+                stacklevel=2,
+            )
+        notes = self.notes(download) if self.notes else ""
+        info = dataclasses.replace(self.info, source_fingerprint=fingerprint, notes=notes)
+        return write_dataset(folder, info, samples, allow_empty_masks=self.allow_empty_masks)
+
+    def _read_folders(self, download: Path) -> list[Path]:
+        return [download / name for name in self.folders] or [download]
+
+    def _fingerprint(self, download: Path, samples: Sequence[Sample]) -> str:
+        """Identifies the official files: names and sizes; the first pixels of a generated set."""
+        if self.generated:
+            content = samples[0].image().tobytes() + str(len(samples)).encode()
+        else:
+            found = [path for each in self._read_folders(download) for path in each.rglob("*")]
+            names = [path.relative_to(download) for path in sorted(found) if path.is_file()]
+            listed = [
+                f"{name} {(download / name).stat().st_size}"
+                for name in names
+                # A clone's .git and a file manager's hidden files change by themselves.
+                if not any(part.startswith(".") for part in name.parts)
+            ]
+            content = "\n".join(listed).encode(errors="surrogateescape")  # not all are Unicode
+        return hashlib.sha256(content).hexdigest()[:16]
+
+    def _check_same(self, existing: ImageDataset, fingerprint: str, download: Path) -> None:
+        if existing.info.name != self.info.name:
+            reason = f"holds the dataset {existing.info.name!r}"
+        elif existing.info.source_fingerprint == fingerprint:
+            return
+        elif self.generated:
+            reason = "was made by another version of the generator"
+        else:
+            reason = f"was prepared from other files than {download}"
+        raise InputError(f"{existing.folder}: {reason}; remove it, or choose another folder")
+
+
+def _needs_filling(download: Path) -> bool:
+    if not download.is_dir():
+        return not download.exists()
+    return (download / UNFINISHED).exists() or not any(download.iterdir())
+
+
+def require_file(folder: Path, name: str, instructions: str) -> Path:
+    """The file `name` in `folder`.
+
+    Raises:
+        InputError: If it is missing; the message says where to get it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.builders import require_file
+        >>> require_file(Path("isbi2012"), "train-volume.tif", "Get it from the challenge's page")
+        Traceback (most recent call last):
+            ...
+        melanet.data.errors.InputError: isbi2012/train-volume.tif: no such file. Get it from ...
+    """
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. {instructions}")
+    return path
+
+
+def run_prepare(
+    program: str,
+    builders: Mapping[str, DatasetBuilder],
+    prepare: Callable[[str, Path, Path], ImageDataset],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """The command `python -m PACKAGE.data NAME --download DIR --prepared DIR`.
+
+    Args:
+        program: Name of the command, for its help.
+        builders: The datasets that the help lists.
+        prepare: The package's `prepare`.
+        arguments: Those of the command line if None.
+
+    Returns:
+        The exit code: 0, 2 for bad input, 130 if interrupted.
+
+    Example:
+        >>> from melanet.data import BUILDERS, prepare
+        >>> from melanet.data.builders import run_prepare
+        >>> run_prepare("demo", BUILDERS, prepare, ["phantom", "--prepared", "lesions"])
+        lesions: 225 images of Phantom
+        0
+    """
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Turns the official download of a dataset into a folder of PNGs with a "
+        "metadata.csv.",
+        epilog="\n\n".join(["datasets:", *map(_paragraph, builders.values())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("name", help="dataset, see below; sharpunet.data takes any for your own images and masks")
+    add("--download", type=Path, default=Path(), help="folder with the official files; default: .")
+    add("--prepared", type=Path, required=True, help="where the dataset will be")
+    options = parser.parse_args(arguments)
+    try:
+        dataset = prepare(options.name, options.download, options.prepared)
+    except InputError as error:
+        print("error:", error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command resumes", file=sys.stderr)
+        return 130
+    count, title = len(dataset.metadata), dataset.info.title
+    print(escape_unprintable(f"{options.prepared}: {count} images of {title}"))
+    if dataset.info.notes:
+        print(dataset.info.notes)
+    return 0
+
+
+def _paragraph(builder: DatasetBuilder) -> str:
+    return textwrap.fill(
+        f"{builder.info.name} ({builder.info.title}): {builder.instructions}",
+        width=80,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,  # so that addresses can be copied
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,403 @@
+"""From datasets on disk to `tf.data`: what all pipelines share, and those of chapter 2."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from melanet.data.dataset import ImageDataset, open_dataset
+from melanet.data.errors import InputError
+
+#: A dataset or its folder; with ids, only these of its images.
+Subset = ImageDataset | str | Path | tuple[ImageDataset | str | Path, Sequence[str]]
+
+
+def load_dataset(
+    *subsets: Subset,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 16,
+    shuffle: bool = False,
+    seed: int = 0,
+    cache: bool = True,
+    keep_aspect_ratio: bool | None = None,
+    epoch_counter: tf.Variable | None = None,
+) -> tf.data.Dataset:
+    """Loads batches of images and one-hot labels, of one dataset or of several merged.
+
+    Images are resized by area; where the aspect ratio is kept, they are centred on black. Then
+    each image, its black margin included, is scaled by its own minimum and maximum (eq. 2.7).
+
+    Args:
+        *subsets: Datasets or their folders; `(dataset, ids)` for some of the images, in that
+            order. The labels are the first one's: other datasets may join with images of these.
+        image_size: `(height, width)` in pixels; the first dataset's own if None.
+        batch_size: Images per batch; the last batch may be smaller.
+        shuffle: Whether every epoch has another order, drawn from `seed`.
+        seed: Seed of the shuffling.
+        cache: Whether decoded images stay in memory after the first epoch.
+        keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
+            None.
+        epoch_counter: Counts the epochs that were begun, see `make_epoch_counter`. Set it to
+            resume with the order of a later epoch.
+
+    Returns:
+        A dataset of `(images, labels)`: float32 `(batch, height, width, channels)` in [0, 1] and
+        float32 one-hot `(batch, classes)`.
+
+    Raises:
+        InputError: If there are no images, an id is unknown, a dataset has no labels, or an
+            image's label or channels are not the first dataset's.
+
+    Example:
+        >>> from melanet.data import load_dataset, prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> training = load_dataset((lesions, lesions.ids(split="train")), shuffle=True)
+        >>> [tuple(spec.shape) for spec in training.element_spec]
+        [(None, 64, 64, 3), (None, 2)]
+    """
+    chosen = [open_subset(subset) for subset in subsets]
+    check_mergeable(chosen)
+    first = chosen[0][0]
+    size = image_size or first.info.image_size
+    parts = []
+    for dataset, ids in chosen:
+        images = _decoded(dataset, ids, size, keep_aspect_ratio).map(scale_min_max)
+        parts.append(tf.data.Dataset.zip(images, _one_hot_labels(dataset, ids, first.info.labels)))
+    count = sum(len(ids) for _, ids in chosen)
+    return ordered_batches(parts, count, batch_size, shuffle, seed, cache, epoch_counter)
+
+
+def load_unpaired(
+    first: Subset,
+    second: Subset,
+    *,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 1,
+    seed: int = 0,
+    flip: bool = False,
+    keep_aspect_ratio: bool | None = None,
+    epoch_counter: tf.Variable | None = None,
+) -> tf.data.Dataset:
+    """Loads batches of images of two domains for `CycleGAN.fit`, each shuffled by itself.
+
+    Args:
+        first: Images of the first domain, as in `load_dataset`.
+        second: Images of the second domain. An epoch ends with the smaller domain.
+        image_size: `(height, width)` in pixels; the first dataset's own if None.
+        batch_size: Images of each domain per batch; the thesis trains with 1.
+        seed: Seed of the orders, which differ between epochs, and of the flips.
+        flip: Whether to mirror half of the images at random, as the released code does.
+        keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
+            None.
+        epoch_counter: As in `load_dataset`.
+
+    Returns:
+        A dataset of `(first, second)`, both float32 `(batch, height, width, channels)` in [-1, 1].
+
+    Raises:
+        InputError: If there are no images, an id is unknown, or a domain has less than a batch.
+
+    Example:
+        >>> from melanet.data import load_unpaired, prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> benign, malignant = (lesions.ids(label=label) for label in lesions.info.labels)
+        >>> int(load_unpaired((lesions, benign), (lesions, malignant)).cardinality())
+        45
+    """
+    domains = []
+    for dataset, ids in (open_subset(first), open_subset(second)):
+        if len(ids) < batch_size:
+            raise InputError(
+                f"{dataset.folder}: {len(ids)} images are fewer than a batch of {batch_size}"
+            )
+        size = image_size or dataset.info.image_size
+        images = _decoded(dataset, ids, size, keep_aspect_ratio).map(to_tanh_range).cache()
+        domains.append((images, len(ids)))
+
+    def one_epoch(number):
+        parts = []
+        for offset, (images, count) in enumerate(domains):
+            ordered = _shuffled(images, count, 2 * seed + offset, number)
+            parts.append(_flipped(ordered, count, 2 * seed + offset, number) if flip else ordered)
+        return tf.data.Dataset.zip(*(part.batch(batch_size, drop_remainder=True) for part in parts))
+
+    batches = min(count for _, count in domains) // batch_size
+    return _prefetched(per_epoch(one_epoch, batches, epoch_counter))
+
+
+def load_for_translation(
+    subset: Subset,
+    *,
+    image_size: tuple[int, int] | None = None,
+    batch_size: int = 16,
+    keep_aspect_ratio: bool | None = None,
+) -> tf.data.Dataset:
+    """Loads batches of images in [-1, 1], in their order, for `CycleGAN.translate`.
+
+    See `load_dataset` for arguments and errors.
+
+    Returns:
+        A dataset of float32 `(batch, height, width, channels)`.
+
+    Example:
+        >>> from melanet.data import load_for_translation, prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> images = next(iter(load_for_translation(lesions, batch_size=4)))
+        >>> tuple(images.shape), float(images.numpy().min()) >= -1
+        ((4, 64, 64, 3), True)
+    """
+    dataset, ids = open_subset(subset)
+    size = image_size or dataset.info.image_size
+    images = _decoded(dataset, ids, size, keep_aspect_ratio).map(to_tanh_range)
+    return _prefetched(images.batch(batch_size))
+
+
+def open_subset(subset: Subset) -> tuple[ImageDataset, list[str]]:
+    """The dataset of a subset, opened if only its folder is given, and the ids of its images.
+
+    Raises:
+        InputError: If a folder holds no dataset, or no image is chosen.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.loading import open_subset
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> len(open_subset(lesions)[1]), open_subset((lesions, ["benign-000"]))[1]
+        (225, ['benign-000'])
+    """
+    dataset, ids = subset if isinstance(subset, tuple) else (subset, None)
+    if not isinstance(dataset, ImageDataset):
+        dataset = open_dataset(dataset)
+    ids = dataset.ids() if ids is None else list(ids)
+    if not ids:
+        raise InputError(f"{dataset.folder}: no image was chosen")
+    return dataset, ids
+
+
+def training_ids(dataset: ImageDataset, ids: Sequence[str] | None = None) -> list[str]:
+    """`ids`, or those of all images that the official split does not keep for testing.
+
+    Raises:
+        InputError: If an id is unknown, or there are no images.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.loading import training_ids
+        >>> len(training_ids(prepare("phantom", ".", "prepared/melanet/phantom")))
+        150
+    """
+    if ids is None:
+        ids = dataset.metadata["id"][dataset.metadata["split"] != "test"]
+    dataset.paths(list(ids))  # names an unknown id
+    return open_subset((dataset, list(ids)))[1]
+
+
+def check_mergeable(subsets: Sequence[tuple[ImageDataset, Sequence[str]]]) -> None:
+    """Checks that there are subsets, and that all have the number of channels of the first.
+
+    Raises:
+        InputError: If there are none, or one has other channels.
+
+    Example:
+        >>> from melanet.data.loading import check_mergeable
+        >>> check_mergeable([])
+        Traceback (most recent call last):
+            ...
+        melanet.data.errors.InputError: no dataset was given; give one or more
+    """
+    if not subsets:
+        raise InputError("no dataset was given; give one or more")
+    first = subsets[0][0]
+    for dataset, _ in subsets:
+        if dataset.info.channels != first.info.channels:
+            raise InputError(f"{dataset.folder}: its channels differ from those of {first.folder}")
+
+
+def decode(path: tf.Tensor, channels: int) -> tf.Tensor:
+    """Reads a PNG as uint8 `(height, width, channels)`, in a graph.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.loading import decode
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> tuple(decode(lesions.paths(["benign-000"])[0], 3).shape)
+        (64, 64, 3)
+    """
+    return tf.io.decode_png(tf.io.read_file(path), channels=channels)
+
+
+def resize(
+    image: tf.Tensor, size: tuple[int, int], method: str, keep_aspect_ratio: bool
+) -> tf.Tensor:
+    """Resizes an image; where the aspect ratio is kept, it is centred on black.
+
+    Args:
+        image: `(height, width, channels)`.
+        size: `(height, width)` in pixels.
+        method: As in `tf.image.resize`: `"area"` for images, `"nearest"` for masks.
+        keep_aspect_ratio: Whether to pad instead of stretching.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.data.loading import resize
+        >>> wide = np.ones((4, 8, 1), "float32")
+        >>> resize(wide, (4, 4), "area", True).numpy()[:, 0, 0].tolist()
+        [0.0, 1.0, 1.0, 0.0]
+    """
+    if keep_aspect_ratio:
+        return tf.image.resize_with_pad(image, *size, method=method)
+    return tf.image.resize(image, size, method=method)
+
+
+def scale_min_max(image: tf.Tensor) -> tf.Tensor:
+    """Scales an image to [0, 1] by its own minimum and maximum (eq. 2.7); a constant one to 0.
+
+    Example:
+        >>> from melanet.data.loading import scale_min_max
+        >>> scale_min_max([50, 100, 150]).numpy().tolist()
+        [0.0, 0.5, 1.0]
+    """
+    image = tf.cast(image, tf.float32)
+    low, high = tf.reduce_min(image), tf.reduce_max(image)
+    return tf.math.divide_no_nan(image - low, high - low)
+
+
+def to_tanh_range(image: tf.Tensor) -> tf.Tensor:
+    """Scales pixel values from [0, 255] to [-1, 1], as the generators expect them.
+
+    Example:
+        >>> from melanet.data.loading import to_tanh_range
+        >>> to_tanh_range([0, 255]).numpy().tolist()
+        [-1.0, 1.0]
+    """
+    return tf.cast(image, tf.float32) / 127.5 - 1
+
+
+def make_epoch_counter() -> tf.Variable:
+    """Makes a counter of epochs, 0 at first, for the `epoch_counter` of a loader.
+
+    Example:
+        >>> from melanet.data.loading import make_epoch_counter
+        >>> int(make_epoch_counter())
+        0
+    """
+    return tf.Variable(0, dtype=tf.int64, trainable=False)
+
+
+def per_epoch(
+    make: Callable[[tf.Tensor], tf.data.Dataset],
+    count: int,
+    epoch_counter: tf.Variable | None = None,
+) -> tf.data.Dataset:
+    """Makes a dataset that differs every time it is read: `make(number of the epoch)`.
+
+    The number alone tells epochs apart, so that training can resume with any of them.
+
+    Args:
+        make: From an int64 scalar, 1 for the first epoch, to a dataset of `count` elements.
+        count: Their number.
+        epoch_counter: Counts the epochs that were begun; a counter of its own if None.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from melanet.data.loading import per_epoch
+        >>> numbers = per_epoch(lambda epoch: tf.data.Dataset.from_tensors(10 * epoch), 1)
+        >>> [int(n) for _ in range(2) for n in numbers]
+        [10, 20]
+    """
+    begun = make_epoch_counter() if epoch_counter is None else epoch_counter
+    whole = tf.data.Dataset.from_tensors(0).flat_map(lambda _: make(begun.assign_add(1)))
+    return whole.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def ordered_batches(
+    parts: Sequence[tf.data.Dataset],
+    count: int,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    cache: bool,
+    epoch_counter: tf.Variable | None,
+) -> tf.data.Dataset:
+    """Merges datasets of single images and batches them; see `load_dataset` for the arguments.
+
+    Args:
+        parts: Datasets of elements of one kind, one after another.
+        count: Number of all their elements.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from melanet.data.loading import ordered_batches
+        >>> numbers = [tf.data.Dataset.range(3), tf.data.Dataset.range(2)]
+        >>> [b.numpy().tolist() for b in ordered_batches(numbers, 5, 3, False, 0, False, None)]
+        [[0, 1, 2], [0, 1]]
+    """
+    merged = parts[0]
+    for part in parts[1:]:
+        merged = merged.concatenate(part)
+    if cache:
+        merged = merged.cache()
+    images = merged
+    if shuffle:
+        images = per_epoch(
+            lambda number: _shuffled(merged, count, seed, number), count, epoch_counter
+        )
+    return _prefetched(images.batch(batch_size))
+
+
+def _shuffled(
+    dataset: tf.data.Dataset, count: int, seed: int, number: tf.Tensor
+) -> tf.data.Dataset:
+    """The order of one epoch, given by `seed` and the epoch's number."""
+    mixed = tf.random.stateless_uniform([], [seed, number], None, None, tf.int64)
+    # Of this function's graph alone: the order must not depend on the global seed.
+    tf.random.set_seed(1)
+    return dataset.shuffle(count, seed=mixed, reshuffle_each_iteration=False)
+
+
+def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Prepares elements ahead of their use.
+
+    Without tf.data's autotuning: its thread sleeps ever longer, and the end of every epoch waits
+    for it to wake, which about doubles an epoch of a small dataset.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _decoded(
+    dataset: ImageDataset, ids: Sequence[str], size: tuple[int, int], keep: bool | None
+) -> tf.data.Dataset:
+    """Decoded and resized images with values in [0, 255]."""
+    info = dataset.info
+    keep = info.keep_aspect_ratio if keep is None else keep
+    paths = tf.data.Dataset.from_tensor_slices(dataset.paths(ids))
+    return paths.map(
+        lambda path: resize(decode(path, info.channels), size, "area", keep), tf.data.AUTOTUNE
+    )
+
+
+def _one_hot_labels(
+    dataset: ImageDataset, ids: Sequence[str], labels: Sequence[str]
+) -> tf.data.Dataset:
+    if not dataset.info.labels:
+        raise InputError(
+            f"{dataset.folder}: has masks but no labels; sharpunet.data.load_dataset loads it"
+        )
+    names = dataset.values("label", ids)
+    for id, name in zip(ids, names, strict=True):
+        if name not in labels:
+            raise InputError(
+                f"{dataset.folder}: the label {name!r} of {id} is none of {', '.join(labels)}"
+            )
+    indices = [labels.index(name) for name in names]
+    return tf.data.Dataset.from_tensor_slices(tf.one_hot(indices, len(labels)))
+
+
+def _flipped(images: tf.data.Dataset, count: int, seed: int, number: tf.Tensor) -> tf.data.Dataset:
+    """Mirrors each image with probability 1/2, decided by `seed` and the epoch's number."""
+    draws = tf.random.stateless_uniform([count], [seed, number])
+    return tf.data.Dataset.zip(images, tf.data.Dataset.from_tensor_slices(draws)).map(
+        lambda image, draw: tf.where(draw < 0.5, tf.image.flip_left_right(image), image)
+    )

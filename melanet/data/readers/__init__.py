@@ -1,0 +1,1 @@
+"""One module per file format; each raises `InputError` for what it cannot read faithfully."""

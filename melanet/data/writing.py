@@ -1,0 +1,325 @@
+"""Writing that an interruption cannot damage: single files, and whole datasets."""
+
+import contextlib
+import csv
+import dataclasses
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from melanet.data.dataset import (
+    COLUMNS,
+    ID,
+    INFO_FILE,
+    METADATA_FILE,
+    DatasetInfo,
+    ImageDataset,
+    open_dataset,
+    open_existing,
+)
+from melanet.data.errors import InputError, os_errors_as_input_errors
+
+MAX_ASPECT_RATIO = 16  # a side must not vanish when the other is resized
+MIN_SIDE = 8  # pixels; anything smaller is a placeholder, not an image
+
+
+def atomic_write(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
+    """Writes a file whole or not at all; readers never see half of it.
+
+    Several processes and hosts may write the same file; the last one wins. What a killed process
+    left half-written is overwritten and removed by the next write.
+
+    Args:
+        path: The file. Its folder is made if it is missing.
+        content: Text, bytes, or a function that writes the file whose path it is given.
+
+    Raises:
+        InputError: If the file system refuses.
+
+    Example:
+        >>> from melanet.data.writing import atomic_write
+        >>> atomic_write("notes.txt", "seed 0")
+        >>> open("notes.txt").read()
+        'seed 0'
+    """
+    path = Path(path)
+    partial, lock = _leftovers(path)
+    with os_errors_as_input_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(lock):
+            try:
+                if callable(content):
+                    content(partial)
+                else:
+                    partial.write_bytes(content.encode() if isinstance(content, str) else content)
+                with partial.open("rb") as file:
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+
+def remove_file(path: str | Path) -> None:
+    """Removes a file written by `atomic_write`, if it is there, with what a killed write left.
+
+    Example:
+        >>> from melanet.data.writing import atomic_write, remove_file
+        >>> atomic_write("notes.txt", "seed 0")
+        >>> remove_file("notes.txt")
+    """
+    for file in (Path(path), *_leftovers(Path(path))):
+        file.unlink(missing_ok=True)
+
+
+def _leftovers(path: Path) -> tuple[Path, Path]:
+    """The partial file, which keeps the suffix that Keras looks at, and the lock."""
+    return path.with_name(f".partial-{path.name}"), path.with_name(f".{path.name}.lock")
+
+
+@contextlib.contextmanager
+def file_lock(lock: Path, waiting: str = "") -> Iterator[None]:
+    """Holds the file `lock` exclusively; waits while another process does.
+
+    Args:
+        lock: The file, which is there only while it is held.
+        waiting: A line to print if there is need to wait.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.writing import file_lock
+        >>> with file_lock(Path("training.lock")):
+        ...     Path("training.lock").exists()
+        True
+    """
+    with contextlib.ExitStack() as opened:
+        while True:
+            file = opened.enter_context(lock.open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    print(waiting, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Whoever held it before has removed the file; then this is a lock on nothing.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    break
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One image with its mask or label, still in the official files.
+
+    Attributes:
+        id: Its name in the dataset: letters, digits, `.`, `_` and `-`.
+        group: What a split must keep together: a patient, a video, a block of neighbouring slices.
+            The id itself where images are independent.
+        image: Reads the image: uint8, `(height, width)` or `(height, width, 3)`. Called once, or
+            not at all if an interrupted run has written the image already.
+        mask: Reads the mask: integers, `(height, width)`. None in a dataset for classification.
+        image_name: The image's official file, for messages.
+        mask_name: The mask's official file, for messages.
+        label: Class of the whole image; empty in a dataset for segmentation.
+        split: `"train"` or `"test"` where the official download says so.
+        source: `"real"` or `"synthetic"`.
+        parent: Id of the image that a synthetic or augmented one was made from.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.data import Sample
+        >>> Sample("a", "a", lambda: np.zeros((8, 8)), None, "a.png", label="benign").source
+        'real'
+    """
+
+    id: str
+    group: str
+    image: Callable[[], np.ndarray]
+    mask: Callable[[], np.ndarray] | None
+    image_name: str
+    mask_name: str = ""
+    label: str = ""
+    split: str = ""
+    source: str = "real"
+    parent: str = ""
+
+
+def write_dataset(
+    folder: str | Path,
+    info: DatasetInfo,
+    samples: Sequence[Sample],
+    *,
+    allow_empty_masks: bool = False,
+) -> ImageDataset:
+    """Checks every image with its mask and writes a dataset, whole or not at all.
+
+    Interrupted runs resume: images are written to `.NAME.partial` beside `folder`, which the same
+    call continues with the next image. Bad input leaves nothing behind. If two processes write the
+    same dataset, the second waits for the first.
+
+    Args:
+        folder: Where the dataset will be. It must be missing, empty, or hold the same dataset.
+        info: What holds for all its images.
+        samples: The images, in the order of `metadata.csv`.
+        allow_empty_masks: Whether a mask with a single value is a fact rather than a mistake.
+
+    Raises:
+        InputError: If there are no samples, an id is invalid or repeated, an image or mask cannot
+            be read, their sizes differ, a mask has unexpected values, or `folder` is taken.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.data import DatasetInfo, Sample, write_dataset
+        >>> info = DatasetInfo("tiny", "Tiny", (8, 8), 1, labels=("benign", "malignant"))
+        >>> grey = Sample("a", "a", lambda: np.zeros((8, 8), "uint8"), None, "a", label="benign")
+        >>> write_dataset("tiny", info, [grey]).ids()
+        ['a']
+    """
+    folder = Path(folder).resolve()
+    _check_ids(folder, samples)
+    lock = folder.with_name(f".{folder.name}.lock")
+    with os_errors_as_input_errors("write", folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(lock, f"{folder}: another process is writing it; waiting ..."):
+            if existing := open_existing(folder, info):  # the other process was faster
+                return existing
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError(
+                    f"{folder}: exists and is not a dataset; nothing was changed. "
+                    "Remove it or choose another folder"
+                )
+            partial = folder.with_name(f".{folder.name}.partial")
+            try:
+                _write_samples(partial, info, samples, allow_empty_masks)
+            except InputError:  # any other interruption leaves what the next run resumes from
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+            partial.replace(folder)
+    return open_dataset(folder)
+
+
+def _write_samples(
+    partial: Path, info: DatasetInfo, samples: Sequence[Sample], allow_empty_masks: bool
+) -> None:
+    count = _resume(partial, info)
+    bar = tqdm(total=len(samples), initial=count, desc=f"preparing {info.title}", unit="image")
+    with bar, (partial / METADATA_FILE).open("a", newline="") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        for sample in samples[count:]:
+            writer.writerow(_write_sample(partial, sample, info, allow_empty_masks))
+            table.flush()  # after the image's files: a row vouches for them
+            bar.update()
+
+
+def _resume(partial: Path, info: DatasetInfo) -> int:
+    """Number of images that an interrupted run has written; starts anew if there was none."""
+    described = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
+    table = partial / METADATA_FILE
+    try:
+        same = (partial / INFO_FILE).read_text() == described and table.is_file()
+    except (OSError, UnicodeDecodeError):
+        same = False
+    if not same:
+        shutil.rmtree(partial, ignore_errors=True)
+        for kind in ("images",) if info.labels else ("images", "masks"):
+            (partial / kind).mkdir(parents=True)
+        table.write_text(",".join(COLUMNS) + "\n")
+        (partial / INFO_FILE).write_text(described)
+    whole_lines = table.read_text().rpartition("\n")[0] + "\n"  # the last one may be cut off
+    os.truncate(table, len(whole_lines.encode()))
+    return len(list(csv.reader(io.StringIO(whole_lines)))) - 1
+
+
+def _write_sample(
+    partial: Path, sample: Sample, info: DatasetInfo, allow_empty_masks: bool
+) -> list[str]:
+    """Writes a sample's files; returns its row of `metadata.csv`."""
+    image = _checked_image(sample, info)
+    pixels = hashlib.sha256(image.tobytes())
+    file_name, mask_file_name = f"images/{sample.id}.png", ""
+    Image.fromarray(image).save(partial / file_name)
+    if sample.mask is not None:
+        mask = _checked_mask(sample, sample.mask(), image.shape[:2], info.classes)
+        if mask.min() == mask.max() and not allow_empty_masks:
+            raise InputError(
+                f"{sample.mask_name}: the mask has a single value: nothing is outlined"
+            )
+        pixels.update(mask.tobytes())
+        mask_file_name = f"masks/{sample.id}.png"
+        Image.fromarray(mask).save(partial / mask_file_name)
+    elif sample.label not in info.labels:
+        raise InputError(
+            f"{sample.image_name}: its label {sample.label!r} is none of {', '.join(info.labels)}"
+        )
+    known = [sample.label, sample.group, sample.split, sample.source, sample.parent]
+    return [file_name, mask_file_name, *known, pixels.hexdigest()]
+
+
+def _checked_image(sample: Sample, info: DatasetInfo) -> np.ndarray:
+    image = sample.image()
+    height, width = image.shape[:2]
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        raise InputError(f"{sample.image_name}: {width}x{height} is too long and thin to resize")
+    if min(height, width) < MIN_SIDE:
+        raise InputError(
+            f"{sample.image_name}: {width}x{height} is too small; each side needs {MIN_SIDE} pixels"
+        )
+    if info.channels == 1:
+        return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+
+
+def _checked_mask(
+    sample: Sample, mask: np.ndarray, size: tuple[int, ...], classes: int
+) -> np.ndarray:
+    """The mask as it is stored: 0 and 255, or class indices."""
+    name, values = sample.mask_name, np.unique(mask)
+    if mask.shape[:2] != size:
+        raise InputError(
+            f"{name}: its size {mask.shape[1]}x{mask.shape[0]} differs from the size "
+            f"{size[1]}x{size[0]} of {sample.image_name}"
+        )
+    if mask.ndim != 2:
+        raise InputError(f"{name}: a mask has one channel; this one has shape {mask.shape}")
+    if classes == 1:
+        if set(values.tolist()) - {0, 1} and set(values.tolist()) - {0, 255}:
+            raise InputError(
+                f"{name}: the mask is not binary: it holds {len(values)} values "
+                f"({values[0]} to {values[-1]}); 0 and 255, or 0 and 1, are expected"
+            )
+        mask = np.where(mask > 0, 255, 0)
+    elif values[0] < 0 or values[-1] >= classes:
+        raise InputError(
+            f"{name}: holds the class {values[-1]}; {classes} classes are 0 to {classes - 1}"
+        )
+    return mask.astype("uint8")
+
+
+def _check_ids(folder: Path, samples: Sequence[Sample]) -> None:
+    if not samples:
+        raise InputError(f"{folder}: nothing to prepare, no image was found")
+    seen: set[str] = set()
+    for sample in samples:
+        if not ID.fullmatch(sample.id):
+            raise InputError(
+                f"{sample.image_name}: its id {sample.id!r} may hold only letters, digits, '.', "
+                "'_' and '-', 200 at most; rename the file"
+            )
+        # Without case, because some file systems do not tell a.png from A.png.
+        if sample.id.lower() in seen:
+            raise InputError(
+                f"{sample.image_name}: the id {sample.id!r} occurs twice, ignoring case; rename one"
+            )
+        seen.add(sample.id.lower())
