@@ -1,9 +1,9 @@
-"""Figure 2.15: UMAP embeddings of GAP features, both tasks beside each other, in six panels.
+"""Figure 2.15: UMAP embeddings of pooled features, both tasks in six panels.
 
     python -m experiments.figure_2_15 --out results/covid19
 
-It draws what tables 2.2 and 2.3 left in their folder of results; nothing is trained. The thesis
-sees in it synthetic COVID-19 apart from the other class, and real COVID-19 among both.
+It draws what tables 2.2 and 2.3 left in their results; nothing is trained. The thesis sees in it
+synthetic COVID-19 apart from the other class, and real COVID-19 among both.
 """
 
 import argparse
@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.classification_table import MODELS
-from experiments.covid_table import CONDITIONS
-from experiments.figure_umap import features_path, umap_panels
-from experiments.report import save_figure
-from experiments.sweep import Parser, run_cli
-from experiments.trial import read_record
+from experiments.classification.covid import COVID_CONDITIONS, COVID_MODELS
+from experiments.classification.features import features_path
+from experiments.classification.figures import umap_panels
+from experiments.common.cli import Parser, run_cli
+from experiments.common.records import read_record
+from experiments.common.report import save_figure
 from melanet.data import InputError
 
 NAME = "figure_2_15"
-#: Conditions of a row, in the thesis's order.
-COLUMNS = ("real", "own", "both")
+#: Conditions in the columns, in the thesis's order.
+PANEL_CONDITIONS = COVID_CONDITIONS[:3]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,26 +43,28 @@ def run(options: argparse.Namespace) -> None:
     panels: dict[str, Path] = {}
     labels: dict[str, None] = {}
     for name in dict.fromkeys(name for name, _ in records):
-        for condition in COLUMNS:
-            if (name, condition) not in records:
+        for condition in PANEL_CONDITIONS:
+            if (name, condition.name) not in records:
                 raise InputError(
-                    f"--out {options.out}: has no record of {name}, {condition}; run the table "
-                    "with that condition"
+                    f"--out {options.out}: has no record of {name}, {condition.name}; run the "
+                    "table with that condition"
                 )
-            record = records[name, condition]
+            record = records[name, condition.name]
             described = record["dataset"]
-            panels[f"{described['title']}\n{CONDITIONS[condition].title}"] = features_path(
+            panels[f"{described['title']}\n{condition.title}"] = features_path(
                 options.out, record["key"]
             )
             labels |= dict.fromkeys(described["labels"])
     positive = described["labels"][-1]  # of all: a table's second set has the same
     names = [label for label in labels if label != positive]
-    save_figure(options.out, NAME, umap_panels(panels, [*names, positive], columns=len(COLUMNS)))
+    save_figure(
+        options.out, NAME, umap_panels(panels, [*names, positive], columns=len(PANEL_CONDITIONS))
+    )
     print(f"Open {options.out / 'figures' / NAME}.png")
 
 
 def latest_records(out: Path, model: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Of each set and condition, the record of the lowest seed that was written last."""
+    """For each dataset and condition, the newest record of the lowest seed."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     paths = sorted((out / "records").glob("*.json"), key=lambda path: path.stat().st_mtime)
     for record in map(read_record, paths):
@@ -78,7 +80,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--out", type=Path, default=Path("results") / "covid19",
         help="folder of results of tables 2.2 and 2.3; default: %(default)s")  # fmt: skip
-    add("--model", choices=MODELS, default="vgg_gap", help="default: %(default)s")
+    add("--model", choices=COVID_MODELS, default="vgg_gap", help="default: %(default)s")
     return parser.parse_args(arguments)
 
 

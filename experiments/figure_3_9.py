@@ -12,46 +12,61 @@ is scaled by its own peak: its colours tell places apart within it, not one map 
 """
 
 import argparse
+import dataclasses
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.figure_cases import evenly, show
-from experiments.published import MODELS as TITLES
-from experiments.report import save_figure
-from experiments.segmentation import Trial, build_model, train
-from experiments.segmentation_table import add_training_arguments, plan, prepare_dataset
-from experiments.sweep import (
-    EarlyExit,
-    Parser,
-    add_common_arguments,
-    bounded_int,
-    check_writable,
-    exit_worker,
-    run_cli,
-)
-from experiments.synthesis import save_model
-from experiments.table_3_1 import TABLE
-from experiments.trial import checkpoint_path, precision_policy
+from experiments.classification.synthesis import save_model
+from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
+from experiments.common.published import SEGMENTATION_TITLES
+from experiments.common.report import save_figure
+from experiments.common.style import QUIET, evenly_spaced, image_grid, show_image
+from experiments.common.table import parse as parse_table
+from experiments.common.training import precision_policy
+from experiments.segmentation.table import SegmentationTable
+from experiments.segmentation.trial import SegmentationTrial
 from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import barrier, is_chief, make_strategy
 from melanet.explain import grad_cam
-from sharpunet import MODELS
 from sharpunet.data import InputError, load_dataset
-from sharpunet.splits import PROTOCOLS
 
 NAME = "figure_3_9"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeatMapFigure(SegmentationTable):
+    """The trainings of the figure: the first fold of a segmentation table, with its flags."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
+        super().add_arguments(parser, out)
+        add = parser.add_argument
+        add("--images", type=bounded_int(1), default=2,
+            help="test images, at even steps of the split's; default: %(default)s")  # fmt: skip
+        add("--class-index", type=bounded_int(0),
+            help="class explained; default: 1, or 0 if there is only one")  # fmt: skip
+        add("--weights-from", type=Path, metavar="DIR", help="train nothing: weights are in "
+            "DIR/MODEL.keras or .weights.h5, or as training left them in OUT/weights")  # fmt: skip
+        parser.set_defaults(repeats=1)
+
+
+TABLE = HeatMapFigure(
+    name=NAME,
+    title="Figure 3.9: Grad-CAM at the concatenation layers of trained models",
+    datasets=["lung"],
+    models=["unet", "sharp_unet"],
+    published={},
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains what has no weights yet and draws the figure; returns the exit code."""
-    options = parse(arguments)
+    options = parse_table(TABLE, arguments)
     return run_cli(lambda: run(options))
 
 
@@ -59,17 +74,19 @@ def run(options: argparse.Namespace) -> None:
     """Prepares, trains and draws `figures/figure_3_9.png`.
 
     Raises:
-        InputError: If something that the user gave is wrong.
-        Finished: After a dry run.
+        InputError: If the user's input is wrong.
+        EarlyExit: After a dry run.
     """
-    make_strategy(options.distribute)  # that of several hosts must be the first thing made
-    dataset = prepare_dataset(options.dataset, options)
+    make_strategy(options.distribute)  # that of several hosts must be made before anything else
+    dataset, *others = TABLE.prepare(options)
+    if others:
+        raise InputError("--datasets: the figure shows one dataset; name one")
     class_index = _class_index(options.class_index, dataset.info.classes)
-    trials = [trial for trial in plan(TABLE, [dataset], options) if trial.split.fold == 0]
+    trials = [trial for trial in TABLE.plan([dataset], options) if trial.split.fold == 0]
     if options.dry_run:
         for trial in trials:
-            there = weights_path(trial, options.out).exists()
-            print(f"{'trained' if there else 'to train':8} {trial.key}  seed {trial.seed}")
+            done = weights_path(trial, options.out).exists()
+            print(f"{'trained' if done else 'to train':8} {trial.key}  seed {trial.seed}")
         raise EarlyExit
     if options.weights_from is None:
         check_writable(options.out)  # before hours of training
@@ -78,48 +95,49 @@ def run(options: argparse.Namespace) -> None:
     }
     if not is_chief():
         exit_worker()
-    ids = evenly(trials[0].split.test, options.images)
+    ids = evenly_spaced(trials[0].split.test, options.images)
     size = trials[0].settings.image_size
-    batches = load_dataset(dataset, ids, image_size=size).as_numpy_iterator()
+    batches = load_dataset((dataset, ids), image_size=size).as_numpy_iterator()
     images, masks = map(np.concatenate, zip(*batches, strict=True))
-    figure = heat_maps(models, ids, images, masks, class_index)
-    save_figure(options.out, NAME, figure)
+    save_figure(options.out, NAME, heat_maps(models, ids, images, masks, class_index))
     print(f"Open {options.out / 'figures' / NAME}.png")
     barrier()
 
 
-def trained_model(trial: Trial, out: Path, weights_from: Path | None = None) -> keras.Model:
-    """The model of `trial` in float32, with the weights that are there or else a training gives.
+def trained_model(
+    trial: SegmentationTrial, out: Path, weights_from: Path | None = None
+) -> keras.Model:
+    """The model of `trial` in float32, with existing weights or those of a training made now.
 
     Args:
         trial: What to train, and how.
         out: The results folder; a training leaves `weights/KEY.keras` there.
-        weights_from: Folder of `KEY` or `MODEL`, `.keras` or `.weights.h5`, and nothing is trained.
+        weights_from: Folder with `KEY` or `MODEL`, `.keras` or `.weights.h5`; then nothing is
+            trained.
 
     Raises:
         InputError: If `weights_from` has no such file, or a file does not fit the model.
     """
     path = weights_path(trial, out) if weights_from is None else _find(trial, weights_from)
     if not path.exists():
-        checkpoint = checkpoint_path(out, trial.key)
-        trained = train(trial, checkpoint).model
+        trained = trial.train(out).model
         if is_chief():
             save_model(trained, path, include_optimizer=False)
         barrier()
-        EpochCheckpoint(checkpoint).remove()
-    # Half precision would round small gradients away, which a training scales and this does not.
+        EpochCheckpoint(trial.checkpoint_path(out)).remove()
+    # Half precision would round small gradients away: training scales them, Grad-CAM does not.
     with precision_policy("float32"):
-        model = build_model(trial)
+        model = trial.build_model()
     try:
-        with warnings.catch_warnings(action="ignore"):  # Keras raises besides, if it lacks any
+        with warnings.catch_warnings(action="ignore"):  # Keras also raises if something is missing
             model.load_weights(path)
-    except Exception as error:  # whatever a damaged file makes its readers raise
+    except Exception as error:  # a damaged file makes its readers raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: does not fit {trial.model} ({reason}); move it away") from None
     return model
 
 
-def weights_path(trial: Trial, out: Path) -> Path:
+def weights_path(trial: SegmentationTrial, out: Path) -> Path:
     """Where its trained weights are or will be."""
     return out / "weights" / f"{trial.key}.keras"
 
@@ -131,7 +149,7 @@ def heat_maps(
     masks: np.ndarray,
     class_index: int,
 ) -> Figure:
-    """A row an image and model: image, ground truth, and the heat map of each concatenation.
+    """One row per image and model: image, ground truth, heat map of each concatenation.
 
     Args:
         models: Segmentation models by name.
@@ -143,21 +161,18 @@ def heat_maps(
     found = {name: concatenation_maps(model, images, class_index) for name, model in models.items()}
     depth = max(map(len, found.values()))
     rows = [(index, name) for index in range(len(ids)) for name in models]
-    figure, grid = plt.subplots(
-        len(rows), 2 + depth, figsize=(1.75 * (2 + depth), 1.8 * len(rows) + 0.6), squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure, grid = image_grid(len(rows), 2 + depth, (1.75, 1.8))
     for axes, title in zip(grid[0], ["image", "ground truth", *_columns(depth)], strict=True):
         axes.set_title(title, fontsize=10)
     for axes_row, (index, name) in zip(grid, rows, strict=True):
-        show(axes_row[0], images[index])
-        axes_row[0].set_ylabel(TITLES.get(name, name), fontsize=10)
-        axes_row[0].set_xlabel(ids[index][:20], fontsize=7, color="#666666")
-        show(axes_row[1], masks[index, :, :, class_index])
+        show_image(axes_row[0], images[index])
+        axes_row[0].set_ylabel(SEGMENTATION_TITLES.get(name, name), fontsize=10)
+        axes_row[0].set_xlabel(ids[index][:20], fontsize=7, color=QUIET)
+        show_image(axes_row[1], masks[index, :, :, class_index])
         for axes, (side, maps) in zip(axes_row[2:], found[name], strict=False):
-            show(axes, images[index])
+            show_image(axes, images[index])
             heat = axes.imshow(maps[index], cmap="jet", vmin=0, vmax=1, alpha=0.6)
-            axes.set_xlabel(f"{side[0]} × {side[1]}", fontsize=7, color="#666666")
+            axes.set_xlabel(f"{side[0]} × {side[1]}", fontsize=7, color=QUIET)
         for axes in axes_row[2 + len(found[name]) :]:
             axes.set_axis_off()
     bar = figure.colorbar(heat, ax=grid, shrink=0.6, aspect=30, ticks=[0, 1])
@@ -171,8 +186,8 @@ def concatenation_maps(
     """Grad-CAM of the mean probability of a class, at each concatenation, deepest first.
 
     Returns:
-        A pair a layer: height and width of its feature maps, and the heat maps, `(images, height,
-        width)` in [0, 1].
+        One pair per layer: height and width of its feature maps, and the heat maps, `(images,
+        height, width)` in [0, 1].
     """
     mean = keras.Model(model.input, keras.ops.mean(model.output, axis=(1, 2)), name=model.name)
     return [
@@ -192,38 +207,6 @@ def concatenations(model: keras.Model) -> list[keras.layers.Layer]:
     return sorted(meeting, key=lambda layer: layer.output.shape[1])
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
-    parser = Parser(
-        prog=f"python -m experiments.{NAME}",
-        info="Figure 3.9: Grad-CAM at the concatenation layers of trained models.",
-        epilog="; ".join(f"{name}: {meaning}" for name, meaning in PROTOCOLS.items()),
-    )
-    add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder with a folder of the dataset: its "
-        "official download, a prepared set, or images and masks of your own")  # fmt: skip
-    add("--dataset", default="lung", metavar="NAME")
-    add("--models", nargs="+", default=["unet", "sharp_unet"], choices=MODELS, metavar="NAME",
-        help=", ".join(MODELS))  # fmt: skip
-    add(
-        "--images", type=bounded_int(1), default=2, help="test images, at even steps of the split's"
-    )
-    add(
-        "--class-index",
-        type=bounded_int(0),
-        help="class explained: 1 if none, 0 if there is but one",
-    )
-    add("--weights-from", type=Path, metavar="DIR", help="train nothing: weights are in "
-        "DIR/MODEL.keras or .weights.h5, or as a training left them in OUT/weights")  # fmt: skip
-    add("--folds", type=bounded_int(2), default=5, help="the first of them is tested")
-    add("--epochs", type=bounded_int(1), default=200, help="at most; early stopping may end sooner")
-    add("--protocol", choices=PROTOCOLS, default="thesis")
-    parser.set_defaults(repeats=1)
-    add_training_arguments(parser)
-    add_common_arguments(parser, Path("results") / NAME)
-    return parser.parse_args(arguments)
-
-
 def _class_index(asked: int | None, classes: int) -> int:
     index = (0 if classes == 1 else 1) if asked is None else asked
     if index >= classes:
@@ -231,7 +214,7 @@ def _class_index(asked: int | None, classes: int) -> int:
     return index
 
 
-def _find(trial: Trial, folder: Path) -> Path:
+def _find(trial: SegmentationTrial, folder: Path) -> Path:
     for name in (trial.key, trial.model):
         for kind in (".keras", ".weights.h5"):
             if (path := folder / f"{name}{kind}").is_file():

@@ -12,7 +12,8 @@ from functools import partial
 
 import keras
 
-from experiments.segmentation_table import Table, run_table
+from experiments.common.table import run_table
+from experiments.segmentation.table import SegmentationTable
 from experiments.table_3_1 import TABLE as TABLE_3_1
 from sharpunet import KERNELS, sharp_unet, unet
 
@@ -21,7 +22,7 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
     **{kernel: partial(sharp_unet, kernel=kernel) for kernel in KERNELS},
     "learned": partial(sharp_unet, learned=True),
 }
-TABLE = Table(
+TABLE = SegmentationTable(
     name="kernel_ablation",
     title="Kernel ablation: Sharp U-Net with every kernel of the sharp block",
     datasets=TABLE_3_1.datasets,

@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import segmentation_table, table_2_1, table_3_1
-from experiments.classification_table import prepare_dataset
-from experiments.report import Section
-from experiments.sweep import run_command
+from experiments import table_2_1, table_3_1
+from experiments.common.report import Section
+from experiments.common.table import parse, run_report, run_stages
 
 TITLE = "Both chapters on phantoms"
 SEGMENTATION = dataclasses.replace(
@@ -25,7 +24,9 @@ SEGMENTATION = dataclasses.replace(
     datasets=["phantom"],
 )
 SEGMENTATION_OPTIONS = ["--repeats", "1", "--epochs", "20", "--batch-size", "4"]
-CLASSIFICATION = "Chapter 2: VGG-GAP and MelaNet on the phantom, beside table 2.1"
+CLASSIFICATION = dataclasses.replace(
+    table_2_1.TABLE, title="Chapter 2: VGG-GAP and MelaNet on the phantom, beside table 2.1"
+)
 # At this size the thesis's discriminators outrun the generators: they are smaller and slower here.
 CLASSIFICATION_OPTIONS = [
     *("--dataset", "phantom", "--conditions", "vgg_gap", "melanet", "--repeats", "3"),
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results") / "phantom")
     parser.add_argument("--prepared", type=Path, default=Path("prepared"))
     options = parser.parse_args(arguments)
-    code = run_command(lambda: run(options.out, options.prepared), options.out, TITLE)
+    code = run_report(lambda: run(options.out, options.prepared), options.out, TITLE)
     if code == 0:
         print("The real thing: .venv/bin/python -m experiments.table_3_1 --data DIR, or table_2_1")
         print("  DIR holds the official downloads, a folder each; --help says more")
@@ -54,14 +55,12 @@ def run(out: Path, dataset: Path) -> list[Section]:
     def places(part: str) -> list[str]:
         return ["--data", ".", "--prepared", str(dataset), "--out", str(out / part)]
 
-    segmentation = segmentation_table.parse(
-        SEGMENTATION, [*SEGMENTATION_OPTIONS, *places("segmentation")]
-    )
-    classification = table_2_1.parse([*CLASSIFICATION_OPTIONS, *places("classification")])
-    prepare_dataset(classification, "phantom")  # what is wrong with it is said before the trainings
+    segmentation = parse(SEGMENTATION, [*SEGMENTATION_OPTIONS, *places("segmentation")])
+    classification = parse(CLASSIFICATION, [*CLASSIFICATION_OPTIONS, *places("classification")])
+    CLASSIFICATION.prepare(classification)  # to report bad input before the first training
     return [
-        segmentation_table.run(SEGMENTATION, segmentation),
-        table_2_1.run(classification, CLASSIFICATION),
+        run_stages(SEGMENTATION, segmentation),
+        run_stages(CLASSIFICATION, classification),
     ]
 
 

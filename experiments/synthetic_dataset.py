@@ -25,11 +25,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from experiments.figure_curves import COLOURS
-from experiments.report import save_figure
-from experiments.sweep import Parser, bounded_int, run_cli
-from experiments.synthesis import load_cyclegan, load_model
-from experiments.trial import provenance, read_record, seed_everything
+from experiments.classification.synthesis import load_cyclegan, load_model
+from experiments.common.cli import Parser, bounded_int, run_cli
+from experiments.common.records import provenance, read_record
+from experiments.common.report import save_figure
+from experiments.common.style import COLOURS, hide_frame, image_grid
+from experiments.common.training import seed_everything
 from melanet.classifiers import CLASSIFIERS
 from melanet.cyclegan import CycleGAN
 from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset
@@ -124,7 +125,7 @@ class Evidence:
 
 
 def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
-    network, config = encoder
+    network, described = encoder
     rows = _training_rows(source, notes)
     negative, positive = source.info.labels
     real, parents = rows[rows["label"] == positive], rows[rows["label"] == negative]
@@ -155,7 +156,7 @@ def _examine(synthetic, source, notes, encoder, seed) -> Evidence:
                 of_parents[_first_of_each(parents["group"])],
                 seed,
             )
-    return Evidence(close, found, nearest_real, distances, config)
+    return Evidence(close, found, nearest_real, distances, described)
 
 
 def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
@@ -260,10 +261,7 @@ def closest_pairs(synthetic: ImageDataset, source: ImageDataset, evidence: Evide
     distances = [
         found["distance"].nsmallest(PAIRS).to_numpy() for found in evidence.nearest_real.values()
     ]
-    figure, grid = plt.subplots(
-        len(rows), len(distances[0]), squeeze=False, layout="constrained",
-        figsize=(1.5 * len(distances[0]) + 0.6, 1.55 * len(rows) + 0.4),
-    )  # fmt: skip
+    figure, grid = image_grid(len(rows), len(distances[0]), (1.5, 1.55))
     size = synthetic.info.image_size[::-1]
     for line, (name, paths) in zip(grid, rows.items(), strict=True):
         line[0].set_ylabel(name, fontsize=9)
@@ -273,9 +271,7 @@ def closest_pairs(synthetic: ImageDataset, source: ImageDataset, evidence: Evide
         for axes, distance in zip(line, of_space, strict=True):
             axes.set_title(f"distance {distance:.3g}", fontsize=8)
     for axes in grid.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
+        hide_frame(axes)
     return figure
 
 
@@ -292,9 +288,9 @@ def quality_bars(distances: dict[str, tuple[float, float]]) -> Figure:
 
 
 def _card(synthetic, source, notes, evidence, rows, options) -> str:
-    template = (Path(__file__).parent / "dataset_card.md").read_text()
+    template = (Path(__file__).parent / "common" / "dataset_card.md").read_text()
     first, second = source.info.labels
-    source_fingerprint = BUILDERS.get(source.info.name)
+    builder = BUILDERS.get(source.info.name)
     return (
         jinja2.Environment(trim_blocks=True)
         .from_string(template)
@@ -306,9 +302,7 @@ def _card(synthetic, source, notes, evidence, rows, options) -> str:
             size=synthetic.info.image_size,
             channels=synthetic.info.channels,
             licence=options.licence,
-            source_fingerprint=source_fingerprint.download
-            if source_fingerprint and not source_fingerprint.generated
-            else "",
+            instructions=builder.instructions if builder and not builder.generated else "",
             source=source,
             notes=notes,
             generator=_sha256(options.generator),
@@ -382,8 +376,8 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
                 f"--weights {weights}: cannot be downloaded ({error}); give a weights file, a "
                 "classifier's .keras file as --encoder, or none"
             ) from None
-        config = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
-        return network, f"{options.encoder}, weights {config}"
+        start = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
+        return network, f"{options.encoder}, weights {start}"
     if not Path(options.encoder).is_file():
         names = ", ".join(CLASSIFIERS)
         raise InputError(f"--encoder {options.encoder}: is no file, and none of {names}")

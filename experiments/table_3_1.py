@@ -8,14 +8,15 @@ It should give (Jaccard, U-Net and Sharp U-Net): ISBI-2012 83.95 and 87.00, Data
 
 import sys
 
-from experiments.published import TABLE_3_1
-from experiments.segmentation_table import Table, run_table
+from experiments.common.published import TABLE_3_1
+from experiments.common.table import run_table
+from experiments.segmentation.table import SegmentationTable
 from sharpunet.data import BUILDERS
 
-TABLE = Table(
+TABLE = SegmentationTable(
     name="table_3_1",
     title="Table 3.1: U-Net and Sharp U-Net by cross-validation",
-    datasets=[name for name, source in BUILDERS.items() if not source.generated],
+    datasets=[name for name, builder in BUILDERS.items() if not builder.generated],
     models=["unet", "sharp_unet"],
     published=TABLE_3_1,
 )

@@ -8,11 +8,12 @@ ResNet-50 encoder). The wide models are those of figure 3.5, for which no number
 
 import sys
 
-from experiments.published import TABLE_3_2
-from experiments.segmentation_table import Table, run_table
+from experiments.common.published import TABLE_3_2
+from experiments.common.table import run_table
+from experiments.segmentation.table import SegmentationTable
 from sharpunet import MODELS
 
-TABLE = Table(
+TABLE = SegmentationTable(
     name="table_3_2",
     title="Table 3.2: plain and sharp skip connections with other encoders",
     datasets=["cvc_clinicdb"],

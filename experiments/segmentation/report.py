@@ -1,39 +1,41 @@
 """The report of a table of chapter 3: records to a table beside the thesis's, and its figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.figure_bars import model_bars
-from experiments.figure_cases import cases
-from experiments.figure_curves import fold_by_fold, learning_curves
-from experiments.figure_multiclass import class_maps
-from experiments.published import DATASETS, MODELS, Scores
-from experiments.report import Section, describe_origin, values_of, write_section
-from experiments.significance import comparisons
-from sharpunet.data import ImageDataset
-from sharpunet.splits import PROTOCOLS
+from experiments.common.published import DATASET_TITLES, SEGMENTATION_TITLES, Scores
+from experiments.common.report import Section, describe_origin, distinct_values, write_section
+from experiments.common.significance import comparisons
+from experiments.segmentation.figures import (
+    cases,
+    class_maps,
+    fold_by_fold,
+    learning_curves,
+    model_bars,
+)
+from melanet.data import ImageDataset
+from sharpunet.splits import PROTOCOLS as SPLIT_PROTOCOLS
 
-METRICS = ("jaccard", "dice")
+if TYPE_CHECKING:
+    from experiments.segmentation.table import SegmentationTable
+
+SCORES = ("jaccard", "dice")
 
 
 def make_section(
-    table, records: Sequence[dict[str, Any]], sets: Sequence[ImageDataset], out: Path
+    table: "SegmentationTable",
+    records: Sequence[dict[str, Any]],
+    datasets: Sequence[ImageDataset],
+    out: Path,
 ) -> Section:
-    """Writes the table and the figures of `records` into `out`.
-
-    Args:
-        table: The `segmentation_table.Table` that was run.
-        records: Records of its trials.
-        sets: Its prepared sets.
-        out: The results folder.
-    """
+    """Writes the table and its figures into `out`."""
     runs = runs_frame(records)
     summary = summarise(runs)
-    titles = {dataset.info.name: dataset.info.title for dataset in sets}
+    titles = {dataset.info.name: dataset.info.title for dataset in datasets}
     figures = {
         "learning-curves": (
             "Best validation Jaccard so far (as figure 3.3): mean over runs, ± 1 sd.",
@@ -44,7 +46,7 @@ def make_section(
             fold_by_fold(runs, records),
         ),
     }
-    for dataset in sets:
+    for dataset in datasets:
         name = dataset.info.name
         of_set = [record for record in records if record["dataset"]["name"] == name]
         if runs["model"].nunique() > 2:
@@ -64,16 +66,16 @@ def make_section(
             cases(of_set, dataset, out),
         )
     if summary["model"].nunique() > 2:
-        shown, emphasised = one_row_per_model(summary, table.published, titles), _bold_best_row
+        shown, emphasise = one_row_per_model(summary, table.published, titles), _bold_best_row
     else:
-        shown, emphasised = add_published_rows(summary, table.published, titles), _bold_best
+        shown, emphasise = add_published_rows(summary, table.published, titles), _bold_best
     return write_section(
         out,
         title=table.title,
         caption=_caption(records),
         numbers=summary,
         shown=shown,
-        emphasised=emphasised,
+        emphasise=emphasise,
         figures=figures,
         settings=describe(records),
         runs=runs,
@@ -82,12 +84,12 @@ def make_section(
 
 
 def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """A row a training: its scores in percent, averaged over its test images, and its cost."""
+    """One row per training: its scores in percent, averaged over its test images, and its cost."""
     rows = []
     for record in records:
         scores = {
             metric: 100 * float(np.mean([score[metric] for score in record["scores"]]))
-            for metric in METRICS
+            for metric in SCORES
         }
         rows.append(
             {
@@ -114,7 +116,7 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         runs=("jaccard", "size"),
         **{
             f"{metric}_{name}": (metric, function)
-            for metric in METRICS
+            for metric in SCORES
             for name, function in (("mean", "mean"), ("sd", "std"))
         },
         trainable=("trainable", "first"),
@@ -125,18 +127,18 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def add_published_rows(
-    summary: pd.DataFrame, published: dict[tuple[str, str], Scores], titles: dict[str, str]
+    summary: pd.DataFrame, published: Mapping[tuple[str, str], Scores], titles: dict[str, str]
 ) -> pd.DataFrame:
-    """The table in the thesis's form: a row "ours" a dataset, the thesis's own beneath.
+    """The table in the thesis's form: one row "ours" per dataset, the thesis's own beneath it.
 
-    What the thesis printed for datasets that were not run comes last.
+    What the thesis prints for datasets that were not run comes last.
     """
     models = list(dict.fromkeys(summary["model"]))
     run = list(dict.fromkeys(summary["dataset"]))
     cells = {(row.dataset, row.model): row for row in summary.itertuples()}
     rows = []
-    for dataset in [*run, *(name for name in DATASETS if name not in run)]:
-        title = DATASETS.get(dataset) or titles[dataset]
+    for dataset in [*run, *(name for name in DATASET_TITLES if name not in run)]:
+        title = DATASET_TITLES.get(dataset) or titles[dataset]
         if dataset in run:
             ours = {model: _our_scores(cells.get((dataset, model))) for model in models}
             rows.append(_row(title, "ours", models, ours))
@@ -147,15 +149,15 @@ def add_published_rows(
 
 
 def one_row_per_model(
-    summary: pd.DataFrame, published: dict[tuple[str, str], Scores], titles: dict[str, str]
+    summary: pd.DataFrame, published: Mapping[tuple[str, str], Scores], titles: dict[str, str]
 ) -> pd.DataFrame:
-    """The table for many models: a row each, the thesis's beneath, with parameters and cost.
+    """The table of many models: one row each, the thesis's beneath it, with parameters and cost.
 
-    Where what was printed is of another dataset, it comes last.
+    What the thesis prints for another dataset comes last.
     """
     rows, printed = [], dict(published)
     for row in summary.itertuples():
-        cells = {m: _cell(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in METRICS}
+        cells = {m: _cell(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in SCORES}
         cost = row.seconds / max(row.epochs_run, 1)
         trained = f"{row.trainable:,} + {row.frozen:,}"
         rows.append(
@@ -170,22 +172,22 @@ def one_row_per_model(
 
 
 def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """How the results were made, for a reader: what all records share, or each value there is."""
+    """How the results were made, for a reader."""
     first = records[0]
     return {
-        "protocol": f"{first['protocol']}: {PROTOCOLS[first['protocol']]}",
-        "images (train / validation / test)": values_of(
+        "protocol": f"{first['protocol']}: {SPLIT_PROTOCOLS[first['protocol']]}",
+        "images (train / validation / test)": distinct_values(
             records,
             lambda r: f"{r['dataset']['name']} " + " / ".join(map(str, r["images"].values())),
         ),
-        "size": values_of(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
-        "epochs at most": values_of(records, lambda r: r["epochs"]),
+        "size": distinct_values(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
+        "epochs at most": distinct_values(records, lambda r: r["epochs"]),
         "early stopping": f"after {first['patience']} epochs without a better validation "
         + ("Jaccard" if first["protocol"] == "released" else "loss"),
         "optimizer": f"Adam {first['learning_rate']:g}, "
-        f"batch {values_of(records, lambda r: r['batch_size'])}",
-        "loss": values_of(records, lambda r: r["loss"].replace("_", " ")),
-        "weights": values_of(
+        f"batch {distinct_values(records, lambda r: r['batch_size'])}",
+        "loss": distinct_values(records, lambda r: r["loss"].replace("_", " ")),
+        "weights": distinct_values(
             records,
             lambda r: f"ImageNet ({r['model']})" if r["weights"] else "random at the start",
         ),
@@ -199,7 +201,7 @@ def _caption(records) -> str:
     counted = f"{counts.min()}" if counts.min() == counts.max() else "up to " + str(counts.max())
     first = records[0]
     return (
-        f"Percent, mean ± sample sd over {counted} runs a cell; protocol {first['protocol']}, "
+        f"Percent, mean ± sample sd over {counted} runs per cell; protocol {first['protocol']}, "
         f"at most {first['epochs']} epochs. Bold: the best of ours."
     )
 
@@ -208,7 +210,7 @@ def _our_scores(row):
     if row is None:
         return None
     return {
-        metric: (getattr(row, f"{metric}_mean"), getattr(row, f"{metric}_sd")) for metric in METRICS
+        metric: (getattr(row, f"{metric}_mean"), getattr(row, f"{metric}_sd")) for metric in SCORES
     }
 
 
@@ -228,12 +230,12 @@ def _printed_row(dataset, model, titles, printed) -> dict[str, str]:
 
 def _tall_row(dataset, model, titles, source, cells, parameters="–", cost="–") -> dict[str, str]:
     return {
-        "Dataset": DATASETS.get(dataset) or titles.get(dataset, dataset),
-        "Model": MODELS.get(model, model),
+        "Dataset": DATASET_TITLES.get(dataset) or titles.get(dataset, dataset),
+        "Model": SEGMENTATION_TITLES.get(model, model),
         "": source,
-        **{metric.capitalize(): cells[metric] for metric in METRICS},
+        **{metric.capitalize(): cells[metric] for metric in SCORES},
         "Parameters (trained + other)": parameters,
-        "Seconds an epoch": cost,
+        "Seconds per epoch": cost,
     }
 
 
@@ -247,9 +249,9 @@ def _readable(compared: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
     """Differences as text."""
     return pd.DataFrame(
         {
-            "Dataset": DATASETS.get(row.dataset) or titles[row.dataset],
-            "Pair": f"{MODELS.get(row.contender, row.contender)} less "
-            f"{MODELS.get(row.baseline, row.baseline)}",
+            "Dataset": DATASET_TITLES.get(row.dataset) or titles[row.dataset],
+            "Pair": f"{SEGMENTATION_TITLES.get(row.contender, row.contender)} less "
+            f"{SEGMENTATION_TITLES.get(row.baseline, row.baseline)}",
             "Runs": str(row.runs),
             "Difference": f"{row.difference:+.2f}",
             "95% over splits": _interval(row.low, row.high),
@@ -268,9 +270,9 @@ def _interval(low, high) -> str:
 def _row(title, source, models, scores) -> dict[str, str]:
     row = {"Dataset": title, "": source}
     for model in models:
-        for metric in METRICS:
+        for metric in SCORES:
             mean, sd = scores[model][metric] if scores[model] else (np.nan, np.nan)
-            row[f"{MODELS.get(model, model)} {metric.capitalize()}"] = _cell(mean, sd)
+            row[f"{SEGMENTATION_TITLES.get(model, model)} {metric.capitalize()}"] = _cell(mean, sd)
     return row
 
 
@@ -278,7 +280,7 @@ def _bold_best(shown: pd.DataFrame, style: str) -> pd.DataFrame:
     """Marks, in our rows, the best mean of each metric."""
     marked = shown.copy()
     for place in marked.index[marked[""] == "ours"]:
-        for metric in METRICS:
+        for metric in SCORES:
             columns = [name for name in marked if name.endswith(metric.capitalize())]
             filled = [name for name in columns if marked.loc[place, name] != "–"]
             if len(filled) > 1:
@@ -291,7 +293,7 @@ def _bold_best_row(shown: pd.DataFrame, style: str) -> pd.DataFrame:
     """Marks, among our rows of each dataset, the best mean of each metric."""
     marked = shown.copy()
     ours = marked[marked[""] == "ours"]
-    for metric in (name.capitalize() for name in METRICS):
+    for metric in (name.capitalize() for name in SCORES):
         means = pd.to_numeric(ours[metric].str.split().str[0], errors="coerce").dropna()
         for place in means.groupby(ours["Dataset"]).idxmax():
             marked.loc[place, metric] = style.format(marked.loc[place, metric])

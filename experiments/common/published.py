@@ -44,7 +44,7 @@ TABLE_3_1: dict[tuple[str, str], Scores] = {
 }
 
 #: Names of the datasets of table 3.1 as the thesis prints them, in its order.
-DATASETS = {
+DATASET_TITLES = {
     "cvc_clinicdb": "CVC-ClinicDB",
     "isbi2012": "ISBI-2012",
     "covid_ct": "COVID-19 CT Segmentation",
@@ -54,7 +54,7 @@ DATASETS = {
 }
 
 #: Names of the models as the thesis prints them.
-MODELS = {
+SEGMENTATION_TITLES = {
     "unet": "U-Net",
     "sharp_unet": "Sharp U-Net",
     "wide_unet": "Wide U-Net",
@@ -107,7 +107,7 @@ def audit_gains() -> dict[str, Finding]:
         plain = TABLE_3_1[dataset, "unet"].jaccard.mean
         sharp = TABLE_3_1[dataset, "sharp_unet"].jaccard.mean
         gain = 100 * (sharp - plain) / plain
-        place = f"section 3.3.5, relative gain on {DATASETS[dataset]}"
+        place = f"section 3.3.5, relative gain on {DATASET_TITLES[dataset]}"
         findings[dataset] = Finding(place, printed, round(gain, 2), abs(gain - printed) < 0.05)
     return findings
 
@@ -226,7 +226,7 @@ TABLE_2_3 = _detections(
 )
 
 #: Names of the classifiers as the thesis prints them; its DenseNet-102 can only be DenseNet-121.
-COVID_MODELS = {
+CLASSIFIER_TITLES = {
     "vgg_gap": "VGG-16",
     "resnet50_gap": "ResNet-50",
     "densenet121_gap": 'DenseNet-121 (printed "102")',
@@ -263,3 +263,37 @@ def audit_skews(pneumonia: int = PNEUMONIA_IMPLIED) -> dict[tuple[str, str], Fin
                 f"{table}, skew of {condition}", printed, round(skew, 3), 0 <= skew - printed < 0.01
             )
     return findings
+
+
+def melanoma_cells(model: str, condition: str) -> dict[str, str] | None:
+    """The thesis's cells of a row of table 2.1, by heading: true ones, and as printed."""
+    if condition not in TABLE_2_1:
+        return None
+    printed, true = TABLE_2_1[condition], audit_table_2_1()[condition]
+    return {
+        "AUC": f"{printed.auc:.2f}",
+        "Sensitivity": f"{true.sensitivity:.2f}",
+        "FN": f"{printed.false_negatives} of {ISIC_TEST_MALIGNANT}",
+        "Specificity": f"{true.specificity:.2f}",
+        "NPV": f"{printed.printed_sensitivity:.2f}",
+        'Printed as "sensitivity"': f"{printed.printed_sensitivity:.2f} (the NPV)",
+    }
+
+
+def covid_cells(printed: Detection | None) -> dict[str, str] | None:
+    """The thesis's cells of a row of table 2.2 or 2.3, by heading; (!) marks contradictions."""
+    if printed is None:
+        return None
+    sensitivity, skew = f"{printed.printed_sensitivity:.2f}", "–"
+    if not printed.holds:
+        sensitivity += f" (!) its FN gives {printed.sensitivity:.2f}"
+    for finding in audit_skews(PNEUMONIA_TRANSLATED).values():
+        if finding.printed == printed.skew:
+            skew = f"{printed.skew:g}"
+            if not finding.holds:
+                skew += f" (!) section 2.2.4 gives {finding.recomputed:.2f}"
+    return {
+        "Sensitivity": sensitivity,
+        "FN": f"{printed.false_negatives} of {COVID_TEST_POSITIVES}",
+        "Skew": skew,
+    }

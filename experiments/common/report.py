@@ -1,4 +1,4 @@
-"""What every report shares: a section (table, figures, how it was made) and the page of them."""
+"""Reports: a section per table (cells, figures, how it was made), and one page of all sections."""
 
 import base64
 import dataclasses
@@ -16,19 +16,23 @@ from matplotlib.figure import Figure
 
 from melanet.data.writing import atomic_write
 
+#: Caption and figure by file name.
+Figures = dict[str, tuple[str, Figure]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """One table with what belongs to it.
+    """One table with all that belongs to it.
 
     Attributes:
-        title, caption: Plain text.
-        table: HTML of the table.
-        markdown: The table, title and caption as Markdown.
+        title: Plain text.
+        caption: Plain text.
+        table: The table as HTML.
+        markdown: Title, table and caption as Markdown.
         figures: Pairs of a caption and a data URI.
         settings: How it was made, by name.
-        runs: HTML of a table of every run.
-        comparison: HTML of a table of differences; empty if nothing is compared.
+        runs: A table of every run as HTML.
+        comparison: A table of differences as HTML; empty if nothing is compared.
     """
 
     title: str
@@ -48,8 +52,8 @@ def write_section(
     caption: str,
     numbers: pd.DataFrame,
     shown: pd.DataFrame,
-    emphasised: Callable[[pd.DataFrame, str], pd.DataFrame],
-    figures: dict[str, tuple[str, Figure]],
+    emphasise: Callable[[pd.DataFrame, str], pd.DataFrame] = lambda cells, style: cells,
+    figures: Figures,
     settings: dict[str, str],
     runs: pd.DataFrame,
     comparison: pd.DataFrame | None = None,
@@ -58,16 +62,17 @@ def write_section(
 
     Args:
         out: The results folder.
-        title, caption: Plain text.
-        numbers: The table's numbers, for the CSV.
+        title: Plain text.
+        caption: Plain text.
+        numbers: The table's numbers, for the CSV file.
         shown: Its cells as text.
-        emphasised: From cells and a style such as `"**{}**"` to cells with the best ones marked.
-        figures: By file name, a caption and the figure, which is closed.
+        emphasise: From cells and a style such as `"**{}**"` to cells with the best ones marked.
+        figures: Caption and figure by file name. The figures are closed.
         settings: How it was made, by name.
-        runs: A row a run.
+        runs: One row per run.
         comparison: Cells of a table of differences, as text.
     """
-    markdown = emphasised(shown, "**{}**").to_markdown(index=False, disable_numparse=True)
+    markdown = emphasise(shown, "**{}**").to_markdown(index=False, disable_numparse=True)
     markdown = f"{title}\n\n{markdown}\n\n{caption}\n"
     compared = ""
     if comparison is not None and len(comparison):
@@ -78,8 +83,8 @@ def write_section(
     else:
         (out / "comparison.csv").unlink(missing_ok=True)  # of an earlier run, of other models
     escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
-    latex = emphasised(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
-    table = emphasised(shown.map(html.escape), "<b>{}</b>")
+    latex = emphasise(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
+    table = emphasise(shown.map(html.escape), "<b>{}</b>")
     atomic_write(out / "table.csv", numbers.to_csv(index=False))
     atomic_write(out / "table.md", markdown)
     atomic_write(out / "table.tex", latex.to_latex(index=False))
@@ -105,29 +110,29 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> Path:
     return path
 
 
-def values_of(records: Sequence[dict[str, Any]], get: Callable[[dict[str, Any]], Any]) -> str:
-    """The different values that records have, in a row."""
+def distinct_values(records: Sequence[dict[str, Any]], get: Callable[[dict[str, Any]], Any]) -> str:
+    """The distinct values that records have, separated by commas."""
     return ", ".join(dict.fromkeys(str(get(record)) for record in records))
 
 
 def describe_origin(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Data, code, versions and hardware of the records, for a reader."""
-    commits = values_of(records, lambda r: _commit(r["git"]))
+    commits = distinct_values(records, lambda r: _commit(r["git"]))
     if "," in commits:
-        commits += " (more than one version of the code made these results)"
+        commits += " (several versions of the code made these results)"
     return {
-        "precision": values_of(records, lambda r: r["precision"]),
-        "seeds": values_of(records, lambda r: r["seed"]),
-        "distribution": values_of(records, _describe_distribution),
-        "deterministic kernels": values_of(records, lambda r: r["deterministic"]),
-        "data (SHA-256 of metadata.csv)": values_of(
+        "precision": distinct_values(records, lambda r: r["precision"]),
+        "seeds": distinct_values(records, lambda r: r["seed"]),
+        "distribution": distinct_values(records, _describe_distribution),
+        "deterministic kernels": distinct_values(records, lambda r: r["deterministic"]),
+        "data (SHA-256 of metadata.csv)": distinct_values(
             records, lambda r: f"{r['dataset']['name']} {r['dataset']['metadata_sha256'][:16]}"
         ),
         "code": commits,
-        "versions": values_of(
+        "versions": distinct_values(
             records, lambda r: ", ".join(f"{k} {v}" for k, v in r["versions"].items())
         ),
-        "hardware": values_of(records, lambda r: _hardware(r["hardware"])),
+        "hardware": distinct_values(records, lambda r: _hardware(r["hardware"])),
     }
 
 

@@ -1,4 +1,4 @@
-"""The first stage of a trial of chapter 2: its CycleGAN, and the synthetic set it makes."""
+"""The first stage of a trial of chapter 2: its CycleGAN, and the synthetic dataset it makes."""
 
 import contextlib
 import dataclasses
@@ -9,16 +9,14 @@ from typing import Any
 
 import keras
 
-from experiments.trial import (
-    EpochBar,
+from experiments.common.records import (
     checkpoint_path,
     config_hash,
-    precision_policy,
     provenance,
     read_record,
-    seed_everything,
     write_record,
 )
+from experiments.common.training import EpochBar, precision_policy, seed_everything
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN
 from melanet.data import ImageDataset, InputError
@@ -32,11 +30,13 @@ class CycleGANConfig:
     """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
 
     Attributes:
-        epochs, batch_size: Passes over the undersampled classes, and images of each a batch.
-        filters, rates: Of the first block, and Adam's learning rate: of generators and of
-            discriminators.
-        adversarial_loss, identity_weight: As `CycleGAN.compile`.
-        flip: Whether images are mirrored at random while training.
+        epochs: Epochs over the undersampled classes.
+        batch_size: Images of each class per batch.
+        filters: Filters of the first block of generators and of discriminators.
+        rates: Learning rates of Adam for generators and for discriminators.
+        adversarial_loss: As in `CycleGAN.compile`.
+        identity_weight: As in `CycleGAN.compile`.
+        flip: Whether to mirror half of the images at random.
     """
 
     epochs: int = 500
@@ -47,17 +47,24 @@ class CycleGANConfig:
     identity_weight: float = 0.0
     flip: bool = False
 
+    @classmethod
+    def for_protocol(cls, protocol: str) -> "CycleGANConfig":
+        """How a protocol trains its CycleGAN."""
+        if protocol == "released":
+            return cls(adversarial_loss="least_squares", identity_weight=1.0, flip=True)
+        return cls()
+
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticSetStage:
-    """A CycleGAN between the classes of a set's training images, and its translations.
+    """A CycleGAN between the classes of a dataset's training images, and its translations.
 
-    Trials of one seed share it, whatever they classify with. Only `train` is ever seen.
+    All trials of one seed share it. Only the images of `train` are ever seen.
     """
 
     dataset: ImageDataset
     train: tuple[str, ...]
-    translation: CycleGANConfig
+    cyclegan: CycleGANConfig
     image_size: tuple[int, int]
     keep_aspect_ratio: bool | None
     precision: str
@@ -67,34 +74,33 @@ class SyntheticSetStage:
 
     @property
     def key(self) -> str:
-        """Name of the CycleGAN: readable, and different if anything that shapes it is."""
-        shaping = {
+        """Name of the CycleGAN: readable, and another if anything that determines it is."""
+        own = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("prepared", "translation", "distribute")
+            if field.name not in ("dataset", "cyclegan", "distribute")
         }
-        translation = dataclasses.asdict(self.translation)
-        described = dataclasses.asdict(self.dataset.info)
-        mark = config_hash([shaping, translation, self.dataset.fingerprint, described])
-        return f"{self.dataset.info.name}-s{self.seed}-{mark}"
+        info = dataclasses.asdict(self.dataset.info)
+        config = [own, dataclasses.asdict(self.cyclegan), self.dataset.fingerprint, info]
+        return f"{self.dataset.info.name}-s{self.seed}-{config_hash(config)}"
 
     def folder(self, out: Path) -> Path:
-        """Where the synthetic set is or will be."""
+        """Where the synthetic dataset is or will be."""
         return out / "sets" / f"synthetic-{self.key}"
 
     def generator_path(self, out: Path) -> Path:
         """Where the trained CycleGAN is or will be."""
         return out / "gans" / f"{self.key}.keras"
 
-    def make(self, out: Path) -> tuple[ImageDataset, dict[str, Any]]:
-        """The synthetic set, made now if it is not there, and how its CycleGAN was trained.
+    def run(self, out: Path) -> tuple[ImageDataset, dict[str, Any]]:
+        """The synthetic dataset, made now if it is missing, and the record of its CycleGAN.
 
         Raises:
-            InputError: If a CycleGAN that is there cannot be loaded.
+            InputError: If a saved CycleGAN cannot be loaded.
         """
-        # All hosts train it together, or the chief alone: then the others find its file.
+        # All hosts train it together, or the chief alone and the others find its file.
         with chief_first() if self.distribute == "none" else contextlib.nullcontext():
-            model, notes = self._cyclegan(out)
+            model, record = self._trained(out)
         with chief_first():
             synthetic = translate_majority(
                 model,
@@ -104,19 +110,19 @@ class SyntheticSetStage:
                 image_size=self.image_size,
                 keep_aspect_ratio=self.keep_aspect_ratio,
             )
-        return synthetic, notes
+        return synthetic, record
 
-    def _cyclegan(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
+    def _trained(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
         path = self.generator_path(out)
-        notes_path = path.with_suffix(".json")
+        record_path = path.with_suffix(".json")
         checkpoint = EpochCheckpoint(checkpoint_path(out, f"gan-{self.key}"))
-        if path.exists() and notes_path.exists():
-            checkpoint.remove()  # of a run that was killed just after it had saved its result
-            return load_cyclegan(path), read_record(notes_path)
+        if path.exists() and record_path.exists():
+            checkpoint.remove()  # left if killed right after the record
+            return load_cyclegan(path), read_record(record_path)
         model = self._train(checkpoint)
         if not is_chief():
             return model, {}
-        notes = {
+        record = {
             "key": self.key,
             "set": self.dataset.info.name,
             "metadata_sha256": self.dataset.fingerprint,
@@ -125,16 +131,16 @@ class SyntheticSetStage:
             "seed": self.seed,
             "seconds": round(checkpoint.seconds, 1),
             "distribute": self.distribute,
-            **dataclasses.asdict(self.translation),
+            **dataclasses.asdict(self.cyclegan),
             **provenance(),
         }
         save_model(model, path)
-        write_record(notes_path, notes)
+        write_record(record_path, record)
         checkpoint.remove()
-        return model, notes
+        return model, record
 
     def _train(self, checkpoint: EpochCheckpoint) -> CycleGAN:
-        translation = self.translation
+        config = self.cyclegan
         seed_everything(self.seed, self.deterministic)
         shown = f"cycle_{self.dataset.info.labels[0]}"
         with precision_policy(self.precision):
@@ -142,23 +148,17 @@ class SyntheticSetStage:
                 self.dataset,
                 self.train,
                 image_size=self.image_size,
-                filters=translation.filters,
-                epochs=translation.epochs,
-                batch_size=translation.batch_size,
                 seed=self.seed,
-                flip=translation.flip,
                 keep_aspect_ratio=self.keep_aspect_ratio,
                 checkpoint=checkpoint,
-                callbacks=[EpochBar(translation.epochs, f"CycleGAN {self.key}", shown)],
-                rates=translation.rates,
+                callbacks=[EpochBar(config.epochs, f"CycleGAN {self.key}", shown)],
                 distribute=self.distribute,
-                adversarial_loss=translation.adversarial_loss,
-                identity_weight=translation.identity_weight,
+                **dataclasses.asdict(config),
             )
 
 
 def load_cyclegan(path: Path) -> CycleGAN:
-    """A CycleGAN from its `.keras` file.
+    """Loads a CycleGAN from its `.keras` file.
 
     Raises:
         InputError: If the file is not one.
@@ -170,21 +170,21 @@ def load_cyclegan(path: Path) -> CycleGAN:
 
 
 def load_model(path: Path) -> keras.Model:
-    """A model from its `.keras` file. Nothing in the file is executed: a Lambda layer is refused.
+    """Loads a model from its `.keras` file. Nothing in it is executed: Lambda layers are refused.
 
     Raises:
         InputError: If the file is not one, or holds what is not safe to load.
     """
-    if not zipfile.is_zipfile(path):  # Keras reads older formats, too
-        raise InputError(f"{path}: cannot be loaded, it is no .keras file; remove it")
+    if not zipfile.is_zipfile(path):  # Keras also reads older formats
+        raise InputError(f"{path}: cannot be loaded, it is not a .keras file; remove it")
     try:
-        with warnings.catch_warnings(action="ignore"):  # Keras raises besides, if it lacks any
+        with warnings.catch_warnings(action="ignore"):  # Keras also raises if something is missing
             model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # whatever a damaged file makes its readers raise
+    except Exception as error:  # a damaged file makes its readers raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
     if not isinstance(model, keras.Model):
-        raise InputError(f"{path}: holds a {type(model).__name__}, no model; remove it")
+        raise InputError(f"{path}: holds a {type(model).__name__}, not a model; remove it")
     return model
 
 

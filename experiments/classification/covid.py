@@ -1,0 +1,62 @@
+"""What tables 2.2 and 2.3 have in common: classifiers, conditions and metrics."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.classification.report import covid_figures
+from experiments.classification.table import COVID_PROTOCOLS, ClassificationTable
+from experiments.classification.trial import BAGGED_TREES, Condition
+from experiments.common.published import Detection, covid_cells
+from melanet.classifiers import CLASSIFIERS
+
+#: Every classifier of section 2.3.6.
+COVID_MODELS = (*CLASSIFIERS, BAGGED_TREES)
+COVID_CONDITIONS = (
+    Condition("real", "Real"),
+    Condition("own", "Real + own synthetic", synthetic_sets=1),
+    Condition("both", "Real + both synthetic", synthetic_sets=2),
+    Condition("synthetic", "Only synthetic", synthetic_sets=1, real_positives=False),
+)
+
+
+def covid_table(
+    name: str,
+    title: str,
+    datasets: tuple[str, str],
+    published: Mapping[tuple[str, str], Detection],
+) -> ClassificationTable:
+    """A table of section 2.3.6.
+
+    Args:
+        name: Name of its command.
+        title: Title of its page.
+        datasets: Its own dataset, and the one whose synthetic images join in "both".
+        published: What the thesis prints, by model and condition.
+    """
+    return ClassificationTable(
+        name=name,
+        title=title,
+        protocols=COVID_PROTOCOLS,
+        results="covid19",
+        datasets=datasets,
+        models=COVID_MODELS,
+        model_choices=COVID_MODELS,
+        conditions=COVID_CONDITIONS,
+        loss="cross_entropy",
+        metrics={
+            "sensitivity": "Sensitivity",
+            "false_negatives": "FN",
+            "specificity": "Specificity",
+            "auc": "AUC",
+            "skew": "Skew",
+        },
+        published_cells=lambda model, condition: covid_cells(published.get((model, condition))),
+        figures=covid_figures,
+        caption="Skew is that of the training images (eq. 2.8). Own synthetic: images of the "
+        "table's own negative class translated to COVID-19; both: those of the other table too. "
+        "Sensitivity alone can mislead: a classifier that calls everyone positive has 100. (!) "
+        "marks where the thesis contradicts itself: a sensitivity and its own FN; a skew and the "
+        "numbers of images in section 2.2.4. Its 16,537 normal images are 80% of all 20,672 "
+        "without opacity, abnormal ones included; the RSNA class Normal alone has 8,851.",
+        default_data=Path(),
+    )

@@ -1,0 +1,272 @@
+"""The report of a table of chapter 2: records to a table beside the thesis's, and its figures."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.classification import figures
+from experiments.classification.features import MAX_POINTS
+from experiments.classification.synthesis import CycleGANConfig
+from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
+from experiments.common.published import CLASSIFIER_TITLES
+from experiments.common.report import (
+    Figures,
+    Section,
+    describe_origin,
+    distinct_values,
+    write_section,
+)
+from melanet import metrics
+from melanet.data import ImageDataset, open_dataset
+from melanet.data.dataset import METADATA_FILE
+
+if TYPE_CHECKING:
+    from experiments.classification.table import ClassificationTable
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All that the report of a table draws on."""
+
+    table: "ClassificationTable"
+    datasets: Sequence[ImageDataset]
+    trials: Sequence[ClassifierTrial]
+    records: Sequence[dict[str, Any]]
+    out: Path
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of the conditions that were run, by name."""
+        names = dict.fromkeys(record["condition"] for record in self.records)
+        return {name: self.table.titles[name] for name in names}
+
+
+def make_section(results: Results) -> Section:
+    """Writes the table and its figures into the folder of its page."""
+    table, records = results.table, results.records
+    runs = runs_frame(records)
+    summary = summarise(runs, list(table.metrics))
+    return write_section(
+        table.page_folder(results.out),
+        title=table.title,
+        caption=_caption(results),
+        numbers=summary,
+        shown=add_published_rows(table, summary),
+        figures=table.figures(results),
+        settings=_describe(results),
+        runs=runs,
+    )
+
+
+def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """One row per training: its metrics on the test images, rates in percent."""
+    rows = []
+    for record in records:
+        true = [int(score["positive"]) for score in record["scores"]]
+        scores = [score["score"] for score in record["scores"]]
+        negative, positive_label = record["dataset"]["labels"]
+        trained = record["training_images"]
+        rows.append(
+            {
+                "model": record["model"],
+                "condition": record["condition"],
+                "seed": record["seed"],
+                "auc": 100 * metrics.auc(true, scores),
+                "sensitivity": 100 * metrics.sensitivity(true, scores),
+                "false_negatives": metrics.false_negatives(true, scores),
+                "specificity": 100 * metrics.specificity(true, scores),
+                "npv": 100 * metrics.negative_predictive_value(true, scores),
+                "f_score": 100 * metrics.f_score(true, scores),
+                "positives": sum(true),
+                "skew": trained[negative] / trained[positive_label],
+                "epochs_run": record["epochs_run"],
+                "best_epoch": record["best_epoch"],
+                "seconds": record["seconds"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def summarise(runs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Mean and sample standard deviation over the seeds of each model and condition."""
+    grouped = runs.groupby(["model", "condition"], sort=False)
+    return grouped.agg(
+        runs=("seed", "size"),
+        **{
+            f"{name}_{statistic}": (name, function)
+            for name in names
+            for statistic, function in (("mean", "mean"), ("sd", "std"))
+        },
+    ).reset_index()
+
+
+def add_published_rows(table: "ClassificationTable", summary: pd.DataFrame) -> pd.DataFrame:
+    """One row "ours" per model and condition, the thesis's own beneath it."""
+    several_models = summary["model"].nunique() > 1
+    rows = []
+    for row in summary.itertuples():
+        names = {"Model": CLASSIFIER_TITLES[row.model]} if several_models else {}
+        names[table.condition_header] = table.titles[row.condition]
+        ours = {heading: cell(row, name) for name, heading in table.metrics.items()}
+        rows.append({**names, "": "ours", **ours})
+        if printed := table.published_cells(row.model, row.condition):
+            rows.append({**names, "": "thesis", **printed})
+    return pd.DataFrame(rows).fillna("–")
+
+
+def cell(row: Any, name: str) -> str:
+    """Mean ± deviation of a metric in a row of `summarise`, as a table shows it."""
+    mean, deviation = getattr(row, f"{name}_mean"), getattr(row, f"{name}_sd")
+    if np.isnan(mean):
+        return "–"
+    if np.isnan(deviation) and name == "false_negatives":
+        return f"{mean:.0f}"
+    one_number = name == "skew" or np.isnan(deviation)
+    return f"{mean:.2f}" + ("" if one_number else f" ± {deviation:.2f}")
+
+
+def melanoma_figures(results: Results) -> Figures:
+    """Figures 2.4, 2.6, 2.7 and 2.16."""
+    records, titles = results.records, results.titles
+    return {
+        "classes": (
+            "Training images of each class in every condition (as figure 2.4).",
+            figures.class_histogram(records, titles),
+        ),
+        "bars": (
+            "Test results (as figure 2.6), with the specificity that a gain may cost.",
+            figures.metric_bars(runs_frame(records), titles),
+        ),
+        "roc": (
+            "ROC curves (as figure 2.7); the dots mark the threshold 0.5.",
+            figures.roc_curves(records, titles),
+        ),
+        **_translations(results, "translations", "(as figure 2.16)"),
+    }
+
+
+def covid_figures(results: Results) -> Figures:
+    """Figures 2.5 and 2.11 to 2.15, of the first model and seed."""
+    model, seed = results.records[0]["model"], results.records[0]["seed"]
+    first = [r for r in results.records if (r["model"], r["seed"]) == (model, seed)]
+    name = CLASSIFIER_TITLES[model]
+    skews = runs_frame(first).set_index("condition")["skew"]
+    with_skew = {c: f"{results.titles[c]}\nskew {skew:.2f}" for c, skew in skews.items()}
+    drawn: Figures = {
+        "distribution": (
+            "Training images of each class in every condition, and their skew (as figure 2.5).",
+            figures.class_histogram(first, with_skew),
+        )
+    }
+    for record in first:
+        title = results.titles[record["condition"]]
+        drawn[f"confidence_{record['condition']}"] = (
+            f"Confidence of {name} in each positive test image, trained on: {title.lower()} (as "
+            "figures 2.11 to 2.14).",
+            figures.confidences(record, title),
+        )
+    panels = {
+        trial.condition.title: trial.features_path(results.out)
+        for trial in results.trials
+        if (trial.settings.model, trial.seed) == (model, seed)
+    }
+    drawn["umap"] = (
+        f"UMAP of the pooled features of {name}, each panel of the classifier trained so, training "
+        f"and test images together (as figure 2.15); at most {MAX_POINTS} of each class and "
+        "dataset, evenly picked.",
+        figures.umap_panels(panels, results.datasets[0].info.labels),
+    )
+    return {**drawn, **_translations(results, "translations_{}", "")}
+
+
+def _translations(results: Results, file_name: str, note: str) -> Figures:
+    """One figure per CycleGAN of the first seed."""
+    drawn: Figures = {}
+    stages = {stage.key: stage for trial in results.trials for stage in trial.synthetic_stages}
+    for stage in stages.values():
+        folder = stage.folder(results.out)
+        if (folder / METADATA_FILE).is_file() and stage.seed == results.trials[0].seed:
+            first, second = stage.dataset.info.labels
+            drawn[file_name.format(first)] = (
+                f"{first.capitalize()} images and their translations to {second} {note}".strip()
+                + ".",
+                figures.translations(stage.dataset, open_dataset(folder)),
+            )
+    return drawn
+
+
+def _caption(results: Results) -> str:
+    record = results.records[0]
+    positives = sum(score["positive"] for score in record["scores"])
+    seeds = len({r["seed"] for r in results.records})
+    over = f"mean ± sample sd over {seeds} seeds" if seeds > 1 else "one seed"
+    return (
+        f"Percent; FN is a count of {positives} positive test images; {over}, threshold 0.5; "
+        f"protocol {record['protocol']}. {results.table.caption}"
+    )
+
+
+def _describe(results: Results) -> dict[str, str]:
+    """How the results were made, for a reader."""
+    table, records = results.table, results.records
+    protocol = records[0]["protocol"]
+    synthetic = [notes for record in records for notes in record["synthetic"]]
+    gan_seconds = {notes["key"]: notes["seconds"] for notes in synthetic}
+    described = {
+        "protocol": f"{protocol}: {table.protocols[protocol]}" + _departures(protocol, synthetic),
+        "images (train / validation / test)": distinct_values(
+            records, lambda r: " / ".join(map(str, r["images"].values()))
+        ),
+        "size": distinct_values(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
+        "classifiers": "; ".join(dict.fromkeys(map(_describe_classifier, records))),
+        "CycleGAN": distinct_values(synthetic, _describe_cyclegan) or "none",
+        **describe_origin(records),
+        "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
+        f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
+    }
+    if not (results.datasets[0].metadata["split"] == "test").any():
+        described["split"] = "80/20 by group (patient, where known; with copies of a picture)"
+    for other in results.datasets[1:]:
+        described["split"] += ", all datasets as one"
+        described["other dataset (SHA-256 of metadata.csv)"] = (
+            f"{other.info.name} {other.fingerprint[:16]}"
+        )
+    for dataset in results.datasets:
+        if dataset.info.notes:
+            described[f"{dataset.info.title}, left out"] = dataset.info.notes
+    return described
+
+
+def _describe_classifier(record: dict[str, Any]) -> str:
+    weights = f"weights {record['weights'] or 'random at the start'}"
+    if record["model"] == BAGGED_TREES:
+        return f"{record['model']}, {weights}, frozen"
+    return (
+        f"{record['model']}, {weights}, {record['loss'].replace('_', ' ')} loss, "
+        f"{record['optimizer']}, batch {record['batch_size']}, at most {record['epochs']} epochs"
+    )
+
+
+def _departures(protocol: str, synthetic: Sequence[dict[str, Any]]) -> str:
+    """Where an option made the CycleGANs depart from the protocol."""
+    own, departures = CycleGANConfig.for_protocol(protocol), []
+    for notes in synthetic[:1]:
+        if notes["adversarial_loss"] != own.adversarial_loss:
+            departures.append(f"{notes['adversarial_loss'].replace('_', ' ')} loss")
+        if notes["identity_weight"] != own.identity_weight:
+            departures.append(f"identity weight {notes['identity_weight']:g}")
+    return f" – but here, by option: {', '.join(departures)}" if departures else ""
+
+
+def _describe_cyclegan(notes: dict[str, Any]) -> str:
+    generators, discriminators = (f"{rate:g}" for rate in notes["rates"])
+    return (
+        f"{notes['epochs']} epochs, batch {notes['batch_size']}, first filters "
+        f"{' and '.join(map(str, notes['filters']))}, Adam {generators} and {discriminators} "
+        f"(generators and discriminators), {notes['adversarial_loss'].replace('_', ' ')} loss, "
+        f"identity weight {notes['identity_weight']:g}"
+    )

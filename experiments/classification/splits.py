@@ -1,0 +1,118 @@
+"""Which images of a classification dataset train, validate and test."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
+
+from melanet.data import ImageDataset, InputError
+
+TEST_FOLDS = 5  # a fifth is tested
+VALIDATION_FOLDS = 10  # a tenth of the training images validates
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Image ids: `train`, `validation` (stops the training; may be empty) and `test`."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def split_images(
+    dataset: ImageDataset,
+    protocol: str,
+    seed: int,
+    split_jointly_with: Sequence[ImageDataset] = (),
+) -> Split:
+    """The official split, or a stratified 80/20 split where the dataset has none.
+
+    The images of one patient stay together, see `patient_groups`.
+
+    Args:
+        dataset: The dataset.
+        protocol: `"thesis"`, `"released"` or `"clean"`.
+        seed: Seed of the split, where it is not official.
+        split_jointly_with: Datasets that share images or patients with it. All are split as one:
+            nobody who is tested in one of them is trained with in another. Equal ids must be equal
+            images.
+
+    Raises:
+        InputError: If a class has too few images, or the datasets contradict each other.
+    """
+    metadata = dataset.metadata
+    for other in split_jointly_with:  # sorted, so that the order of the datasets does not matter
+        _check_consistent(dataset, other)
+        metadata = pd.concat([metadata, other.metadata])
+        metadata = metadata.drop_duplicates("id").sort_values("id")
+    official = metadata["split"] == "test"
+    try:
+        if official.any():
+            train, test = metadata[~official], metadata[official]
+        else:
+            train, test = _stratified(metadata, TEST_FOLDS, seed)
+        validation = test if protocol == "released" else train.head(0)
+        if protocol == "clean":
+            train, validation = _stratified(train, VALIDATION_FOLDS, seed)
+    except ValueError as error:
+        raise InputError(f"{dataset.folder}: cannot be split: {error}") from None
+    own = set(dataset.ids())
+    return Split(
+        *(tuple(id for id in part["id"] if id in own) for part in (train, validation, test))
+    )
+
+
+def patient_groups(metadata: pd.DataFrame) -> np.ndarray:
+    """A number per image that is equal for images of one group, or of groups that share a picture.
+
+    Collections list the same picture under two names and as of two patients (COVID-19: 78 and 201;
+    ISIC-2016: 1442 and 1742); a split must not part them.
+    """
+    groups, pixels = (pd.factorize(metadata[column])[0] for column in ("group", "sha256"))
+    count = len(metadata)
+    shared = coo_array((np.ones(count), (groups, pixels + count)), shape=(2 * count, 2 * count))
+    return connected_components(shared, directed=False)[1][groups]
+
+
+def _check_consistent(first: ImageDataset, second: ImageDataset) -> None:
+    official = [(each.metadata["split"] == "test").any() for each in (first, second)]
+    if official[0] != official[1]:
+        raise InputError(
+            f"{second.folder}: only one of it and {first.folder} has an official split"
+        )
+    columns = ["id", "label", "group", "sha256"]
+    both = first.metadata[columns].merge(second.metadata[columns], on="id")
+    for name in columns[1:]:
+        for id in both["id"][both[f"{name}_x"] != both[f"{name}_y"]]:
+            raise InputError(
+                f"{second.folder}: the {name} of {id} differs from that in {first.folder}; "
+                "give different images different ids"
+            )
+
+
+def _stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divides into all but one, and one, of `folds` parts with similar shares of every label."""
+    counts = metadata["label"].value_counts()
+    if counts.min() < 2:
+        raise ValueError("a class has fewer than two images")
+    groups = patient_groups(metadata)
+    if len(np.unique(groups)) == len(groups):
+        return train_test_split(
+            metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
+        )
+    folds = min(folds, counts.min())
+    by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    wanted = counts / folds
+
+    def unevenness(part):
+        found = metadata["label"].iloc[part[1]].value_counts()
+        return ((found.reindex(wanted.index, fill_value=0) - wanted).abs() / wanted).max()
+
+    parts = by_group.split(metadata, metadata["label"], groups)
+    train, test = min(parts, key=unevenness)  # patients have unequal numbers of images
+    return metadata.iloc[train], metadata.iloc[test]

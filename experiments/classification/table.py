@@ -1,0 +1,275 @@
+"""Tables of chapter 2: classifiers in several conditions on one dataset."""
+
+import argparse
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.classification import report
+from experiments.classification.splits import Split, split_images
+from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
+from experiments.classification.trial import (
+    BAGGED_TREES,
+    ClassifierSettings,
+    ClassifierTrial,
+    Condition,
+)
+from experiments.common.cli import (
+    add_common_arguments,
+    bounded_int,
+    non_negative_float,
+    positive_float,
+)
+from experiments.common.report import Figures, Section
+from experiments.common.table import Table, prepare_dataset
+from experiments.common.training import resolve_precision
+from melanet.classifiers import CLASSIFIERS
+from melanet.data import BUILDERS, ImageDataset, InputError, prepare
+from melanet.distribution import count_replicas, make_strategy, resolve
+from melanet.trees import BaggedTrees
+
+#: What each protocol of chapter 2 does, in a sentence.
+MELANOMA_PROTOCOLS = {
+    "thesis": "trained until the training loss stops improving, best weights kept; log loss, no "
+    "identity loss, images padded to square (sections 2.2 and 2.3.3)",
+    "released": "as the author's code: early stopping and best weights by the test set (its score "
+    "flatters), class weights, released focal loss, least squares, identity loss, flips, stretched",
+    "clean": "as thesis, but stopped by a tenth of the training images, which no training sees",
+}
+COVID_PROTOCOLS = {
+    "thesis": "trained until the training loss stops improving, best weights kept",
+    "clean": "as thesis, but stopped by a tenth of the training patients, whom no training sees",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassificationTable(Table):
+    """A table of chapter 2 as data.
+
+    Attributes:
+        datasets: The dataset that is classified; then those whose synthetic images can join.
+        models: Names of the classifiers that are run by default.
+        model_choices: Names of all that can be run.
+        conditions: What they are trained on.
+        condition_header: Heading of the conditions in the table.
+        loss: As in `ClassifierSettings`.
+        metrics: Headings of the metrics in the table, by name.
+        published_cells: From model and condition to the thesis's cells, by heading; None if it
+            prints nothing.
+        figures: Draws the figures of the section.
+        caption: What a reader must know of the table.
+        default_data: Default of `--data`; it must be given if None.
+    """
+
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    model_choices: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    metrics: Mapping[str, str]
+    published_cells: Callable[[str, str], dict[str, str] | None]
+    figures: Callable[["report.Results"], Figures]
+    condition_header: str = "Trained on"
+    loss: str = "focal"
+    caption: str = ""
+    default_data: Path | None = None
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Titles of the conditions by name."""
+        return {condition.name: condition.title for condition in self.conditions}
+
+    def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
+        add = parser.add_argument
+        add("--data", type=Path, default=self.default_data, required=self.default_data is None,
+            help="folder with one folder per official download or per dataset")  # fmt: skip
+        add("--datasets", "--dataset", nargs=len(self.datasets), default=list(self.datasets),
+            metavar=("OWN", "OTHER")[: len(self.datasets)], help="the dataset, then those whose "
+            "synthetic images can join it; phantoms need no download")  # fmt: skip
+        add("--models", "--model", nargs="+", default=list(self.models), metavar="NAME",
+            choices=self.model_choices, help=", ".join(self.model_choices))  # fmt: skip
+        add("--conditions", nargs="+", default=list(self.titles), choices=self.titles,
+            metavar="NAME", help=", ".join(self.titles))  # fmt: skip
+        add("--protocol", choices=self.protocols, default="thesis")
+        add("--weights", default="imagenet", help="imagenet, none, or a weights file")
+        add("--repeats", type=bounded_int(1, 1000), default=1, help="seeds; the thesis trains once")
+        add("--epochs", type=bounded_int(1), default=100,
+            help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
+        gan, pair = CycleGANConfig(), ("GENERATOR", "DISCRIMINATOR")
+        add("--gan-epochs", type=bounded_int(1), default=gan.epochs, help="default: %(default)s")
+        add("--gan-batch-size", type=bounded_int(1), default=gan.batch_size,
+            help="default: %(default)s")  # fmt: skip
+        add("--gan-filters", type=bounded_int(1, 1024), nargs=2, default=gan.filters, metavar=pair,
+            help="filters of their first blocks; default: %(default)s")  # fmt: skip
+        add("--gan-rates", type=positive_float, nargs=2, default=gan.rates, metavar=pair,
+            help="learning rates of Adam; default: %(default)s")  # fmt: skip
+        add("--adversarial-loss", choices=("log", "least_squares"), help="default: the protocol's")
+        add("--identity-weight", type=non_negative_float, help="default: the protocol's")
+        add("--save-models", action=argparse.BooleanOptionalAction, default=False,
+            help="keep every trained classifier below OUT/models")  # fmt: skip
+        add_common_arguments(parser, out)
+
+    def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
+        return [_prepared(name, options) for name in options.datasets]
+
+    def plan(
+        self, datasets: Sequence[ImageDataset], options: argparse.Namespace
+    ) -> list[ClassifierTrial]:
+        """The trials of every seed, model and condition.
+
+        All datasets are split as one, by patient: else a synthetic image could be made from, or a
+        CycleGAN trained with, an image of somebody who is tested.
+
+        Raises:
+            InputError: If a size or weights do not suit the networks, or a class cannot be split.
+        """
+        _check_positive_class(datasets)
+        models = list(dict.fromkeys(options.models))
+        settings = {model: self._settings(datasets[0], options, model) for model in models}
+        config = cyclegan_config(options)
+        trials = []
+        for seed in range(options.seed, options.seed + options.repeats):
+            splits = [
+                split_images(
+                    dataset, options.protocol, seed, [d for d in datasets if d is not dataset]
+                )
+                for dataset in datasets
+            ]
+            stages = tuple(
+                _synthetic_stage(dataset, split, settings[models[0]], config, seed)
+                for dataset, split in zip(datasets, splits, strict=True)
+            )
+            trials += [
+                ClassifierTrial(
+                    datasets[0],
+                    condition,
+                    splits[0],
+                    settings[model],
+                    seed,
+                    stages[: condition.synthetic_sets],
+                    options.save_models,
+                )
+                for model in models
+                for condition in self.conditions
+                if condition.name in options.conditions
+            ]
+        return trials
+
+    def report(
+        self,
+        datasets: Sequence[ImageDataset],
+        trials: Sequence[ClassifierTrial],  # type: ignore[override]
+        records: Sequence[dict[str, Any]],
+        out: Path,
+    ) -> Section:
+        return report.make_section(report.Results(self, datasets, trials, records, out))
+
+    def _settings(
+        self, dataset: ImageDataset, options: argparse.Namespace, model: str
+    ) -> ClassifierSettings:
+        size = tuple(options.image_size or dataset.info.image_size)
+        if any(side % 16 or side < 32 for side in size):
+            raise InputError(
+                f"--image-size {size[0]} {size[1]}: must be multiples of 16, 32 or more"
+            )
+        if len(dataset.info.labels) != 2:
+            raise InputError(
+                f"{dataset.folder}: has {len(dataset.info.labels)} classes; two are expected"
+            )
+        weights = None if options.weights == "none" else options.weights
+        if not options.dry_run:
+            _check_weights(model, weights, (*size, dataset.info.channels))
+        return ClassifierSettings(
+            protocol=options.protocol,
+            model=model,
+            weights=weights,
+            weights_sha256=_file_hash(weights),
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            image_size=size,
+            precision=resolve_precision(options.precision),
+            loss=self.loss,
+            deterministic=options.deterministic,
+            distribute=resolve(options.distribute),
+        )
+
+
+def cyclegan_config(options: argparse.Namespace) -> CycleGANConfig:
+    """How the CycleGAN is trained: as the protocol says, unless an option says otherwise."""
+    own = CycleGANConfig.for_protocol(options.protocol)
+    return CycleGANConfig(
+        epochs=options.gan_epochs,
+        batch_size=options.gan_batch_size,
+        filters=tuple(options.gan_filters),
+        rates=tuple(options.gan_rates),
+        adversarial_loss=options.adversarial_loss or own.adversarial_loss,
+        identity_weight=(
+            own.identity_weight if options.identity_weight is None else options.identity_weight
+        ),
+        flip=own.flip,
+    )
+
+
+def _prepared(name: str, options: argparse.Namespace) -> ImageDataset:
+    # Chapter 3 has a phantom too: the datasets of chapter 2 are kept in a folder of their own.
+    folder = options.prepared / "melanet" / name
+    builder = BUILDERS.get(name)
+    if builder is not None and builder.folders:  # made of several downloads side by side
+        return prepare_dataset(
+            options.data, name, folder, lambda _, folder: prepare(name, options.data, folder)
+        )
+    return prepare_dataset(options.data, name, folder, partial(prepare, name))
+
+
+def _synthetic_stage(
+    dataset: ImageDataset,
+    split: Split,
+    settings: ClassifierSettings,
+    config: CycleGANConfig,
+    seed: int,
+) -> SyntheticSetStage:
+    # Devices can share a batch that has an image of each class for every one of them.
+    replicas = count_replicas(make_strategy(settings.distribute))
+    return SyntheticSetStage(
+        dataset=dataset,
+        train=split.train,
+        cyclegan=config,
+        image_size=settings.image_size,
+        keep_aspect_ratio=settings.keep_aspect_ratio,
+        precision=settings.precision,
+        deterministic=settings.deterministic,
+        seed=seed,
+        distribute=settings.distribute if config.batch_size >= replicas else "none",
+    )
+
+
+def _check_positive_class(datasets: Sequence[ImageDataset]) -> None:
+    positive = datasets[0].info.labels[-1:]
+    for other in datasets[1:]:
+        if other.info.labels[-1:] != positive:
+            raise InputError(
+                f"--datasets: {other.info.name} translates to {''.join(other.info.labels[-1:])}, "
+                f"not to {''.join(positive)}; all must have the same positive class"
+            )
+
+
+def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]) -> None:
+    """Builds the classifier once: unsuitable weights are reported before hours of work."""
+    build = BaggedTrees if model == BAGGED_TREES else CLASSIFIERS[model]
+    try:
+        build(input_shape, 2, weights=weights)
+    except ValueError as error:
+        raise InputError(f"--weights {weights}: {error}") from None
+    except Exception as error:  # Keras has no class of its own for a failed download
+        raise InputError(
+            f"--weights {weights}: cannot be downloaded ({error}); give a weights file, or none"
+        ) from None
+
+
+def _file_hash(weights: str | None) -> str | None:
+    """SHA-256 of a weights file: another content makes another trial."""
+    if weights is None or not Path(weights).is_file():
+        return None
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()

@@ -1,0 +1,308 @@
+"""One classifier of chapter 2, with its over-sampling or augmentation, to a record."""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiments.classification.features import features_path, write_features
+from experiments.classification.splits import Split
+from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage, save_model
+from experiments.common.records import config_hash, hashed_settings
+from experiments.common.table import Trial
+from experiments.common.training import (
+    EpochBar,
+    check_finite,
+    precision_policy,
+    seed_everything,
+    train,
+)
+from melanet.augmentation import augment_offline
+from melanet.classifiers import CLASSIFIERS
+from melanet.data import ImageDataset, load_dataset
+from melanet.data.loading import Subset, make_epoch_counter, open_subset
+from melanet.distribution import chief_first, is_chief
+from melanet.losses import focal_loss
+from melanet.trees import BaggedTrees
+
+#: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
+BAGGED_TREES = "densenet121_bagged_trees"
+#: What a trial's record repeats of the record of a CycleGAN.
+LOGGED_FIELDS = ("key", "set", "seconds", *(f.name for f in dataclasses.fields(CycleGANConfig)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """What a classifier is trained on.
+
+    Attributes:
+        name: Name in records.
+        title: Name in tables.
+        augment: Augmented copies of each real training image.
+        synthetic_sets: Number of synthetic datasets that join; the first is made from the
+            dataset's own majority.
+        real_positives: Whether real images of the positive class take part.
+    """
+
+    name: str
+    title: str
+    augment: int = 0
+    synthetic_sets: int = 0
+    real_positives: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierSettings:
+    """Training configuration. Defaults are the thesis's (section 2.3.3) where it names them.
+
+    Attributes:
+        weights: `"imagenet"`, None or a file. From random weights the thesis's Adadelta at 1e-3
+            hardly moves: then the optimizer is Adam at 1e-4.
+        loss: `"focal"` (melanoma) or `"cross_entropy"` (COVID-19).
+        patience: Epochs without a better loss before training stops; not in the thesis, 8 in the
+            released code.
+        plateau: Epochs without a better loss before the learning rate falls to a tenth; not in the
+            thesis, 5 in the released code.
+    """
+
+    protocol: str
+    model: str
+    weights: str | None
+    epochs: int
+    batch_size: int
+    image_size: tuple[int, int]
+    precision: str
+    loss: str = "focal"
+    weights_sha256: str | None = None
+    patience: int = 8
+    plateau: int = 5
+    deterministic: bool = True
+    distribute: str = "none"
+
+    @property
+    def released(self) -> bool:
+        """Whether the author's code is followed where it differs from the thesis."""
+        return self.protocol == "released"
+
+    @property
+    def optimizer(self) -> tuple[str, float]:
+        """Name and learning rate of the optimizer, which depends on the weights."""
+        return ("Adadelta", 1e-3) if self.weights is not None else ("Adam", 1e-4)
+
+    @property
+    def loss_function(self) -> keras.losses.Loss:
+        """The loss. On two softmax columns, cross-entropy is the binary one of the positive."""
+        if self.loss == "cross_entropy":
+            return keras.losses.CategoricalCrossentropy()
+        return focal_loss(form="released" if self.released else "thesis")
+
+    @property
+    def keep_aspect_ratio(self) -> bool | None:
+        """Whether images are padded; as their dataset says, but the released code stretches."""
+        return False if self.released else None
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierTrial(Trial):
+    """One training: a condition on one split of a dataset, by one seed.
+
+    Attributes:
+        synthetic_stages: What makes the condition's synthetic datasets, as many as it has.
+        save_model: Whether the trained classifier is saved beside its record.
+    """
+
+    dataset: ImageDataset
+    condition: Condition
+    split: Split
+    settings: ClassifierSettings
+    seed: int
+    synthetic_stages: tuple[SyntheticSetStage, ...] = ()
+    save_model: bool = False
+
+    @property
+    def title(self) -> str:
+        names = [self.dataset.info.name, self.settings.model, self.condition.name]
+        return f"{'-'.join(names)}-s{self.seed}"
+
+    @property
+    def config(self) -> list[Any]:
+        stages = [stage.key for stage in self.synthetic_stages]
+        return [*self._data_config, hashed_settings(self.settings), stages]
+
+    @property
+    def _data_config(self) -> list[Any]:
+        info = dataclasses.asdict(self.dataset.info)
+        return [self.dataset.fingerprint, info, dataclasses.asdict(self.split), self.seed]
+
+    @property
+    def shared_artifacts(self) -> tuple[str, ...]:
+        augmented = [self._augmented_name] if self.condition.augment else []
+        return (*(stage.key for stage in self.synthetic_stages), *augmented)
+
+    @property
+    def _augmented_name(self) -> str:
+        return f"augmented-{self.condition.augment}x-{config_hash(self._data_config)}"
+
+    def features_path(self, out: Path) -> Path:
+        """Where the features of its images are or will be."""
+        return features_path(out, self.key)
+
+    def train_and_test(self, out: Path) -> dict[str, Any] | None:
+        settings, split = self.settings, self.split
+        synthetic = [stage.run(out) for stage in self.synthetic_stages]
+        subsets = self._training_subsets(out, [dataset for dataset, _ in synthetic])
+        counts = Counter(label for subset in subsets for label in _labels(subset))
+        seed_everything(self.seed, settings.deterministic)
+        test = (self.dataset, split.test)
+        fit = self._fit_trees if settings.model == BAGGED_TREES else self._fit_network
+        model, training = fit(subsets, counts, out)
+        if not is_chief():
+            return None
+        scores = _positive_scores(model, self._load(test))
+        check_finite(scores, self.key)
+        positive = self.dataset.info.labels[-1]
+        self._save(model, [*subsets, test], out)
+        return {
+            "condition": self.condition.name,
+            "parameters": model.count_params(),
+            "training_images": dict(counts),
+            "images": {name: len(ids) for name, ids in dataclasses.asdict(split).items()},
+            **dataclasses.asdict(settings),
+            **training,
+            "synthetic": [{k: record[k] for k in LOGGED_FIELDS} for _, record in synthetic],
+            "scores": [
+                {"id": id, "positive": label == positive, "score": round(float(score), 6)}
+                for id, label, score in zip(split.test, _labels(test), scores, strict=True)
+            ],
+        }
+
+    def _training_subsets(self, out: Path, synthetic: Sequence[ImageDataset]) -> list[Subset]:
+        """The real training images that take part, and the datasets that join them."""
+        ids = self._allowed(self.split.train)
+        subsets: list[Subset] = [(self.dataset, ids), *synthetic]
+        if self.condition.augment:
+            folder = out / "sets" / self._augmented_name
+            with chief_first():
+                augmented = augment_offline(
+                    self.dataset, self.condition.augment, folder, ids=ids, seed=self.seed
+                )
+            subsets.append(augmented)
+        return subsets
+
+    def _allowed(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of `ids` that the condition may see: without real positives, negatives only."""
+        if self.condition.real_positives:
+            return ids
+        positive, labels = self.dataset.info.labels[-1], self.dataset.values("label", ids)
+        return tuple(id for id, label in zip(ids, labels, strict=True) if label != positive)
+
+    def _load(self, *subsets: Subset, **order) -> tf.data.Dataset:
+        settings = self.settings
+        return load_dataset(
+            *subsets,
+            image_size=settings.image_size,
+            batch_size=settings.batch_size,
+            keep_aspect_ratio=settings.keep_aspect_ratio,
+            **order,
+        )
+
+    def _fit_network(
+        self, subsets: Sequence[Subset], counts: Counter, out: Path
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        settings, epoch_counter = self.settings, make_epoch_counter()
+        batches = self._load(*subsets, shuffle=True, seed=self.seed, epoch_counter=epoch_counter)
+        weights = self._class_weights(counts)
+        if weights is not None:
+            batches = batches.map(partial(_add_class_weights, weights))
+        validation, watch = None, "loss"
+        # Real negatives alone would choose the weights that call nobody positive.
+        if self.split.validation and self.condition.real_positives:
+            validation, watch = self._load((self.dataset, self.split.validation)), "val_loss"
+        trained = train(
+            self._compiled_model,
+            batches,
+            epochs=settings.epochs,
+            stopping=keras.callbacks.EarlyStopping(
+                watch, patience=settings.patience, restore_best_weights=True
+            ),
+            callbacks=[
+                keras.callbacks.ReduceLROnPlateau(watch, factor=0.1, patience=settings.plateau),
+                EpochBar(settings.epochs, self.key, watch),
+            ],
+            validation=validation,
+            epoch_counter=epoch_counter,
+            checkpoint=self.checkpoint_path(out),
+            precision=settings.precision,
+            distribute=settings.distribute,
+        )
+        optimizer = "{} {:g}".format(*settings.optimizer)
+        return trained.model, {"optimizer": optimizer, **trained.summary()}
+
+    def _fit_trees(
+        self, subsets: Sequence[Subset], counts: Counter, out: Path
+    ) -> tuple[BaggedTrees, dict[str, Any]]:
+        settings = self.settings
+        batches = self._load(*subsets, shuffle=True, seed=self.seed)
+        labels = self.dataset.info.labels
+        with precision_policy(settings.precision):
+            model = BaggedTrees(
+                self._input_shape, len(labels), weights=settings.weights, seed=self.seed
+            )
+        started = time.monotonic()
+        model.fit(batches)
+        seconds = round(time.monotonic() - started, 1)
+        none = {"optimizer": "none", "replicas": 1, "epochs_run": 0, "best_epoch": 0, "history": {}}
+        return model, {**none, "seconds": seconds}
+
+    def _compiled_model(self) -> keras.Model:
+        settings, labels = self.settings, self.dataset.info.labels
+        build = CLASSIFIERS[settings.model]
+        model = build(self._input_shape, len(labels), weights=settings.weights)
+        name, rate = settings.optimizer
+        model.compile(getattr(keras.optimizers, name)(rate), settings.loss_function)
+        return model
+
+    @property
+    def _input_shape(self) -> tuple[int, int, int]:
+        return (*self.settings.image_size, self.dataset.info.channels)
+
+    def _class_weights(self, counts: Counter) -> list[float] | None:
+        """`class_weight="balanced"` of scikit-learn, which the released code computes."""
+        if not self.settings.released:
+            return None
+        labels = self.dataset.info.labels
+        return [counts.total() / (len(labels) * counts[label]) for label in labels]
+
+    def _save(self, model: Any, subsets: Sequence[Subset], out: Path) -> None:
+        """Saves features of some of the images, and the model if asked to."""
+        network = model.network if isinstance(model, BaggedTrees) else model
+        write_features(self.features_path(out), network, subsets, self._load)
+        if not self.save_model:
+            return
+        if isinstance(model, BaggedTrees):
+            model.save(out / "models" / f"{self.key}.trees")
+        else:
+            save_model(model, out / "models" / f"{self.key}.keras", include_optimizer=False)
+
+
+def _add_class_weights(weights: list[float], images: tf.Tensor, labels: tf.Tensor) -> tuple:
+    """A batch with its images' class weights; a shared `fit` takes no `class_weight`."""
+    return images, labels, tf.linalg.matvec(labels, weights)
+
+
+def _positive_scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:
+    """Probability of the positive class, the last one."""
+    quiet = {} if isinstance(model, BaggedTrees) else {"verbose": 0}
+    return model.predict(images, **quiet)[:, -1]
+
+
+def _labels(subset: Subset) -> list[str]:
+    dataset, ids = open_subset(subset)
+    return dataset.values("label", ids)

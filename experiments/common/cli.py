@@ -1,0 +1,170 @@
+"""The command line of every experiment: arguments, exit codes, one line per mistake."""
+
+import argparse
+import errno
+import math
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from experiments.common.training import PRECISIONS
+from melanet.data import ImageDataset, InputError
+from melanet.data.dataset import MAX_SIDE
+from melanet.data.errors import os_errors_as_input_errors
+from melanet.distribution import NAMES as STRATEGIES
+from melanet.distribution import WORKER_ERRORS, barrier, is_chief, is_single_worker
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+class EarlyExit(Exception):
+    """Ends a command that has done what it was asked to, without a report."""
+
+
+def run_cli(command: Callable[[], None]) -> int:
+    """Runs a command and returns its exit code.
+
+    Returns:
+        0 on success, 1 if another host was lost, 2 for bad input (said in one line), 130 if
+        interrupted.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            command()
+    except EarlyExit:
+        return 0
+    except (InputError, OSError) as error:  # an OSError names its file and reason
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        cure = "; make room, and the same command resumes where it stopped" if full else ""
+        print(f"error: {error}{cure}", file=sys.stderr)
+        return 2
+    except WORKER_ERRORS:
+        if is_single_worker():
+            raise
+        print(
+            "error: another host is gone; start all of them again with the same command: training "
+            "resumes from the last saved epoch",
+            file=sys.stderr,
+        )
+        return 1
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # An interrupt while TensorFlow waits for other hosts arrives as a RuntimeError.
+        if isinstance(error, RuntimeError) and "KeyboardInterrupt" not in str(error):
+            raise
+        print("\nstopped; the same command resumes where it stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _print_warning(message, *_, **__) -> None:
+    print("warning:", message, file=sys.stderr)
+
+
+def exit_worker() -> NoReturn:
+    """Ends a process whose work another one finishes; all hosts leave together with the chief."""
+    if not is_chief():
+        print("done here; the first host writes the report")
+    barrier()
+    raise EarlyExit
+
+
+def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
+    """Adds the flags that every table's command has."""
+    add = parser.add_argument
+    add("--image-size", type=bounded_int(1, MAX_SIDE), nargs=2, metavar=("H", "W"),
+        help="in pixels; default: the thesis's")  # fmt: skip
+    add("--batch-size", type=bounded_int(1), default=16, help="default: %(default)s")
+    add("--precision", choices=PRECISIONS, default="auto",
+        help="auto: the fastest that the hardware computes natively")  # fmt: skip
+    add("--seed", type=bounded_int(0, 2**31), default=0, help="added to the seed of every trial")
+    add("--shard", type=shard, default=(1, 1), metavar="I/N",
+        help="run only the Ith of N parts; N machines that share OUT run all of them")  # fmt: skip
+    add("--distribute", choices=STRATEGIES, default="auto",
+        help="share each batch among the GPUs of this host (mirrored; auto: if it has several) or "
+        "of all hosts in TF_CONFIG (multiworker)")  # fmt: skip
+    add("--deterministic", action=argparse.BooleanOptionalAction, default=True,
+        help="use deterministic kernels only; default: yes")  # fmt: skip
+    add("--out", type=Path, default=out, help="folder of the results; default: %(default)s")
+    add("--prepared", type=Path, default=Path("prepared"),
+        help="folder of the prepared datasets; default: %(default)s")  # fmt: skip
+    add("--dry-run", action="store_true", help="prepare the data, list the trials and stop")
+
+
+def bounded_int(low: int, high: int = 10**6) -> Callable[[str], int]:
+    """An argparse type: a whole number from `low` to `high`."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not between {low} and {high}")
+        return value
+
+    return number
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a number above 0."""
+    value = non_negative_float(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def non_negative_float(text: str) -> float:
+    """An argparse type: a finite number, 0 or more."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return value
+
+
+def shard(text: str) -> tuple[int, int]:
+    """An argparse type: `I/N`, the Ith of N parts."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N")
+    return int(number), int(count)
+
+
+def download_folder(data: Path, name: str) -> Path:
+    """The folder `data/name`.
+
+    Raises:
+        InputError: If `data` is missing.
+    """
+    if not data.is_dir():
+        raise InputError(f"--data {data}: no such folder; --help says what it holds")
+    return data / name
+
+
+def check_dataset_name(dataset: ImageDataset, name: str) -> None:
+    """Checks that a dataset is called like its folder: records and pages go by that name.
+
+    Raises:
+        InputError: If it is not.
+    """
+    if dataset.info.name != name:
+        raise InputError(
+            f"{dataset.folder}: holds the dataset {dataset.info.name!r}; rename the folder to it"
+        )
+
+
+def check_writable(out: Path) -> None:
+    """Makes the folder `out` if it is missing, and checks that it can be written to.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    with os_errors_as_input_errors("write", f"--out {out}"):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass

@@ -1,0 +1,95 @@
+"""The record of a trial: one JSON file that says all that made its result."""
+
+import dataclasses
+import hashlib
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiments.common.training import hardware
+from melanet.data import ImageDataset, InputError
+from melanet.data.writing import atomic_write
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record whole or not at all: a record that is there is complete."""
+    atomic_write(path, json.dumps(record, indent=1) + "\n")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads a record.
+
+    Raises:
+        InputError: If the file is not a record.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except (ValueError, OSError, RecursionError) as error:
+        raise InputError(f"{path}: is not a result record ({error}); move it away") from None
+    if not isinstance(record, dict) or record.get("key") != path.stem:
+        raise InputError(f"{path}: is not the result record its name says; move it away")
+    return record
+
+
+def checkpoint_path(out: Path, key: str) -> Path:
+    """Where an unfinished training is kept."""
+    return out / "checkpoints" / f"{key}.npz"
+
+
+def config_hash(config: Any) -> str:
+    """First 8 hex digits of the SHA-256 of a configuration, which JSON can hold."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def hashed_settings(settings: Any) -> dict[str, Any]:
+    """The fields of a settings dataclass, except `distribute`.
+
+    How many devices share the work does not change its result, up to rounding: a training begun on
+    four devices can be finished on one.
+    """
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k != "distribute"}
+
+
+def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:
+    """What a record says of its dataset."""
+    return {
+        **dataclasses.asdict(dataset.info),
+        "metadata_sha256": dataset.fingerprint,
+        "images": len(dataset.metadata),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, git commit and hardware of this process."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "git": git_state(ROOT),
+        "hardware": hardware(),
+    }
+
+
+def git_state(root: Path) -> dict[str, Any]:
+    """The commit of the checkout `root`, and whether its code has uncommitted changes."""
+
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        changed = git("status", "--porcelain", "--", "melanet", "sharpunet", "experiments")
+        return {"commit": git("rev-parse", "HEAD"), "changed": bool(changed)}
+    except OSError:  # no git on this machine
+        return {"commit": None, "changed": None}

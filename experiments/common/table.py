@@ -1,0 +1,292 @@
+"""A table of the thesis in four stages: prepare, plan, run, report.
+
+    prepare   official files -> datasets
+    plan      the table's conditions -> trials
+    run       a trial -> predictions and one JSON record
+    report    records -> the table, its figures and one page
+
+Each stage leaves plain files and skips what is there already, so that interrupted runs resume.
+"""
+
+import abc
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.common.cli import (
+    EarlyExit,
+    Parser,
+    check_dataset_name,
+    check_writable,
+    download_folder,
+    exit_worker,
+    run_cli,
+)
+from experiments.common.records import (
+    checkpoint_path,
+    config_hash,
+    describe_dataset,
+    provenance,
+    read_record,
+    write_record,
+)
+from experiments.common.report import Section, write_page
+from melanet.checkpoint import EpochCheckpoint
+from melanet.data import ImageDataset, open_dataset
+from melanet.data.dataset import METADATA_FILE
+from melanet.distribution import barrier, check_workers_agree, chief_first, is_chief, make_strategy
+
+
+class Trial(abc.ABC):
+    """One training: a name, and a record that says how it went.
+
+    Subclasses are frozen dataclasses with the fields `dataset` and `seed`.
+    """
+
+    dataset: ImageDataset
+    seed: int
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """The readable part of its key."""
+
+    @property
+    @abc.abstractmethod
+    def config(self) -> list[Any]:
+        """All that determines the result, as JSON can hold it."""
+
+    @property
+    def shared_artifacts(self) -> tuple[str, ...]:
+        """Names of what it makes and other trials use too, such as a CycleGAN."""
+        return ()
+
+    @property
+    def key(self) -> str:
+        """Name of its record: readable, and another if anything that determines the result is."""
+        return f"{self.title}-{config_hash(self.config)}"
+
+    def record_path(self, out: Path) -> Path:
+        """Where its record is or will be."""
+        return out / "records" / f"{self.key}.json"
+
+    def checkpoint_path(self, out: Path) -> Path:
+        """Where its unfinished training is kept."""
+        return checkpoint_path(out, self.key)
+
+    @abc.abstractmethod
+    def train_and_test(self, out: Path) -> dict[str, Any] | None:
+        """Trains and tests; returns its part of the record, None on hosts that only help."""
+
+    def run(self, out: Path) -> dict[str, Any] | None:
+        """Trains, tests and writes the record.
+
+        Returns:
+            The record; None on hosts that only help to train.
+        """
+        result = self.train_and_test(out)
+        if result is None:
+            return None
+        record = {
+            "key": self.key,
+            "dataset": describe_dataset(self.dataset),
+            "seed": self.seed,
+            **result,
+            **provenance(),
+        }
+        write_record(self.record_path(out), record)
+        EpochCheckpoint(self.checkpoint_path(out)).remove()
+        return record
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table(abc.ABC):
+    """A table of the thesis as data, with its four stages.
+
+    Attributes:
+        name: Name of its command.
+        title: Title of its page.
+        protocols: What each protocol does, in a sentence, by name.
+        results: Name of its folder below `results`, if other tables share it.
+    """
+
+    name: str
+    title: str
+    protocols: Mapping[str, str]
+    results: str = ""
+
+    def page_folder(self, out: Path) -> Path:
+        """Where page, table and figures go: a folder of its own if tables share the results."""
+        return out / self.name if self.results else out
+
+    @abc.abstractmethod
+    def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
+        """Adds its flags; `out` is the default folder of the results."""
+
+    @abc.abstractmethod
+    def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
+        """The datasets that the options name, built now if they are missing."""
+
+    @abc.abstractmethod
+    def plan(
+        self, datasets: Sequence[ImageDataset], options: argparse.Namespace
+    ) -> Sequence[Trial]:
+        """Its trials, in the order of the table."""
+
+    @abc.abstractmethod
+    def report(
+        self,
+        datasets: Sequence[ImageDataset],
+        trials: Sequence[Trial],
+        records: Sequence[dict[str, Any]],
+        out: Path,
+    ) -> Section:
+        """Writes the table and its figures into its page folder."""
+
+
+def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:
+    """Runs a table from the command line, from official files to its page.
+
+    Returns:
+        The exit code, see `run_cli`.
+    """
+    options = parse(table, arguments)
+    page = table.page_folder(options.out)
+    return run_report(lambda: [run_stages(table, options)], page, table.title)
+
+
+def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the options of a table's command line; defaults are the thesis's."""
+    parser = Parser(
+        prog=f"python -m experiments.{table.name}",
+        description=table.title,
+        epilog="; ".join(f"{name}: {text}" for name, text in table.protocols.items()),
+    )
+    table.add_arguments(parser, Path("results") / (table.results or table.name))
+    return parser.parse_args(arguments)
+
+
+def run_stages(table: Table, options: argparse.Namespace) -> Section:
+    """Prepares, plans, runs and reports.
+
+    Raises:
+        InputError: If the user's input is wrong.
+        EarlyExit: After a dry run, or where another process writes the report.
+    """
+    make_strategy(options.distribute)  # that of several hosts must be made before anything else
+    datasets = table.prepare(options)
+    trials = table.plan(datasets, options)
+    if options.dry_run:
+        list_trials(take_shard(trials, options.shard), options.out)
+        raise EarlyExit
+    records = run_trials(trials, options.out, options.shard)
+    return table.report(datasets, trials, records, options.out)
+
+
+def run_report(make_sections: Callable[[], Sequence[Section]], out: Path, title: str) -> int:
+    """Runs one table or more and writes their page into `out`; returns the exit code."""
+
+    def command():
+        sections = make_sections()
+        page = write_page(out / "index.html", title, sections)
+        print(*(section.markdown for section in sections), sep="\n")
+        print(f"Open {page}")
+        barrier()  # a chief that is killed before this finds the other hosts when it restarts
+
+    return run_cli(command)
+
+
+def prepare_dataset(
+    data: Path,
+    name: str,
+    folder: Path,
+    build: Callable[[Path, Path], ImageDataset],
+) -> ImageDataset:
+    """The dataset `name` in `data`, built into `folder` if it is an official download.
+
+    Args:
+        data: Folder with one folder per dataset: an official download, or a dataset.
+        name: Name of the dataset and of its folder.
+        folder: Where the dataset is or will be, if it is built.
+        build: From the folder of the download and `folder` to the dataset.
+
+    Raises:
+        InputError: If it is missing, incomplete or damaged.
+    """
+    download = download_folder(data, name)
+    if (download / METADATA_FILE).is_file() and (download / "dataset.json").is_file():
+        dataset = open_dataset(download)
+        check_dataset_name(dataset, name)
+    else:
+        with chief_first():
+            dataset = build(download, folder)
+    dataset.verify()
+    return dataset
+
+
+def run_trials(
+    trials: Sequence[Trial], out: Path, shard: tuple[int, int] = (1, 1)
+) -> list[dict[str, Any]]:
+    """Runs the trials that have no record yet; returns the records of all, in their order.
+
+    Args:
+        trials: All trials of a table.
+        out: Results folder, which other machines may share.
+        shard: `(number, count)`: only this part is run here, the others elsewhere.
+
+    Raises:
+        InputError: If `out` cannot be written to, or a record in it is damaged.
+        EarlyExit: If this part is done but another is not, or another host writes the report.
+    """
+    check_writable(out)
+    done = {trial.key: trial.record_path(out).exists() for trial in trials}
+    for trial in (trial for trial in trials if done[trial.key]):
+        read_record(trial.record_path(out))  # a damaged one is reported now, not after hours
+        EpochCheckpoint(trial.checkpoint_path(out)).remove()  # left if killed after the record
+    mine = {trial.key for trial in take_shard(trials, shard)}
+    waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
+    if any(done.values()):
+        print(f"{sum(done.values())} of {len(trials)} trials are done already")
+    check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
+    for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
+        trial.run(out)
+        barrier()
+    if not is_chief():
+        exit_worker()
+    missing = sum(not trial.record_path(out).exists() for trial in trials)
+    if missing:
+        print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
+        exit_worker()
+    return [read_record(trial.record_path(out)) for trial in trials]
+
+
+def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:
+    """Part `number` of `count` parts: the same on every machine, and without overlap.
+
+    Trials that share a CycleGAN or an augmented set stay together, so that none is made twice.
+    """
+    units: list[tuple[set[str], list[Trial]]] = []
+    for trial in trials:
+        names, together = set(trial.shared_artifacts), [trial]
+        apart = []
+        for unit in units:
+            if names & unit[0]:
+                names |= unit[0]
+                together = unit[1] + together
+            else:
+                apart.append(unit)
+        units = [*apart, (names, together)]
+    number, count = shard
+    return [trial for _, unit in units[number - 1 :: count] for trial in unit]
+
+
+def list_trials(trials: Sequence[Trial], out: Path) -> None:
+    """Prints every trial and whether it is done."""
+    done = [trial.record_path(out).exists() for trial in trials]
+    for trial, is_done in zip(trials, done, strict=True):
+        print(f"{'done' if is_done else 'to do':6} {trial.key}  seed {trial.seed}")
+    print(f"{len(trials)} trials, {len(trials) - sum(done)} to do")

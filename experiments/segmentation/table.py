@@ -1,0 +1,177 @@
+"""Tables of chapter 3: segmentation networks compared on datasets by a protocol's splits."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from experiments.common.cli import add_common_arguments, bounded_int, download_folder
+from experiments.common.published import Scores
+from experiments.common.report import Section
+from experiments.common.table import Table, prepare_dataset
+from experiments.common.training import resolve_precision
+from experiments.segmentation import report
+from experiments.segmentation.trial import (
+    ModelBuilder,
+    SegmentationSettings,
+    SegmentationTrial,
+    has_encoder,
+)
+from melanet.distribution import resolve
+from sharpunet import LOSSES, MODELS
+from sharpunet.data import BUILDERS, ImageDataset, InputError, prepare
+from sharpunet.losses import OF_WHOLE_BATCH
+from sharpunet.models import check_sides
+from sharpunet.splits import PROTOCOLS as SPLIT_PROTOCOLS
+from sharpunet.splits import splits
+
+#: Every model with its sharp twin.
+SHARP_PAIRS = (
+    ("unet", "sharp_unet"),
+    ("wide_unet", "wide_sharp_unet"),
+    ("ternausnet16", "sharp_ternausnet16"),
+    ("unet_resnet50", "sharp_unet_resnet50"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmentationTable(Table):
+    """A table of chapter 3 as data: what is compared on what, and what the thesis prints.
+
+    Attributes:
+        datasets: Names of the datasets that are run by default, where they are there.
+        models: Names of the models that are run by default.
+        published: The thesis's scores by dataset and model.
+        pairs: Models whose difference is tested, `(baseline, contender)`.
+        builders: Model builders by name.
+    """
+
+    protocols: Mapping[str, str] = dataclasses.field(default_factory=lambda: SPLIT_PROTOCOLS)
+    datasets: Sequence[str]
+    models: Sequence[str]
+    published: Mapping[tuple[str, str], Scores]
+    pairs: Sequence[tuple[str, str]] = SHARP_PAIRS
+    builders: Mapping[str, ModelBuilder] = dataclasses.field(default_factory=lambda: MODELS)
+
+    def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
+        add = parser.add_argument
+        add("--data", type=Path, required=True, help="folder with one folder per dataset: its "
+            "official download, a dataset, or images and masks of your own")  # fmt: skip
+        add("--datasets", "--dataset", nargs="+", metavar="NAME",
+            help=f"default: those of {', '.join(self.datasets)} that are there")  # fmt: skip
+        add("--models", nargs="+", default=list(self.models), choices=self.builders,
+            metavar="NAME", help=", ".join(self.builders))  # fmt: skip
+        add("--weights", choices=("imagenet", "none"), default="imagenet",
+            help="initial weights of the encoders of TernausNet and ResNet-50")  # fmt: skip
+        add("--loss", choices=LOSSES, default="cross_entropy", help="default: %(default)s")
+        add("--folds", type=bounded_int(2), default=5, help="default: %(default)s")
+        add("--repeats", type=bounded_int(1, 1000), default=5, help="default: %(default)s")
+        add("--epochs", type=bounded_int(1), default=200,
+            help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
+        add("--protocol", choices=self.protocols, default="thesis")
+        add_common_arguments(parser, out)
+
+    def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
+        names = options.datasets or self._datasets_there(options.data)
+        return [
+            prepare_dataset(options.data, name, options.prepared / name, partial(prepare, name))
+            for name in dict.fromkeys(names)
+        ]
+
+    def plan(
+        self, datasets: Sequence[ImageDataset], options: argparse.Namespace
+    ) -> list[SegmentationTrial]:
+        """The trials of every dataset, split and model.
+
+        Raises:
+            InputError: If a size does not suit the models, or there are too few images.
+        """
+        builders = {name: self.builders[name] for name in options.models}
+        trials = []
+        for dataset in datasets:
+            size = tuple(options.image_size or dataset.info.image_size)
+            for build in builders.values():
+                _check_size(build, size)
+            settings = SegmentationSettings(
+                protocol=options.protocol,
+                epochs=options.epochs,
+                batch_size=options.batch_size,
+                image_size=size,
+                precision=resolve_precision(options.precision),
+                deterministic=options.deterministic,
+                distribute=_distribute(options),
+                loss=options.loss,
+            )
+            numbers = {"folds": options.folds, "repeats": options.repeats}
+            for split in splits(dataset.metadata, options.protocol, **numbers):
+                for name, build in builders.items():
+                    pretrained = has_encoder(build) and options.weights != "none"
+                    own = dataclasses.replace(
+                        settings, weights=options.weights if pretrained else None
+                    )
+                    trials.append(SegmentationTrial(dataset, name, split, own, build, options.seed))
+        if not options.dry_run:
+            waiting = [trial for trial in trials if not trial.record_path(options.out).exists()]
+            for name in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):
+                _check_weights(name, builders[name], options.weights)
+        return trials
+
+    def report(
+        self,
+        datasets: Sequence[ImageDataset],
+        trials: Sequence[SegmentationTrial],  # type: ignore[override]
+        records: Sequence[dict[str, Any]],
+        out: Path,
+    ) -> Section:
+        return report.make_section(self, records, datasets, out)
+
+    def _datasets_there(self, data: Path) -> list[str]:
+        """The table's datasets whose folder is in `data`; the others are named."""
+        there = [
+            name
+            for name in self.datasets
+            if (name in BUILDERS and BUILDERS[name].generated)
+            or download_folder(data, name).is_dir()
+        ]
+        missing = [name for name in self.datasets if name not in there]
+        if not there:
+            raise InputError(
+                f"--data {data}: has none of the folders {', '.join(missing)}; see --help"
+            )
+        if missing:
+            print(f"{data} has no folder {', '.join(missing)}: left out")
+        return there
+
+
+def _distribute(options: argparse.Namespace) -> str:
+    """How a batch is shared; not at all where the loss is of the whole batch."""
+    distribute = resolve(options.distribute)
+    if options.loss not in OF_WHOLE_BATCH or distribute == "none":
+        return distribute
+    if options.distribute == "auto":
+        return "none"
+    raise InputError(
+        f"--loss {options.loss}: is computed over the whole batch, which devices cannot share; use "
+        "--distribute none"
+    )
+
+
+def _check_size(build: ModelBuilder, size: tuple[int, int]) -> None:
+    try:
+        check_sides(size, 5 if has_encoder(build) else 4)
+    except ValueError as error:
+        raise InputError(f"--image-size: {error}") from None
+
+
+def _check_weights(model: str, build: ModelBuilder, weights: str) -> None:
+    """Builds the model once: unavailable weights are reported before hours of work."""
+    try:
+        build((32, 32, 3), weights=weights)
+    except Exception as error:  # Keras has no class of its own for a failed download
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--weights {weights}: not available for {model} ({reason}); use none for random "
+            "weights"
+        ) from None

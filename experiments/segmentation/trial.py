@@ -1,0 +1,214 @@
+"""One segmentation network of chapter 3 on one split, to a record."""
+
+import dataclasses
+import inspect
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from experiments.common.records import hashed_settings
+from experiments.common.table import Trial
+from experiments.common.training import (
+    EpochBar,
+    TrainedModel,
+    check_finite,
+    seed_everything,
+    train,
+)
+from melanet.data import ImageDataset
+from melanet.data.loading import make_epoch_counter
+from melanet.data.writing import atomic_write
+from melanet.distribution import is_chief
+from sharpunet import LOSSES, Dice, Jaccard, dice, jaccard
+from sharpunet.data import load_dataset
+from sharpunet.splits import Split
+
+ModelBuilder = Callable[..., keras.Model]
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationSettings:
+    """Training configuration. Defaults are the thesis's where it names them (section 3.3.3).
+
+    Attributes:
+        epochs: Epochs at most; the thesis gives no number.
+        batch_size: Images per batch; not in the thesis, 16 in the released code.
+        learning_rate: Of Adam.
+        patience: Epochs without a better validation score before training stops; not in the
+            thesis, 20 in the released code.
+        loss: A name in `sharpunet.LOSSES`.
+        weights: Initial weights of an encoder: `"imagenet"`, or None for random ones.
+    """
+
+    protocol: str
+    epochs: int
+    batch_size: int
+    image_size: tuple[int, int]
+    precision: str
+    learning_rate: float = 1e-3
+    patience: int = 20
+    loss: str = "cross_entropy"
+    weights: str | None = None
+    deterministic: bool = True
+    distribute: str = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationTrial(Trial):
+    """One training: a model on one split of a dataset.
+
+    Attributes:
+        model: Name of the model.
+        build: Builds it, as `sharpunet.unet`.
+        base_seed: Added to the seed.
+    """
+
+    dataset: ImageDataset
+    model: str
+    split: Split
+    settings: SegmentationSettings
+    build: ModelBuilder
+    base_seed: int = 0
+
+    @property
+    def seed(self) -> int:  # type: ignore[override]
+        """Seed of weights and shuffling: the same for every model, so that they are paired."""
+        return self.base_seed + 100 * self.split.repeat + self.split.fold
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset.info.name}-{self.model}-r{self.split.repeat}-f{self.split.fold}"
+
+    @property
+    def config(self) -> list[Any]:
+        return [
+            self.dataset.fingerprint,
+            dataclasses.asdict(self.dataset.info),
+            dataclasses.asdict(self.split),
+            hashed_settings(self.settings),
+            self.seed,
+        ]
+
+    def train_and_test(self, out: Path) -> dict[str, Any] | None:
+        """Writes `predictions/KEY/ID.png` too: probability times 255, or the class index."""
+        split = self.split
+        trained = self.train(out)
+        if not is_chief():
+            return None
+        test = self._load(split.test)
+        truth = np.concatenate([masks for _, masks in test])
+        probabilities = trained.model.predict(test, verbose=0)
+        check_finite(probabilities, self.key)
+        _write_predictions(out / "predictions" / self.key, split.test, probabilities)
+        parts = {"train": split.train, "validation": split.validation, "test": split.test}
+        return {
+            "model": self.model,
+            "parameters": {
+                "trainable": _count(trained.model.trainable_weights),
+                "frozen": _count(trained.model.non_trainable_weights),
+            },
+            "repeat": split.repeat,
+            "fold": split.fold,
+            "images": {name: len(ids) for name, ids in parts.items()},
+            **dataclasses.asdict(self.settings),
+            **trained.summary(),
+            "scores": _scores(split.test, truth, probabilities),
+        }
+
+    def train(self, out: Path) -> TrainedModel:
+        """Trains the model from its seed; validation chooses the weights."""
+        settings = self.settings
+        seed_everything(self.seed, settings.deterministic)
+        epoch_counter = make_epoch_counter()
+        batches = self._load(
+            self.split.train, shuffle=True, seed=self.seed, epoch_counter=epoch_counter
+        )
+        watch = {"monitor": "val_loss"}
+        callbacks: list[keras.callbacks.Callback] = [
+            EpochBar(settings.epochs, self.key, "val_jaccard")
+        ]
+        if settings.protocol == "released":
+            watch = {"monitor": "val_jaccard", "mode": "max"}
+            callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=10, **watch))
+        return train(
+            self._compiled_model,
+            batches,
+            epochs=settings.epochs,
+            stopping=keras.callbacks.EarlyStopping(
+                patience=settings.patience, restore_best_weights=True, **watch
+            ),
+            callbacks=callbacks,
+            validation=self._load(self.split.validation),
+            epoch_counter=epoch_counter,
+            checkpoint=self.checkpoint_path(out),
+            precision=settings.precision,
+            distribute=settings.distribute,
+        )
+
+    def build_model(self) -> keras.Model:
+        """The model with new weights, under the current Keras dtype policy."""
+        info, settings = self.dataset.info, self.settings
+        encoder = {"weights": settings.weights} if has_encoder(self.build) else {}
+        return self.build((*settings.image_size, info.channels), info.classes, **encoder)
+
+    def _compiled_model(self) -> keras.Model:
+        info, settings = self.dataset.info, self.settings
+        model = self.build_model()
+        model.compile(
+            keras.optimizers.Adam(settings.learning_rate),
+            LOSSES[settings.loss](info.classes),
+            metrics=[Jaccard(), Dice()],
+        )
+        return model
+
+    def _load(self, ids: Sequence[str], **order) -> tf.data.Dataset:
+        settings = self.settings
+        return load_dataset(
+            (self.dataset, ids),
+            image_size=settings.image_size,
+            batch_size=settings.batch_size,
+            **order,
+        )
+
+
+def has_encoder(build: ModelBuilder) -> bool:
+    """Whether a model builder takes weights for an encoder."""
+    return "weights" in inspect.signature(build).parameters
+
+
+def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarray) -> None:
+    for id, probability in zip(ids, probabilities, strict=True):
+        if probability.shape[-1] == 1:
+            grey = np.round(255 * probability[:, :, 0])
+        else:
+            grey = probability.argmax(axis=-1)
+        png = io.BytesIO()
+        Image.fromarray(grey.astype("uint8")).save(png, format="png")
+        atomic_write(folder / f"{id}.png", png.getvalue())
+
+
+def _scores(
+    ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
+) -> list[dict[str, Any]]:
+    """Jaccard and Dice of every test image: averaged over classes, and each class's if several."""
+    scores = []
+    metrics = {"jaccard": jaccard, "dice": dice}
+    values = {name: of(truth, probabilities, average=None) for name, of in metrics.items()}
+    for row, id in enumerate(ids):
+        score: dict[str, Any] = {"id": id}
+        for name, value in values.items():
+            score[name] = round(float(value[row].mean()), 6)
+            if value.shape[1] > 1:
+                score[f"{name}_per_class"] = [round(float(v), 6) for v in value[row]]
+        scores.append(score)
+    return scores
+
+
+def _count(weights: Sequence[keras.Variable]) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in weights)
