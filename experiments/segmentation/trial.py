@@ -118,7 +118,7 @@ class SegmentationTrial(Trial):
             "images": {name: len(ids) for name, ids in parts.items()},
             **dataclasses.asdict(self.settings),
             **trained.summary(),
-            "scores": _scores(split.test, truth, probabilities),
+            "scores": _scores(self.dataset, split.test, truth, probabilities),
         }
 
     def train(self, out: Path) -> TrainedModel:
@@ -194,14 +194,15 @@ def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarr
 
 
 def _scores(
-    ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
+    dataset: ImageDataset, ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
     """Jaccard and Dice of every test image: averaged over classes, and each class's if several."""
     scores = []
     metrics = {"jaccard": jaccard, "dice": dice}
     values = {name: of(truth, probabilities, average=None) for name, of in metrics.items()}
-    for row, id in enumerate(ids):
-        score: dict[str, Any] = {"id": id}
+    groups = dataset.values("group", ids)
+    for row, (id, group) in enumerate(zip(ids, groups, strict=True)):
+        score: dict[str, Any] = {"id": id, "group": group}
         for name, value in values.items():
             score[name] = round(float(value[row].mean()), 6)
             if value.shape[1] > 1:
