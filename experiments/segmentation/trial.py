@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from experiments.common.records import hashed_settings
+from experiments.common.records import CODE_VERSIONS, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
     EpochBar,
@@ -93,7 +93,13 @@ class SegmentationTrial(Trial):
             dataclasses.asdict(self.split),
             hashed_settings(self.settings),
             self.seed,
+            model_hash(self.build, self._input_shape, self.dataset.info.classes),
+            CODE_VERSIONS["segmentation"],
         ]
+
+    @property
+    def _input_shape(self) -> tuple[int, int, int]:
+        return (*self.settings.image_size, self.dataset.info.channels)
 
     def train_and_test(self, out: Path) -> dict[str, Any] | None:
         """Writes `predictions/KEY/ID.png` too: probability times 255, or the class index."""
@@ -153,9 +159,8 @@ class SegmentationTrial(Trial):
 
     def build_model(self) -> keras.Model:
         """The model with new weights, under the current Keras dtype policy."""
-        info, settings = self.dataset.info, self.settings
-        encoder = {"weights": settings.weights} if has_encoder(self.build) else {}
-        return self.build((*settings.image_size, info.channels), info.classes, **encoder)
+        encoder = {"weights": self.settings.weights} if has_encoder(self.build) else {}
+        return self.build(self._input_shape, self.dataset.info.classes, **encoder)
 
     def _compiled_model(self) -> keras.Model:
         info, settings = self.dataset.info, self.settings
