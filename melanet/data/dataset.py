@@ -167,10 +167,30 @@ class ImageDataset:
             InputError: If a file is damaged, or a mask and its image differ in size.
         """
         for row in self.metadata.itertuples():
-            size = _verified_size(self.folder / row.file_name)
-            mask = self.folder / row.mask_file_name
-            if row.mask_file_name and _verified_size(mask) != size:
-                raise InputError(f"{mask}: its size differs from its image's; prepare it anew")
+            verify_files(self.folder, row.file_name, row.mask_file_name)
+
+
+def verify_files(folder: Path, file_name: str, mask_file_name: str) -> None:
+    """Reads an image and its mask, without decoding them.
+
+    Args:
+        folder: Folder of the dataset.
+        file_name: The image, relative to the folder.
+        mask_file_name: The mask; empty if there is none.
+
+    Raises:
+        InputError: If a file is damaged, or their sizes differ.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.dataset import verify_files
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> verify_files(lesions.folder, lesions.metadata["file_name"][0], "")
+    """
+    size = _verified_size(folder / file_name)
+    if mask_file_name and _verified_size(folder / mask_file_name) != size:
+        mask = folder / mask_file_name
+        raise InputError(f"{mask}: its size differs from its image's; prepare the dataset anew")
 
 
 def _verified_size(path: Path) -> tuple[int, int]:

@@ -162,8 +162,8 @@ def open_subset(subset: Subset) -> tuple[ImageDataset, list[str]]:
         >>> from melanet.data import prepare
         >>> from melanet.data.loading import open_subset
         >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> len(open_subset(lesions)[1]), open_subset((lesions, ["benign-000"]))[1]
-        (225, ['benign-000'])
+        >>> len(open_subset(lesions)[1]), open_subset((lesions, ["phantom-0000"]))[1]
+        (225, ['phantom-0000'])
     """
     dataset, ids = subset if isinstance(subset, tuple) else (subset, None)
     if not isinstance(dataset, ImageDataset):
@@ -220,7 +220,7 @@ def decode(path: tf.Tensor, channels: int) -> tf.Tensor:
         >>> from melanet.data import prepare
         >>> from melanet.data.loading import decode
         >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> tuple(decode(lesions.paths(["benign-000"])[0], 3).shape)
+        >>> tuple(decode(lesions.paths(["phantom-0000"])[0], 3).shape)
         (64, 64, 3)
     """
     return tf.io.decode_png(tf.io.read_file(path), channels=channels)

@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from melanet.data.dataset import (
     ImageDataset,
     open_dataset,
     open_existing,
+    verify_files,
 )
 from melanet.data.errors import InputError, os_errors_as_input_errors
 
@@ -213,7 +213,7 @@ def write_dataset(
 def _write_samples(
     partial: Path, info: DatasetInfo, samples: Sequence[Sample], allow_empty_masks: bool
 ) -> None:
-    count = _resume(partial, info)
+    count = _resume(partial, info, samples)
     bar = tqdm(total=len(samples), initial=count, desc=f"preparing {info.title}", unit="image")
     with bar, (partial / METADATA_FILE).open("a", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
@@ -223,23 +223,41 @@ def _write_samples(
             bar.update()
 
 
-def _resume(partial: Path, info: DatasetInfo) -> int:
+def _resume(partial: Path, info: DatasetInfo, samples: Sequence[Sample]) -> int:
     """Number of images that an interrupted run has written; starts anew if there was none."""
-    described = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
-    table = partial / METADATA_FILE
-    try:
-        same = (partial / INFO_FILE).read_text() == described and table.is_file()
-    except (OSError, UnicodeDecodeError):
-        same = False
-    if not same:
+    header = ",".join(COLUMNS) + "\n"
+    described = (json.dumps(dataclasses.asdict(info), indent=2) + "\n").encode()
+    table, description = partial / METADATA_FILE, partial / INFO_FILE
+    same = table.is_file() and description.is_file() and description.read_bytes() == described
+    if not same or not table.read_bytes().startswith(header.encode()):
         shutil.rmtree(partial, ignore_errors=True)
         for kind in ("images",) if info.labels else ("images", "masks"):
             (partial / kind).mkdir(parents=True)
-        table.write_text(",".join(COLUMNS) + "\n")
-        (partial / INFO_FILE).write_text(described)
-    whole_lines = table.read_text().rpartition("\n")[0] + "\n"  # the last one may be cut off
-    os.truncate(table, len(whole_lines.encode()))
-    return len(list(csv.reader(io.StringIO(whole_lines)))) - 1
+        table.write_text(header)
+        description.write_bytes(described)
+    with table.open(newline="") as file:
+        lines = file.readlines()
+    rows = csv.reader(lines)
+    next(rows)
+    count, end = 0, rows.line_num
+    for sample, row in zip(samples, rows, strict=False):
+        # The last line may be cut off, and a crash of the machine may have emptied files.
+        if not lines[rows.line_num - 1].endswith("\n") or not _is_written(partial, sample, row):
+            break
+        count, end = count + 1, rows.line_num
+    os.truncate(table, len("".join(lines[:end]).encode()))
+    return count
+
+
+def _is_written(partial: Path, sample: Sample, row: Sequence[str]) -> bool:
+    """Whether a row of `metadata.csv` is the sample's, and its files are sound."""
+    if len(row) != len(COLUMNS) or row[0] != f"images/{sample.id}.png":
+        return False
+    try:
+        verify_files(partial, row[0], row[1])
+    except InputError:
+        return False
+    return True
 
 
 def _write_sample(
@@ -317,7 +335,7 @@ def _check_ids(folder: Path, samples: Sequence[Sample]) -> None:
                 f"{sample.image_name}: its id {sample.id!r} may hold only letters, digits, '.', "
                 "'_' and '-', 200 at most; rename the file"
             )
-        # Without case, because some file systems do not tell a.png from A.png.
+        # Ignoring case, because some file systems do not tell a.png from A.png.
         if sample.id.lower() in seen:
             raise InputError(
                 f"{sample.image_name}: the id {sample.id!r} occurs twice, ignoring case; rename one"
