@@ -124,7 +124,8 @@ def comparisons(
 
 
 def _compare(matched: Sequence[tuple[dict, dict]], metric: str) -> dict[str, Any]:
-    per_run, per_image, groups = [], [], {}
+    per_run, per_image = [], []
+    groups: dict[str, str] = {}
     for records in matched:
         scores = [{s["id"]: 100 * s[metric] for s in record["scores"]} for record in records]
         differences = pd.Series(scores[1]) - pd.Series(scores[0])

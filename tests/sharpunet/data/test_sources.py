@@ -7,9 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from experiments.published import DATASETS
 from PIL import Image
 
-from experiments.published import DATASETS
 from melanet.data import Sample
 from melanet.data.readers.nifti import read_nifti
 from sharpunet.data import BUILDERS, InputError, ct, prepare
