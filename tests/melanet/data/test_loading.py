@@ -125,3 +125,15 @@ def test_a_folder_is_a_subset_like_its_dataset(dermoscopy):
         expected, _ = arrays(load_dataset((dermoscopy, ids)))
         np.testing.assert_array_equal(images, expected)
         assert labels.sum(axis=0).tolist() == [4, 1]
+
+
+def test_pixels_are_scaled_as_asked(dermoscopy):
+    by_extremes, by_255, raw = (
+        arrays(load_dataset((dermoscopy, dermoscopy.ids()[:3]), scaling=scaling))[0]
+        for scaling in ("min_max", "unit", "none")
+    )
+    np.testing.assert_allclose(by_255, raw / 255, rtol=1e-6)
+    low, high = (f(raw, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+    np.testing.assert_allclose(by_extremes, (raw - low) / (high - low), rtol=1e-5)
+    with pytest.raises(ValueError, match="`scaling` must be one of"):
+        load_dataset(dermoscopy, scaling="half")
