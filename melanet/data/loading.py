@@ -275,8 +275,8 @@ def scaler(scaling: Scaling) -> Callable[[tf.Tensor], tf.Tensor]:
 
     Example:
         >>> from melanet.data.loading import scaler
-        >>> scaler("unit")([0, 51, 255]).numpy().round(1).tolist()
-        [0.0, 0.2, 1.0]
+        >>> scaler("unit")([0, 255]).numpy().tolist()
+        [0.0, 1.0]
     """
     scalers = {
         "min_max": scale_min_max,
