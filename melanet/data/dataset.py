@@ -14,7 +14,6 @@ import functools
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,11 @@ import pandas as pd
 from PIL import Image
 
 from melanet.data.errors import InputError, os_errors_as_input_errors
+from melanet.data.files import HashCache
 
 METADATA_FILE = "metadata.csv"
 INFO_FILE = "dataset.json"
+VERIFIED_FILE = ".verified.json"  # hidden, and no part of the dataset
 #: `file_name` and `mask_file_name` are relative to the folder; the stem of the first is the
 #: image's id. `parent` is the id of the image that a synthetic one was made from, `sha256` the
 #: hash of its pixels and its mask's.
@@ -161,47 +162,57 @@ class ImageDataset:
         return [str(self.folder / name) for name in self.values(column, ids)]
 
     def verify(self) -> None:
-        """Reads every file once, without decoding it.
+        """Checks that the pixels of all images and masks are those that `metadata.csv` vouches for.
+
+        Files whose sizes and times have not changed since the last time are not read again.
 
         Raises:
-            InputError: If a file is damaged, or a mask and its image differ in size.
+            InputError: If a file is damaged or was changed.
         """
-        for row in self.metadata.itertuples():
-            verify_files(self.folder, row.file_name, row.mask_file_name)
+        files = {
+            row.file_name: [self.folder / name for name in row[1:] if name]
+            for row in self.metadata[["file_name", "mask_file_name"]].itertuples()
+        }
+        cache = HashCache(self.folder / VERIFIED_FILE)
+        found = cache.hash(files, hash_pixels, f"checking {self.info.title}")
+        for name, known in zip(found, self.metadata["sha256"], strict=True):
+            if found[name] != known:
+                raise InputError(
+                    f"{self.folder / name}: it or its mask was changed after the dataset was "
+                    "prepared; prepare the dataset anew"
+                )
+        cache.save()
 
 
-def verify_files(folder: Path, file_name: str, mask_file_name: str) -> None:
-    """Reads an image and its mask, without decoding them.
+def hash_pixels(*paths: Path) -> str:
+    """Hashes the pixels of an image and its mask, as `metadata.csv` lists it.
 
     Args:
-        folder: Folder of the dataset.
-        file_name: The image, relative to the folder.
-        mask_file_name: The mask; empty if there is none.
+        *paths: The PNG of the image and, if there is one, of its mask.
+
+    Returns:
+        SHA-256 of the image's pixels followed by the mask's.
 
     Raises:
-        InputError: If a file is damaged, or their sizes differ.
+        InputError: If a file is damaged, or not a PNG of 8-bit grey or RGB.
 
     Example:
         >>> from melanet.data import prepare
-        >>> from melanet.data.dataset import verify_files
+        >>> from melanet.data.dataset import hash_pixels
         >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> verify_files(lesions.folder, lesions.metadata["file_name"][0], "")
+        >>> hash_pixels(lesions.folder / lesions.metadata["file_name"][0])[:8]
+        '77025d27'
     """
-    size = _verified_size(folder / file_name)
-    if mask_file_name and _verified_size(folder / mask_file_name) != size:
-        mask = folder / mask_file_name
-        raise InputError(f"{mask}: its size differs from its image's; prepare the dataset anew")
-
-
-def _verified_size(path: Path) -> tuple[int, int]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+    pixels = hashlib.sha256()
+    for path in paths:
+        try:
             with Image.open(path, formats=("PNG",)) as image:
-                image.verify()  # the checksums of a PNG
-                return image.size
-    except Exception as error:  # Pillow lets its formats' own exceptions through
-        raise InputError(f"{path}: is damaged ({error}); prepare the dataset anew") from None
+                pixels.update(image.tobytes())
+        except Exception as error:  # Pillow lets its formats' own exceptions through
+            raise InputError(f"{path}: is damaged ({error}); prepare the dataset anew") from None
+        if image.mode not in ("L", "RGB"):
+            raise InputError(f"{path}: has pixels of mode {image.mode}; prepare the dataset anew")
+    return pixels.hexdigest()
 
 
 @os_errors_as_input_errors("read")

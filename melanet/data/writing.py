@@ -1,14 +1,12 @@
-"""Writing that an interruption cannot damage: single files, and whole datasets."""
+"""Writing a dataset whole or not at all."""
 
-import contextlib
 import csv
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,101 +20,17 @@ from melanet.data.dataset import (
     METADATA_FILE,
     DatasetInfo,
     ImageDataset,
+    hash_pixels,
     open_dataset,
     open_existing,
-    verify_files,
 )
 from melanet.data.errors import InputError, os_errors_as_input_errors
+from melanet.data.files import atomic_write, file_lock, remove_file
+
+__all__ = ["Sample", "atomic_write", "file_lock", "remove_file", "write_dataset"]
 
 MAX_ASPECT_RATIO = 16  # a side must not vanish when the other is resized
 MIN_SIDE = 8  # pixels; anything smaller is a placeholder, not an image
-
-
-def atomic_write(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
-    """Writes a file whole or not at all; readers never see half of it.
-
-    Several processes and hosts may write the same file; the last one wins. What a killed process
-    left half-written is overwritten and removed by the next write.
-
-    Args:
-        path: The file. Its folder is made if it is missing.
-        content: Text, bytes, or a function that writes the file whose path it is given.
-
-    Raises:
-        InputError: If the file system refuses.
-
-    Example:
-        >>> from melanet.data.writing import atomic_write
-        >>> atomic_write("notes.txt", "seed 0")
-        >>> open("notes.txt").read()
-        'seed 0'
-    """
-    path = Path(path)
-    partial, lock = _leftovers(path)
-    with os_errors_as_input_errors("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(lock):
-            try:
-                if callable(content):
-                    content(partial)
-                else:
-                    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-                with partial.open("rb") as file:
-                    os.fsync(file.fileno())
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-
-
-def remove_file(path: str | Path) -> None:
-    """Removes a file written by `atomic_write`, if it is there, with what a killed write left.
-
-    Example:
-        >>> from melanet.data.writing import atomic_write, remove_file
-        >>> atomic_write("notes.txt", "seed 0")
-        >>> remove_file("notes.txt")
-    """
-    for file in (Path(path), *_leftovers(Path(path))):
-        file.unlink(missing_ok=True)
-
-
-def _leftovers(path: Path) -> tuple[Path, Path]:
-    """The partial file, which keeps the suffix that Keras looks at, and the lock."""
-    return path.with_name(f".partial-{path.name}"), path.with_name(f".{path.name}.lock")
-
-
-@contextlib.contextmanager
-def file_lock(lock: Path, waiting: str = "") -> Iterator[None]:
-    """Holds the file `lock` exclusively; waits while another process does.
-
-    Args:
-        lock: The file, which is there only while it is held.
-        waiting: A line to print if there is need to wait.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from melanet.data.writing import file_lock
-        >>> with file_lock(Path("training.lock")):
-        ...     Path("training.lock").exists()
-        True
-    """
-    with contextlib.ExitStack() as opened:
-        while True:
-            file = opened.enter_context(lock.open("w"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waiting:
-                    print(waiting, flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it before has removed the file; then this is a lock on nothing.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                    break
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,14 +164,13 @@ def _resume(partial: Path, info: DatasetInfo, samples: Sequence[Sample]) -> int:
 
 
 def _is_written(partial: Path, sample: Sample, row: Sequence[str]) -> bool:
-    """Whether a row of `metadata.csv` is the sample's, and its files are sound."""
+    """Whether a row of `metadata.csv` is the sample's, and its files are as it says."""
     if len(row) != len(COLUMNS) or row[0] != f"images/{sample.id}.png":
         return False
     try:
-        verify_files(partial, row[0], row[1])
+        return hash_pixels(*(partial / name for name in row[:2] if name)) == row[-1]
     except InputError:
         return False
-    return True
 
 
 def _write_sample(

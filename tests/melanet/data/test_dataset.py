@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from melanet.data import DatasetInfo, InputError, open_dataset
+from melanet.data import dataset as dataset_module
 from melanet.data.dataset import COLUMNS, open_existing
+from sharpunet.data import prepare as prepare_masks
 
 
 def flip_byte(path, at=0.5):
@@ -70,10 +73,67 @@ def test_damaged_files_are_found_before_training(small_phantom):
         small_phantom.verify()
 
 
-def test_a_mask_of_another_size_is_found_before_training(small_phantom):
-    Image.new("L", (32, 31)).save(small_phantom.folder / "masks/phantom-001.png")
-    with pytest.raises(InputError, match=r"masks/phantom-001\.png: its size differs"):
+def save_changed(path, change):
+    Image.fromarray(change(np.array(Image.open(path)))).save(path)
+
+
+def one_grey_value(pixels):
+    pixels[5, 7] ^= 1
+    return pixels
+
+
+CHANGES = {
+    "a pixel": ("images", one_grey_value),
+    "an inverted mask": ("masks", lambda pixels: 255 - pixels),
+    "another size": ("masks", lambda pixels: pixels[1:]),
+    "a sound picture in other colours": ("masks", lambda pixels: np.stack([pixels] * 3, -1)),
+    "more bits": ("masks", lambda pixels: pixels.astype("uint16")),
+}
+
+
+@pytest.mark.parametrize("verified_before", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_sound_file_with_other_pixels_is_found_before_training(
+    change, verified_before, small_phantom
+):
+    if verified_before:
         small_phantom.verify()
+    kind, edit = CHANGES[change]
+    save_changed(small_phantom.folder / kind / "phantom-003.png", edit)
+    with pytest.raises(InputError, match=r"phantom-003\.png: .*prepare the dataset anew"):
+        small_phantom.verify()
+
+
+def test_files_that_have_not_changed_are_verified_once(small_phantom, monkeypatch):
+    small_phantom.verify()
+    assert (small_phantom.folder / ".verified.json").is_file()
+    assert open_dataset(small_phantom.folder).fingerprint == small_phantom.fingerprint
+    decoded = []
+    monkeypatch.setattr(dataset_module, "hash_pixels", lambda *paths: decoded.append(paths))
+    small_phantom.verify()
+    assert not decoded
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"images/phantom-000.png": 3}', b"\xff"])
+def test_a_broken_cache_is_ignored(content, small_phantom):
+    (small_phantom.folder / ".verified.json").write_bytes(content)
+    small_phantom.verify()
+
+
+def test_a_dataset_that_cannot_be_written_is_verified_every_time(small_phantom):
+    (small_phantom.folder / ".verified.json").mkdir()  # as root may write to any folder
+    small_phantom.verify()
+    small_phantom.verify()
+
+
+def test_real_images_are_verified_in_seconds(real_data, tmp_path):
+    dataset = prepare_masks("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
+    began = time.monotonic()
+    dataset.verify()
+    first = time.monotonic()
+    dataset.verify()
+    assert first - began < 10
+    assert time.monotonic() - first < 1
 
 
 def edit_table(edit):
