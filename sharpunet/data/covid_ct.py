@@ -45,5 +45,6 @@ BUILDER = DatasetBuilder(
     INSTRUCTIONS,
     published_count=100,
     allow_empty_masks=True,
+    files=tuple(URLS),
     fetch=partial(fetch_files, urls=URLS),
 )

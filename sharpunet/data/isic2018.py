@@ -39,5 +39,6 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=2594,
+    files=tuple(name.removesuffix(".zip") for name in URLS),
     fetch=partial(fetch_files, urls=URLS),
 )
