@@ -6,13 +6,17 @@ import hashlib
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from melanet.data.dataset import METADATA_FILE, DatasetInfo, ImageDataset, open_dataset
 from melanet.data.download import UNFINISHED
 from melanet.data.errors import InputError, escape_unprintable, os_errors_as_input_errors
+from melanet.data.files import HashCache
 from melanet.data.writing import Sample, write_dataset
+
+#: Hashes of the official files; hidden, and no part of the dataset.
+SOURCE_FILE = ".source.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,8 @@ class DatasetBuilder:
         published_count: Number of images that the thesis or the publisher states, if any.
         allow_empty_masks: Whether an image without foreground is normal.
         generated: Whether the images are made by code, so that there is no download.
-        folders: Folders of the download that are read; all of it if empty.
+        folders: Folders of the download that must be there; the download itself if empty.
+        files: Files and folders of the download that are read; all of it if empty.
         notes: From the folder of the download to a sentence on what is left out of it.
         fetch: Downloads the official files into a folder; None where that needs an account.
 
@@ -43,6 +48,7 @@ class DatasetBuilder:
     allow_empty_masks: bool = False
     generated: bool = False
     folders: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     notes: Callable[[Path], str] | None = None
     fetch: Callable[[Path], None] | None = None
 
@@ -64,16 +70,19 @@ class DatasetBuilder:
         if existing is None and self.fetch is not None and _needs_filling(download):
             print(f"{self.info.title}: downloading its official files to {download}")
             self.fetch(download)
-        missing = [each for each in self._read_folders(download) if not each.is_dir()]
+        needed = [download / name for name in self.folders] or [download]
+        missing = [each for each in needed if not each.is_dir()]
         if missing and not self.generated:
             if existing is not None and existing.info.name == self.info.name:
                 return existing  # the download may have been deleted since
             raise InputError(f"{missing[0]}: no such folder. {self.instructions}")
-        samples = self.read(download)
-        fingerprint = self._fingerprint(download, samples)
+        hashes = HashCache(folder / SOURCE_FILE)
+        fingerprint = self._fingerprint(download, folder, hashes)
         if existing is not None:
             self._check_same(existing, fingerprint, download)
+            hashes.save()
             return existing
+        samples = self.read(download)
         if self.published_count is not None and len(samples) not in (0, self.published_count):
             warnings.warn(
                 f"{self.info.title}: {len(samples)} images found, "
@@ -82,26 +91,35 @@ class DatasetBuilder:
             )
         notes = self.notes(download) if self.notes else ""
         info = dataclasses.replace(self.info, source_fingerprint=fingerprint, notes=notes)
-        return write_dataset(folder, info, samples, allow_empty_masks=self.allow_empty_masks)
+        dataset = write_dataset(folder, info, samples, allow_empty_masks=self.allow_empty_masks)
+        hashes.save()
+        return dataset
 
-    def _read_folders(self, download: Path) -> list[Path]:
-        return [download / name for name in self.folders] or [download]
-
-    def _fingerprint(self, download: Path, samples: Sequence[Sample]) -> str:
-        """Identifies the official files: names and sizes; the first pixels of a generated set."""
+    def _fingerprint(self, download: Path, folder: Path, hashes: HashCache) -> str:
+        """Identifies the official files by their names and contents; phantoms by a first image."""
         if self.generated:
+            samples = self.read(download)
             content = samples[0].image().tobytes() + str(len(samples)).encode()
         else:
-            found = [path for each in self._read_folders(download) for path in each.rglob("*")]
-            names = [path.relative_to(download) for path in sorted(found) if path.is_file()]
-            listed = [
-                f"{name} {(download / name).stat().st_size}"
-                for name in names
-                # A clone's .git and a file manager's hidden files change by themselves.
-                if not any(part.startswith(".") for part in name.parts)
-            ]
-            content = "\n".join(listed).encode(errors="surrogateescape")  # not all are Unicode
+            files = {
+                str(path.relative_to(download)): [path]
+                for path in self._official_files(download)
+                if folder.absolute() not in path.absolute().parents
+            }
+            found = hashes.hash(files, _sha256, f"reading the files of {self.info.title}")
+            # Not all names are Unicode.
+            listed = "\n".join(f"{name} {found[name]}" for name in found)
+            content = listed.encode(errors="surrogateescape")
         return hashlib.sha256(content).hexdigest()[:16]
+
+    def _official_files(self, download: Path) -> Iterator[Path]:
+        for name in self.files or [""]:
+            path = download / name
+            for file in [path] if path.is_file() else sorted(path.rglob("*")):
+                # A clone's .git and a file manager's hidden files change by themselves.
+                hidden = any(part.startswith(".") for part in file.relative_to(download).parts)
+                if file.is_file() and not hidden:
+                    yield file
 
     def _check_same(self, existing: ImageDataset, fingerprint: str, download: Path) -> None:
         if existing.info.name != self.info.name:
@@ -111,8 +129,15 @@ class DatasetBuilder:
         elif self.generated:
             reason = "was made by another version of the generator"
         else:
-            reason = f"was prepared from other files than {download}"
-        raise InputError(f"{existing.folder}: {reason}; remove it, or choose another folder")
+            reason = f"was prepared from other files than {download} holds now"
+        raise InputError(
+            f"{existing.folder}: {reason}; remove it and prepare it anew, or choose another folder"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _needs_filling(download: Path) -> bool:

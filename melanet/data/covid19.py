@@ -55,6 +55,10 @@ def _builder(name: str, title: str, negative_class: str, negative: str) -> Datas
         INSTRUCTIONS,
         published_count=PUBLISHED[negative_class] + PUBLISHED[POSITIVE],
         folders=(COLLECTION, CHALLENGE),
+        files=(
+            *(f"{COLLECTION}/{name}" for name in covid_collection.FILES),
+            *(f"{CHALLENGE}/{name}" for name in rsna.FILES),
+        ),
         notes=partial(_notes, negative_class=negative_class),
     )
 

@@ -19,6 +19,7 @@ INSTRUCTIONS = (
     "clone https://github.com/ieee8023/covid-chestxray-dataset (no account; metadata.csv and "
     "images/ are read, about 600 MB; each image has a licence of its own, in metadata.csv)"
 )
+FILES = ("metadata.csv", "images")
 FRONTAL = ("PA", "AP", "AP Supine", "AP Erect")
 COLUMNS = ("patientid", "finding", "view", "modality", "filename")
 #: Patients who have two numbers: five pairs of images are copies, four of them encoded anew. Found

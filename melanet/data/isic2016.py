@@ -96,4 +96,7 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=900 + 379,
+    files=tuple(
+        prefix + part for prefix in PARTS.values() for part in ("_GroundTruth.csv", "_Data")
+    ),
 )

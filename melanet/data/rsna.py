@@ -28,6 +28,7 @@ INSTRUCTIONS = (
 IMAGES, TABLE = "stage_2_train_images", "stage_2_detailed_class_info.csv"
 #: Either names the NIH image, and so the patient, of each image; the second is the RSNA's own.
 NIH_TABLE, NIH_MAPPING = "nih_source.csv", "pneumonia-challenge-dataset-mappings_2018.json"
+FILES = (IMAGES, TABLE, NIH_TABLE, NIH_MAPPING)
 NORMAL, OPACITY, NEITHER = "Normal", "Lung Opacity", "No Lung Opacity / Not Normal"
 CLASSES = (NORMAL, OPACITY, NEITHER)
 

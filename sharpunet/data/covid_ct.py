@@ -19,6 +19,10 @@ URLS = {
     "tr_im.nii.gz": "https://ndownloader.figshare.com/files/25953977",
     "tr_mask.nii.gz": "https://ndownloader.figshare.com/files/25953980",
 }
+MD5 = {
+    "tr_im.nii.gz": "54f82e3a9ac01bf6cc2300ca53d820ae",
+    "tr_mask.nii.gz": "d11996de45d06d332658115d8b3cf6fc",
+}
 #: Background 0, ground-glass 1, consolidation 2, pleural effusion 3.
 CLASSES = 4
 #: Hounsfield units that become 0 and 255: air, and the densest soft tissue.
@@ -45,5 +49,6 @@ BUILDER = DatasetBuilder(
     INSTRUCTIONS,
     published_count=100,
     allow_empty_masks=True,
-    fetch=partial(fetch_files, urls=URLS),
+    files=tuple(URLS),
+    fetch=partial(fetch_files, urls=URLS, checksums=MD5),
 )

@@ -55,4 +55,5 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=612,
+    files=("Original", "Ground Truth", *(name for name in LAYOUTS if name != ".")),
 )

@@ -109,4 +109,5 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=670,
+    files=("stage1_train.zip",),
 )

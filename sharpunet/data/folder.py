@@ -37,4 +37,5 @@ BUILDER = DatasetBuilder(
     DatasetInfo("folder", "Own images", image_size=(256, 256), channels=3, keep_aspect_ratio=True),
     _read,
     INSTRUCTIONS,
+    files=("images", "masks"),
 )

@@ -51,4 +51,5 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=30,
+    files=("train-volume.tif", "train-labels.tif"),
 )

@@ -21,6 +21,13 @@ URLS = {
         "ISIC2018_Task1_Training_GroundTruth.zip",
     )
 }
+#: SHA-256 and MD5, as far as others have published them.
+CHECKSUMS = {
+    "ISIC2018_Task1-2_Training_Input.zip": (
+        "80f98572347a2d7a376227fa9eb2e4f7459d317cb619865b8b9910c81446675f"
+    ),
+    "ISIC2018_Task1_Training_GroundTruth.zip": "ee5e5db7771d48fa2613abc7cb5c24e2",
+}
 
 
 def _read(folder: Path) -> list[Sample]:
@@ -39,5 +46,6 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=2594,
-    fetch=partial(fetch_files, urls=URLS),
+    files=tuple(name.removesuffix(".zip") for name in URLS),
+    fetch=partial(fetch_files, urls=URLS, checksums=CHECKSUMS),
 )

@@ -85,5 +85,6 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     published_count=267,
+    files=("2d_images", "2d_masks", "3d_images"),
     allow_empty_masks=True,
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from melanet.data import BUILDERS, InputError, open_dataset, prepare
+from melanet.data import BUILDERS, InputError, builders, open_dataset, prepare
 from sharpunet.data import BUILDERS as SEGMENTATION_BUILDERS
 from sharpunet.data import prepare as prepare_masks
 from tests.conftest import save_png, square_mask
@@ -42,8 +42,56 @@ def test_a_dataset_of_other_files_is_not_taken_for_it(own_images, tmp_path):
         prepare("phantom", own_images, tmp_path / "prepared")
     for kind in ("images", "masks"):
         (own_images / kind / "case-2.png").unlink()
-    with pytest.raises(InputError, match="prepared from other files"):
+    with pytest.raises(InputError, match=r"prepared from other files than .* holds now"):
         prepare_masks("mine", own_images, tmp_path / "prepared")
+
+
+def edit_in_place(path):
+    """Changes a byte that the pixels do not depend on; the size of the file stays the same."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # the checksum of the last chunk, which is empty
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("file", ["images/case-1.png", "masks/case-2.png"])
+def test_own_files_that_were_edited_in_place_are_noticed(file, own_images, tmp_path):
+    first = prepare_masks("mine", own_images, tmp_path / "prepared")
+    edit_in_place(own_images / file)
+    with pytest.raises(InputError, match=r"own holds now; remove it and prepare it anew"):
+        prepare_masks("mine", own_images, tmp_path / "prepared")
+    shutil.rmtree(tmp_path / "prepared")
+    again = prepare_masks("mine", own_images, tmp_path / "prepared")
+    assert again.info.source_fingerprint != first.info.source_fingerprint
+
+
+def test_official_files_are_hashed_once_and_the_download_stays_as_it_is(
+    own_images, tmp_path, monkeypatch
+):
+    before = sorted(own_images.rglob("*"))
+    prepare_masks("mine", own_images, tmp_path / "prepared")
+    hashed = []
+    monkeypatch.setattr(builders, "_sha256", lambda path: hashed.append(path) or "")
+    prepare_masks("mine", own_images, tmp_path / "prepared")
+    assert not hashed
+    assert sorted(own_images.rglob("*")) == before
+    (own_images / "images/case-1.png").touch()
+    with pytest.raises(InputError, match="holds now"):  # as the patched hash says
+        prepare_masks("mine", own_images, tmp_path / "prepared")
+    assert [path.name for path in hashed] == ["case-1.png"]
+
+
+def test_files_that_were_copied_with_other_times_are_the_same(own_images, tmp_path):
+    first = prepare_masks("mine", own_images, tmp_path / "prepared")
+    shutil.copytree(own_images, tmp_path / "copy", copy_function=shutil.copyfile)
+    again = prepare_masks("mine", tmp_path / "copy", tmp_path / "prepared")
+    assert again.fingerprint == first.fingerprint
+
+
+def test_what_is_not_read_of_a_download_does_not_count(isbi2012, tmp_path):
+    first = prepare_masks("isbi2012", isbi2012, isbi2012 / "prepared")
+    (isbi2012 / "test-volume.tif").write_bytes(b"not read")
+    again = prepare_masks("isbi2012", isbi2012, isbi2012 / "prepared")
+    assert again.fingerprint == first.fingerprint
 
 
 def test_hidden_files_do_not_count(own_images, tmp_path):

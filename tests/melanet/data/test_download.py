@@ -13,7 +13,9 @@ import pytest
 
 from melanet.data.download import fetch, fetch_files
 from sharpunet.data import BUILDERS, InputError, prepare
+from sharpunet.data.covid_ct import MD5
 from sharpunet.data.covid_ct import URLS as CT_URLS
+from sharpunet.data.isic2018 import CHECKSUMS
 from sharpunet.data.isic2018 import URLS as ISIC_URLS
 
 CONTENT = bytes(range(256)) * 20
@@ -26,6 +28,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         content = self.server.files.get(self.path)
         asked = self.headers["Range"]
         self.server.asked.append(asked)
+        version = self.server.version(content) if content else {}
+        if self.server.heeds_if_range and self.headers["If-Range"] not in (None, *version.values()):
+            asked = None
         if content is None:
             self.send_error(404)
             return
@@ -36,12 +41,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_response(416)
             if self.server.lengths:
                 self.send_header("Content-Range", f"bytes */{len(content)}")
+            for name, value in version.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
         self.send_response(206 if start else 200)
         if self.server.lengths:
             self.send_header("Content-Length", str(len(content) - start))
+        for name, value in version.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content[start:][: self.server.cut])
 
@@ -49,11 +58,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def etag(content):
+    return {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+
+
+def last_modified(content):
+    return {"ETag": 'W/"weak"', "Last-Modified": f"Mon, 0{1 + content[0] % 9} Jan 2024 00:00:00"}
+
+
+def no_version(content):
+    return {}
+
+
 @pytest.fixture
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.files, server.asked = {"/file": CONTENT}, []
         server.cut, server.ranges, server.lengths = None, True, True
+        server.version, server.heeds_if_range = etag, True
         server.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -84,6 +106,57 @@ def test_interrupted_downloads_resume(server, tmp_path):
     assert server.asked == [None, "bytes=2000-", "bytes=4000-"]
 
 
+CHANGED = bytes(reversed(CONTENT))
+
+
+@pytest.mark.parametrize("version", [etag, last_modified, no_version])
+@pytest.mark.parametrize("heeds_if_range", [True, False])
+def test_a_file_that_changed_on_the_server_is_downloaded_anew(
+    version, heeds_if_range, server, tmp_path
+):
+    server.cut, server.version, server.heeds_if_range = 2000, version, heeds_if_range
+    with pytest.raises(InputError, match="cut off"):
+        fetch(f"{server.url}/file", tmp_path / "file")
+    server.files["/file"], server.cut = CHANGED, None
+    fetch(f"{server.url}/file", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CHANGED
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("version", [etag, last_modified])
+@pytest.mark.parametrize("heeds_if_range", [True, False])
+def test_a_partial_as_long_as_the_new_version_is_downloaded_anew(
+    version, heeds_if_range, server, tmp_path
+):
+    server.heeds_if_range = heeds_if_range
+    server.version, server.cut = version, len(CONTENT) - 1
+    with pytest.raises(InputError, match="cut off"):
+        fetch(f"{server.url}/file", tmp_path / "file")
+    server.files["/file"], server.cut = CHANGED[:-1], None
+    fetch(f"{server.url}/file", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == CHANGED[:-1]
+
+
+def test_without_a_version_a_known_checksum_lets_downloads_resume(server, tmp_path):
+    server.version, server.cut = no_version, 2000
+    known = hashlib.sha256(CONTENT).hexdigest()
+    for _ in range(2):
+        with pytest.raises(InputError, match="cut off"):
+            fetch(f"{server.url}/file", tmp_path / "file", known)
+    server.cut = None
+    fetch(f"{server.url}/file", tmp_path / "file", known)
+    assert server.asked == [None, "bytes=2000-", "bytes=4000-"]
+    with pytest.raises(InputError, match="damaged or another version"):
+        fetch(f"{server.url}/file", tmp_path / "other", hashlib.md5(b"other").hexdigest())
+
+
+def test_known_checksums_of_several_files_are_checked(server, urls, tmp_path):
+    fetch_files(tmp_path / "good", urls, {"table": hashlib.md5(b"3").hexdigest()})
+    with pytest.raises(InputError, match="table: what came from"):
+        fetch_files(tmp_path / "bad", urls, {"table": hashlib.md5(b"4").hexdigest()})
+    assert not (tmp_path / "bad/table").exists()
+
+
 def test_a_server_that_cannot_resume_sends_the_whole_file_again(server, tmp_path):
     (tmp_path / "file.partial").write_bytes(b"old")
     server.ranges = False
@@ -101,16 +174,19 @@ def test_a_server_need_not_know_the_size(server, tmp_path):
 def test_a_partial_file_that_is_whole_is_only_renamed(lengths, server, tmp_path):
     server.lengths = lengths
     (tmp_path / "file.partial").write_bytes(CONTENT)
+    (tmp_path / "file.partial.version").write_text(etag(CONTENT)["ETag"])
     fetch(f"{server.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
+    assert server.asked == [f"bytes={len(CONTENT)}-"]
 
 
-@pytest.mark.parametrize("sha256", ["0" * 64, None])
-def test_damaged_downloads_are_removed(sha256, server, tmp_path):
-    if sha256 is None:
+@pytest.mark.parametrize("checksum", ["0" * 64, "0" * 32, None])
+def test_damaged_downloads_are_removed(checksum, server, tmp_path):
+    if checksum is None:
         (tmp_path / "file.partial").write_bytes(CONTENT + b"more")
+        (tmp_path / "file.partial.version").write_text(etag(CONTENT)["ETag"])
     with pytest.raises(InputError, match=rf"file.*{server.url}/file is damaged"):
-        fetch(f"{server.url}/file", tmp_path / "file", sha256)
+        fetch(f"{server.url}/file", tmp_path / "file", checksum)
     assert not list(tmp_path.iterdir())
 
 
@@ -205,6 +281,8 @@ def prepare_raises(download, folder):
 
 def test_the_addresses_name_the_files_that_the_readers_ask_for():
     assert set(CT_URLS) == {"tr_im.nii.gz", "tr_mask.nii.gz"}
+    assert set(MD5) == set(CT_URLS)
+    assert set(CHECKSUMS) == set(ISIC_URLS)
     for name, url in ISIC_URLS.items():
         assert url.startswith("https://")
         assert url.endswith(f"/{name}")
