@@ -13,12 +13,12 @@ def vgg_gap(
     classes: int = 2,
     *,
     weights: str | Path | None = "imagenet",
+    preprocessing: str = "none",
     name: str = "vgg_gap",
 ) -> keras.Model:
     """VGG-16 without its top, global average pooling, one softmax layer (figure 2.2).
 
-    All layers are trainable. 14,715,714 parameters for two classes. The preprocessing that belongs
-    to the ImageNet weights is part of the model: it takes images in [0, 1] whatever `weights` is.
+    All layers are trainable. 14,715,714 parameters for two classes.
 
     Args:
         input_shape: `(height, width, channels)`, sides of 32 pixels or more, 1 or 3 channels. A
@@ -26,6 +26,10 @@ def vgg_gap(
         classes: Number of classes, the positive one last.
         weights: `"imagenet"` (downloaded once by Keras), None for random weights, or a weights
             file written by `Model.save_weights` of this model.
+        preprocessing: What happens to the images inside the model, whatever `weights` is. `"none"`
+            feeds [0, 1] to the network, as the thesis and the released code do; `"imagenet"` adds
+            the scaling that the ImageNet weights were trained with. A saved model keeps it, as the
+            layer `imagenet_preprocessing` in its configuration.
         name: Name of the model.
 
     Returns:
@@ -42,7 +46,7 @@ def vgg_gap(
         14715714
     """
     return _gap_classifier(
-        keras.applications.VGG16, _imagenet_caffe, input_shape, classes, weights, name
+        keras.applications.VGG16, input_shape, classes, weights, preprocessing, name
     )
 
 
@@ -51,6 +55,7 @@ def resnet50_gap(
     classes: int = 2,
     *,
     weights: str | Path | None = "imagenet",
+    preprocessing: str = "none",
     name: str = "resnet50_gap",
 ) -> keras.Model:
     """ResNet-50 without its top, global average pooling, one softmax layer (section 2.3.2).
@@ -63,7 +68,7 @@ def resnet50_gap(
         (None, 3)
     """
     return _gap_classifier(
-        keras.applications.ResNet50, _imagenet_caffe, input_shape, classes, weights, name
+        keras.applications.ResNet50, input_shape, classes, weights, preprocessing, name
     )
 
 
@@ -72,6 +77,7 @@ def densenet121_gap(
     classes: int = 2,
     *,
     weights: str | Path | None = "imagenet",
+    preprocessing: str = "none",
     name: str = "densenet121_gap",
 ) -> keras.Model:
     """DenseNet-121 without its top, global average pooling, one softmax layer (section 2.3.2).
@@ -85,7 +91,7 @@ def densenet121_gap(
         (None, 3)
     """
     return _gap_classifier(
-        keras.applications.DenseNet121, _imagenet_torch, input_shape, classes, weights, name
+        keras.applications.DenseNet121, input_shape, classes, weights, preprocessing, name
     )
 
 
@@ -101,6 +107,7 @@ def densenet121_features(
     input_shape: tuple[int, ...] = (256, 256, 3),
     *,
     weights: str | Path | None = "imagenet",
+    preprocessing: str = "none",
     name: str = "densenet121_features",
 ) -> keras.Model:
     """DenseNet-121 up to its global average pooling, frozen.
@@ -117,11 +124,11 @@ def densenet121_features(
         >>> densenet121_features((32, 32, 1), weights=None).output_shape
         (None, 1024)
     """
-    _check_arguments(input_shape, weights)
+    _check_arguments(input_shape, weights, preprocessing)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        inputs, x = _gap(keras.applications.DenseNet121, _imagenet_torch, input_shape, weights)
+        inputs, x = _gap(keras.applications.DenseNet121, input_shape, weights, preprocessing)
         model = keras.Model(inputs, x, name=name)
     finally:
         keras.config.set_dtype_policy(policy)
@@ -130,33 +137,35 @@ def densenet121_features(
     return model
 
 
-def _gap_classifier(backbone, preprocess, input_shape, classes, weights, name) -> keras.Model:
-    _check_arguments(input_shape, weights)
+def _gap_classifier(build, input_shape, classes, weights, preprocessing, name) -> keras.Model:
+    _check_arguments(input_shape, weights, preprocessing)
     if classes < 2:
         raise ValueError(f"`classes` must be 2 or more. Received: {classes}")
-    inputs, x = _gap(backbone, preprocess, input_shape, weights)
+    inputs, x = _gap(build, input_shape, weights, preprocessing)
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="class")(x)
     model = keras.Model(inputs, outputs, name=name)
     _load_weights(model, weights)
     return model
 
 
-def _gap(backbone, preprocess, input_shape, weights):
+def _gap(build, input_shape, weights, preprocessing):
     """The input, and the output of the network's global average pooling."""
     inputs = x = keras.Input(input_shape)
     if input_shape[-1] == 1:
         x = layers.Concatenate(dtype="float32")([inputs] * 3)
+    if preprocessing == "imagenet":
+        x = _imagenet_torch(x) if build is keras.applications.DenseNet121 else _imagenet_caffe(x)
     # Built on the input, not nested, so that Grad-CAM can reach every layer by its name.
-    network = backbone(
+    network = build(
         include_top=False,
         weights="imagenet" if weights == "imagenet" else None,
-        input_tensor=preprocess(x),
+        input_tensor=x,
         pooling="avg",
     )
     return inputs, network.output
 
 
-def _check_arguments(input_shape, weights) -> None:
+def _check_arguments(input_shape, weights, preprocessing) -> None:
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3) or min(input_shape[:2]) < 32:
         raise ValueError(
             "`input_shape` must be (height, width, 1 or 3) with sides of 32 pixels or more. "
@@ -164,6 +173,10 @@ def _check_arguments(input_shape, weights) -> None:
         )
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ValueError(f"`weights`: no such file: {weights}")
+    if preprocessing not in ("none", "imagenet"):
+        raise ValueError(
+            f'`preprocessing` must be "none" or "imagenet". Received: {preprocessing!r}'
+        )
 
 
 def _load_weights(model, weights) -> None:
@@ -179,11 +192,14 @@ def _load_weights(model, weights) -> None:
         ) from None
 
 
+_PREPROCESSING_LAYER = {"dtype": "float32", "name": "imagenet_preprocessing"}
+
+
 def _imagenet_caffe(images):
     """From RGB in [0, 1] to the centred BGR in [0, 255] of VGG-16's and ResNet-50's weights."""
     means = [103.939, 116.779, 123.68]
     bgr = ReverseChannels(dtype="float32", name="to_bgr")(images)
-    return layers.Rescaling(255.0, offset=[-mean for mean in means], dtype="float32")(bgr)
+    return layers.Rescaling(255.0, offset=[-mean for mean in means], **_PREPROCESSING_LAYER)(bgr)
 
 
 def _imagenet_torch(images):
@@ -192,7 +208,7 @@ def _imagenet_torch(images):
     return layers.Rescaling(
         [1 / deviation for deviation in deviations],
         offset=[-mean / deviation for mean, deviation in zip(means, deviations, strict=True)],
-        dtype="float32",
+        **_PREPROCESSING_LAYER,
     )(images)
 
 

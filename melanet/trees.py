@@ -31,6 +31,7 @@ class BaggedTrees:
         classes: Number of classes, the positive one last.
         weights: Weights of the network: `"imagenet"` (downloaded once by Keras), None for random
             weights, or a weights file written by `Model.save_weights` of `network`.
+        preprocessing: `"none"` or `"imagenet"`, as in `vgg_gap`; saved with the model.
         trees: Number of trees.
         seed: Seed of the bootstraps and the trees.
 
@@ -57,6 +58,7 @@ class BaggedTrees:
         classes: int = 2,
         *,
         weights: str | Path | None = "imagenet",
+        preprocessing: str = "none",
         trees: int = 10,
         seed: int = 0,
     ):
@@ -65,11 +67,13 @@ class BaggedTrees:
                 "`classes` must be 2 or more and `trees` 1 or more. "
                 f"Received: classes={classes}, trees={trees}"
             )
-        self.classes = classes
+        self.classes, self.preprocessing = classes, preprocessing
         self.bagging = BaggingClassifier(
             DecisionTreeClassifier(), n_estimators=trees, random_state=seed
         )
-        self.network = densenet121_features(input_shape, weights=weights)
+        self.network = densenet121_features(
+            input_shape, weights=weights, preprocessing=preprocessing
+        )
 
     def fit(self, dataset: Any, labels: np.ndarray | None = None) -> "BaggedTrees":
         """Grows new trees, in one pass over the images.
@@ -137,6 +141,7 @@ class BaggedTrees:
         settings = {
             "input_shape": self.network.input_shape[1:],
             "classes": self.classes,
+            "preprocessing": self.preprocessing,
             "trees": self.bagging.n_estimators,
             "seed": self.bagging.random_state,
         }
@@ -187,6 +192,8 @@ class BaggedTrees:
                 tuple(settings["input_shape"]),
                 settings["classes"],
                 weights=archive.extract(NETWORK, folder),
+                # Files without this setting are older than it, and had the ImageNet scaling.
+                preprocessing=settings.get("preprocessing", "imagenet"),
                 trees=settings["trees"],
                 seed=settings["seed"],
             )

@@ -31,10 +31,9 @@ def test_output_is_one_probability_per_class(name):
         ("densenet121_gap", keras.applications.densenet),
     ],
 )
-def test_the_model_preprocesses_as_keras_does_for_the_imagenet_weights(name, module):
-    model = CLASSIFIERS[name]((32, 32, 3), weights=None)
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)][-1]
-    inner = keras.Model(model.input, last.output)
+def test_imagenet_preprocessing_is_that_of_keras(name, module):
+    model = CLASSIFIERS[name]((32, 32, 3), weights=None, preprocessing="imagenet")
+    inner = keras.Model(model.input, model.get_layer("imagenet_preprocessing").output)
     expected = module.preprocess_input(255 * images())
     np.testing.assert_allclose(ops.convert_to_numpy(inner(images())), expected, atol=1e-3)
 
@@ -48,12 +47,30 @@ def test_the_model_preprocesses_as_keras_does_for_the_imagenet_weights(name, mod
     ],
 )
 def test_grey_images_are_repeated_to_three_channels(name, module, parameters):
-    model, grey = CLASSIFIERS[name]((32, 32, 1), weights=None), images()[..., :1]
+    model = CLASSIFIERS[name]((32, 32, 1), weights=None, preprocessing="imagenet")
+    grey = images()[..., :1]
     assert model.count_params() == parameters
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)][-1]
-    inner = keras.Model(model.input, last.output)
+    inner = keras.Model(model.input, model.get_layer("imagenet_preprocessing").output)
     expected = module.preprocess_input(255 * np.repeat(grey, 3, axis=-1))
     np.testing.assert_allclose(ops.convert_to_numpy(inner(grey)), expected, atol=1e-3)
+
+
+def test_by_default_the_network_sees_the_pixels_in_0_1_as_in_the_thesis():
+    model = vgg_gap((32, 32, 3), weights=None)
+    backbone = keras.applications.VGG16(include_top=False, weights=None, pooling="avg")
+    backbone.set_weights(model.get_weights()[:-2])
+    inner = keras.Model(model.input, model.layers[-2].output)
+    np.testing.assert_allclose(inner(images()), backbone(images()), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("preprocessing", ["none", "imagenet"])
+def test_a_saved_model_says_its_preprocessing(preprocessing, tmp_path):
+    model = vgg_gap((32, 32, 3), weights=None, preprocessing=preprocessing)
+    model.save(tmp_path / "vgg.keras")
+    loaded = keras.models.load_model(tmp_path / "vgg.keras")
+    names = {layer["name"] for layer in loaded.get_config()["layers"]}
+    assert ("imagenet_preprocessing" in names) == (preprocessing == "imagenet")
+    np.testing.assert_allclose(loaded(images()), model(images()), atol=1e-6)
 
 
 def test_probabilities_are_float32_under_mixed_precision():
@@ -69,13 +86,6 @@ def test_weights_from_a_file(tmp_path):
     model = vgg_gap((32, 32, 3), weights=None)
     model.save_weights(tmp_path / "vgg.weights.h5")
     loaded = vgg_gap((32, 32, 3), weights=tmp_path / "vgg.weights.h5")
-    np.testing.assert_allclose(loaded(images()), model(images()), atol=1e-6)
-
-
-def test_saved_and_loaded_without_custom_objects(tmp_path):
-    model = vgg_gap((32, 32, 3), weights=None)
-    model.save(tmp_path / "vgg.keras")
-    loaded = keras.models.load_model(tmp_path / "vgg.keras")
     np.testing.assert_allclose(loaded(images()), model(images()), atol=1e-6)
 
 
@@ -106,7 +116,13 @@ def test_a_weights_file_that_does_not_fit_raises_an_error_that_names_it(tmp_path
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"input_shape": (16, 16, 3)}, {"input_shape": (32, 32, 2)}, {"classes": 1}]
+    "arguments",
+    [
+        {"input_shape": (16, 16, 3)},
+        {"input_shape": (32, 32, 2)},
+        {"classes": 1},
+        {"preprocessing": "caffe"},
+    ],
 )
 def test_invalid_arguments_raise_an_error_that_names_them(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):

@@ -118,6 +118,15 @@ def test_a_loaded_model_predicts_the_same_and_saving_leaves_no_other_file(saved)
     loaded = BaggedTrees.load(path)
     np.testing.assert_array_equal(loaded.predict(images()), predicted)
     assert (loaded.network.input_shape, loaded.classes) == ((None, *SHAPE), 3)
+    assert loaded.preprocessing == "none"
+
+
+def test_a_file_without_the_preprocessing_setting_had_the_imagenet_scaling(saved, tmp_path):
+    with ZipFile(saved[0]) as archive:
+        settings = json.loads(archive.read(SETTINGS))
+    assert settings.pop("preprocessing") == "none"
+    loaded = BaggedTrees.load(altered(saved, tmp_path, settings=json.dumps(settings)))
+    assert loaded.network.get_layer("imagenet_preprocessing")
 
 
 def test_a_failed_save_leaves_the_old_file(saved, model, monkeypatch):
