@@ -18,6 +18,7 @@ Shape = tuple[int | None, int | None, int]
 
 FILTERS = (32, 64, 128, 256, 512)
 WIDE_FILTERS = (35, 70, 140, 280, 560)
+WIDE_UP_FILTERS = (256, 128, 64, 32)  # the published code leaves these as in `unet`
 DECODER_FILTERS = (256, 128, 64, 32, 16)
 
 
@@ -26,6 +27,7 @@ def unet(
     classes: int = 1,
     *,
     filters: Sequence[int] = FILTERS,
+    up_filters: Sequence[int] | None = None,
     name: str = "unet",
 ) -> keras.Model:
     """U-Net with plain skip connections, the baseline of section 3.3.2.
@@ -40,6 +42,8 @@ def unet(
         classes: Number of classes. 1 gives a sigmoid map of the foreground; more give a softmax
             over all classes, background included.
         filters: Filters of each encoder block, from the finest to the bridge.
+        up_filters: Filters of each transposed convolution, from the coarsest to the finest; those
+            of its decoder block if None.
         name: Name of the model.
 
     Returns:
@@ -47,15 +51,15 @@ def unet(
         probabilities, `(batch, height, width, classes)`, float32 under any dtype policy.
 
     Raises:
-        ValueError: If the poolings do not divide a side, or `classes` or `filters` is not
-            positive.
+        ValueError: If the poolings do not divide a side, a number is not positive, or
+            `up_filters` is not one shorter than `filters`.
 
     Example:
         >>> from sharpunet import unet
         >>> unet((64, 96, 3)).count_params()
         7760097
     """
-    return _unet(input_shape, classes, filters, _keep, name)
+    return _unet(input_shape, classes, filters, up_filters, _keep, name)
 
 
 def sharp_unet(
@@ -63,6 +67,7 @@ def sharp_unet(
     classes: int = 1,
     *,
     filters: Sequence[int] = FILTERS,
+    up_filters: Sequence[int] | None = None,
     kernel: Kernel = "laplacian",
     learned: bool = False,
     name: str = "sharp_unet",
@@ -83,7 +88,7 @@ def sharp_unet(
         >>> sharp_unet((64, 96, 3)).count_params() - unet((64, 96, 3)).count_params()
         4320
     """
-    return _unet(input_shape, classes, filters, _sharpen(kernel, learned), name)
+    return _unet(input_shape, classes, filters, up_filters, _sharpen(kernel, learned), name)
 
 
 def wide_unet(
@@ -91,18 +96,22 @@ def wide_unet(
     classes: int = 1,
     *,
     filters: Sequence[int] = WIDE_FILTERS,
+    up_filters: Sequence[int] | None = WIDE_UP_FILTERS,
     name: str = "wide_unet",
 ) -> keras.Model:
-    """Wide U-Net: `unet` with 35 to 560 filters; 9,282,876 parameters for 3 input channels.
+    """Wide U-Net: `unet` with 35 to 560 filters; 9,131,106 parameters for 3 input channels.
+
+    The transposed convolutions have the filters of `unet`, as in the author's code: this gives the
+    "roughly 9.1 million" of section 3.3.2. With `up_filters=None` it would be 9,282,876.
 
     See `unet` for arguments, returns and errors.
 
     Example:
         >>> from sharpunet import wide_unet
         >>> wide_unet((64, 96, 3)).count_params()
-        9282876
+        9131106
     """
-    return unet(input_shape, classes, filters=filters, name=name)
+    return unet(input_shape, classes, filters=filters, up_filters=up_filters, name=name)
 
 
 def wide_sharp_unet(
@@ -110,10 +119,11 @@ def wide_sharp_unet(
     classes: int = 1,
     *,
     filters: Sequence[int] = WIDE_FILTERS,
+    up_filters: Sequence[int] | None = WIDE_UP_FILTERS,
     kernel: Kernel = "laplacian",
     name: str = "wide_sharp_unet",
 ) -> keras.Model:
-    """Wide Sharp U-Net: `sharp_unet` with 35 to 560 filters (section 3.2.5).
+    """Wide Sharp U-Net: `wide_unet` with a `SharpBlock` on every skip connection (section 3.2.5).
 
     See `sharp_unet` for arguments, returns and errors.
 
@@ -122,7 +132,9 @@ def wide_sharp_unet(
         >>> wide_sharp_unet((64, 96, 3), classes=4).output_shape
         (None, 64, 96, 4)
     """
-    return sharp_unet(input_shape, classes, filters=filters, kernel=kernel, name=name)
+    return sharp_unet(
+        input_shape, classes, filters=filters, up_filters=up_filters, kernel=kernel, name=name
+    )
 
 
 def encoder_unet(
@@ -190,7 +202,8 @@ def encoder_unet(
     if isinstance(network.layers[-1], layers.MaxPooling2D):
         x = _normed_convolutions(x, 512)
     connect = _sharpen(kernel) if skip == "sharp" else _keep
-    x = _decode(x, skips, decoder_filters, _upsample, connect, _normed_convolutions)
+    filters = decoder_filters
+    x = _decode(x, skips, filters, filters, _upsample, connect, _normed_convolutions)
     name = name or f"{skip}_unet_{build.__name__.lower()}"
     model = keras.Model(inputs, _mask_head(x, classes, size=3), name=name)
     if weights not in (None, "imagenet"):
@@ -296,11 +309,16 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def _unet(input_shape, classes, filters, connect, name) -> keras.Model:
+def _unet(input_shape, classes, filters, up_filters, connect, name) -> keras.Model:
     _check_arguments(input_shape, classes, filters)
+    if up_filters is not None and (len(up_filters) != len(filters) - 1 or min(up_filters) < 1):
+        raise ValueError(
+            f"`up_filters` must be {len(filters) - 1} positive numbers. Received: {up_filters}"
+        )
     inputs = keras.Input(input_shape)
     *skips, x = _encode(inputs, filters)
-    x = _decode(x, skips, filters[-2::-1], _transpose, connect, _convolutions)
+    filters = filters[-2::-1]
+    x = _decode(x, skips, filters, up_filters or filters, _transpose, connect, _convolutions)
     return keras.Model(inputs, _mask_head(x, classes), name=name)
 
 
@@ -312,10 +330,10 @@ def _encode(x, filters):
     return maps
 
 
-def _decode(x, skips, filters, upsample, connect, convolve):
+def _decode(x, skips, filters, up_filters, upsample, connect, convolve):
     """Upsamples `x` and fuses it with `connect(skip)`, coarsest skip first, where there is one."""
-    for count, skip in zip(filters, reversed(skips), strict=True):
-        x = upsample(x, count)
+    for count, up_count, skip in zip(filters, up_filters, reversed(skips), strict=True):
+        x = upsample(x, up_count)
         if skip is not None:
             x = layers.Concatenate()([x, connect(skip)])
         x = convolve(x, count)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from sharpunet import KERNELS, MODELS, SharpBlock, encoder_unet, sharp_unet, unet
+from sharpunet import KERNELS, MODELS, SharpBlock, encoder_unet, sharp_unet, unet, wide_unet
 
 SMALL = (4, 6, 8, 10, 12)
 ENCODED = ("ternausnet16", "sharp_ternausnet16", "unet_resnet50", "sharp_unet_resnet50")
@@ -11,8 +11,8 @@ ENCODED = ("ternausnet16", "sharp_ternausnet16", "unet_resnet50", "sharp_unet_re
 PARAMETERS = {
     "unet": (7_760_097, 7_760_097),
     "sharp_unet": (7_760_097, 7_764_417),
-    "wide_unet": (9_282_876, 9_282_876),
-    "wide_sharp_unet": (9_282_876, 9_287_601),
+    "wide_unet": (9_131_106, 9_131_106),
+    "wide_sharp_unet": (9_131_106, 9_135_831),
     "ternausnet16": (23_757_457, 23_761_489),
     "sharp_ternausnet16": (23_757_457, 23_774_737),
     "unet_resnet50": (32_547_665, 32_602_769),
@@ -98,6 +98,10 @@ def test_unet_for_one_channel_has_the_parameters_of_the_thesis():
     assert trainable(unet((32, 32, 1))) == 7_759_521
 
 
+def test_a_wide_unet_with_wide_transposed_convolutions_has_more_parameters():
+    assert trainable(wide_unet((32, 32, 3), up_filters=None)) == 9_282_876
+
+
 def test_sharp_unet_has_a_block_on_each_of_four_skips_and_4320_frozen_weights():
     model = sharp_unet((32, 32, 3))
     frozen = sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights)
@@ -139,6 +143,7 @@ def test_it_saves_and_loads_without_custom_objects(tmp_path):
     [
         ({"classes": 0}, "classes"),
         ({"filters": (32,)}, "filters"),
+        ({"up_filters": (32, 16)}, "`up_filters` must be 4"),
         ({"input_shape": (32, 32)}, "input_shape"),
         ({"kernel": "unknown"}, "kernel"),
     ],
