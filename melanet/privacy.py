@@ -216,7 +216,7 @@ def reidentification(
     numbers = _checked_patients(patients, len(sources))
     found, _ = nearest(synthetic, sources, batch_size=batch_size)
     own = numbers[parents]
-    images = np.bincount(patients)[own]
+    images = np.bincount(numbers)[own]
     _, first = np.unique(own, return_index=True)
     return Reidentification(
         source=_hit_rate(found == parents, np.full(len(found), 1 / len(sources)), first),
