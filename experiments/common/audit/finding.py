@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import math
+from collections.abc import Sequence
 
 from scipy import stats
 
@@ -16,6 +17,7 @@ class Verdict(enum.StrEnum):
     PARTLY = "holds in part"
     FAILS = "does not hold"
     UNSHOWN = "not shown"
+    UNSAID = "left out"
     OPEN = "cannot be checked"
 
 
@@ -68,6 +70,21 @@ def fisher(first: int, second: int, total: int) -> float:
     return float(stats.fisher_exact([[first, total - first], [second, total - second]])[1])
 
 
+def holm(values: Sequence[float], level: float = 0.05) -> int:
+    """How many of the p-values are below `level` after Holm's correction.
+
+    Example:
+        >>> holm([0.001, 0.03, 0.04])
+        1
+    """
+    count = 0
+    for p in sorted(values):
+        if p >= level / (len(values) - count):
+            break
+        count += 1
+    return count
+
+
 def welch(first: Score, second: Score, runs: int = 5) -> float:
     """The two-sided p of Welch's test on two printed means and deviations of `runs` runs."""
     return float(
@@ -86,8 +103,8 @@ def auc_interval(auc: float, positives: int, negatives: int) -> tuple[float, flo
     """
     area = auc / 100
     q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
-    variance = area * (1 - area) + (positives - 1) * (q1 - area**2) + (negatives - 1) * (
-        q2 - area**2
+    variance = (
+        area * (1 - area) + (positives - 1) * (q1 - area**2) + (negatives - 1) * (q2 - area**2)
     )
     reach = stats.norm.ppf(0.975) * math.sqrt(variance / (positives * negatives))
     return 100 * (area - reach), 100 * (area + reach)
