@@ -1,4 +1,4 @@
-"""Every number that the thesis prints in its tables, and the audit of them."""
+"""The numbers that the thesis prints, each with its place. `experiments.audit` recomputes them."""
 
 import dataclasses
 import math
@@ -75,6 +75,18 @@ TABLE_3_2: dict[tuple[str, str], Scores] = {
     ("cvc_clinicdb", "sharp_unet_resnet50"): _scores(83.98, 0.27, 90.05, 0.29),
 }
 
+#: Figure 3.5, in percent. The thesis prints of it the two deviations of Jaccard of the wide models
+#: (section 3.3.5); the other numbers are those of the bars, from the released code.
+FIGURE_3_5: dict[tuple[str, str], Scores] = {
+    ("cvc_clinicdb", "unet"): _scores(70.0217, 9.3723, 78.7514, 8.1050),
+    ("cvc_clinicdb", "wide_unet"): _scores(73.9754, 3.4125, 82.1686, 3.0006),
+    ("cvc_clinicdb", "sharp_unet"): _scores(75.8923, 2.0695, 83.6510, 1.8840),
+    ("cvc_clinicdb", "wide_sharp_unet"): _scores(75.9263, 1.8024, 83.8992, 1.4904),
+}
+
+#: Jaccard of two rows of table 3.2 in the released code that draws figure 3.5.
+TABLE_3_2_SOURCE = {"unet_resnet50": 83.8797, "sharp_unet_resnet50": 83.7544}
+
 #: Relative gains in Jaccard (percent) that section 3.3.5 prints beside table 3.1.
 PRINTED_GAINS = {
     "cvc_clinicdb": 12.6,
@@ -87,41 +99,107 @@ PRINTED_GAINS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
-    """A printed number beside the one that the thesis's own figures give."""
+class Printed:
+    """A number printed in the text, and where."""
 
     place: str
-    printed: float
-    recomputed: float
-    holds: bool
+    value: float
 
 
-def audit_gains() -> dict[str, Finding]:
-    """The relative gains that section 3.3.5 prints, against those that table 3.1 gives.
+#: Counts, hyper-parameters and results that the text prints.
+PRINTED = {
+    "isic_training": Printed("section 2.3.1", 900),
+    "isic_test": Printed("section 2.3.1", 379),
+    "isic_training_benign": Printed("section 2.3.1", 727),
+    "isic_training_malignant": Printed("section 2.3.1", 173),
+    "isic_ratio": Printed("section 2.3.1", 4),
+    "covid_images": Printed("section 2.3.1", 226),
+    "rsna_images": Printed("section 2.3.1", 26_684),
+    "covid_training_share": Printed("section 2.3.1", 80),
+    "skew_quotient": Printed("section 2.3.1", 4),
+    "augment_5x_samples": Printed("section 2.3.2", 5_400),
+    "augment_10x_samples": Printed("section 2.3.2", 99_000),
+    "densenet_layers": Printed("section 2.3.2", 102),
+    "cyclegan_epochs": Printed("section 2.3.3", 500),
+    "cyclegan_rate": Printed("section 2.3.3", 2e-4),
+    "cyclegan_batch": Printed("section 2.3.3", 1),
+    "cyclegan_lambda": Printed("section 2.3.3", 10),
+    "classifier_rate": Printed("section 2.3.3", 1e-3),
+    "classifier_batch": Printed("section 2.3.3", 16),
+    "plateau_factor": Printed("section 2.3.3", 0.1),
+    "focal_alpha": Printed("section 2.3.3", 0.25),
+    "focal_gamma": Printed("section 2.3.3", 2),
+    "threshold": Printed("section 2.3.4", 0.5),
+    "auc_gain": Printed("section 2.3.5", 2.1),
+    "sensitivity_gain": Printed("section 2.3.5", 7.3),
+    "fn_reduction": Printed("section 2.3.5", 50),
+    "melanet_samples": Printed("section 2.3.5", 1_627),
+    "melanet_synthetic": Printed("section 2.3.5", 727),
+    "normal_translated": Printed("section 2.2.4", 16_537),
+    "pneumonia_translated": Printed("section 2.2.4", 4_758),
+    "covid_undersampled": Printed("section 2.3.6", 180),
+    "synthetic_released": Printed("section 2.1", 21_295),
+    "discussion_synthetic": Printed("section 2.3.6", 10),
+    "discussion_misclassified": Printed("section 2.3.6", 77),
+    "discussion_benign_rate": Printed("section 2.3.6", 89),
+    "discussion_malignant_rate": Printed("section 2.3.6", 100),
+    "discussion_benign_f": Printed("section 2.3.6", 94),
+    "discussion_malignant_f": Printed("section 2.3.6", 21),
+    "conclusion_sensitivity_gain": Printed("section 4.1.1", 13.10),
+    "conclusion_auc_gain": Printed("section 4.1.1", 0.78),
+    "unet_million": Printed("section 3.3.2", 7.8),
+    "wide_unet_million": Printed("section 3.3.2", 9.1),
+    "ternausnet16_million": Printed("section 3.3.2", 23.7),
+    "unet_resnet50_million": Printed("section 3.3.2", 32.5),
+    "unet_resnet50_million_again": Printed("section 3.3.5", 32.7),
+    "times_the_parameters": Printed("sections 1.5, 3.1 and 4.1.2", 3),
+    "extra_parameters": Printed("section 3.2.1", 0),
+    "datasets": Printed("section 3.3.1", 4),
+    "decoder_blocks": Printed("section 3.2.2", 5),
+    "dsb_images": Printed("section 3.3.1", 670),
+    "isic2018_images": Printed("section 3.3.1", 2_594),
+    "covid_ct_images": Printed("section 3.3.1", 100),
+    "isbi2012_images": Printed("section 3.3.1", 30),
+    "cvc_images": Printed("section 3.3.1", 612),
+    "folds": Printed("section 3.3.3", 5),
+    "repeats": Printed("section 3.3.3", 5),
+    "adam_rate": Printed("section 3.3.3", 1e-3),
+    "wide_gain": Printed("section 3.3.5", 2.63),
+    "wide_unet_sd": Printed("section 3.3.5", 3.4125),
+    "wide_sharp_unet_sd": Printed("section 3.3.5", 1.8024),
+    "ternausnet16_sd": Printed("section 3.3.5", 3.6895),
+    "sharp_ternausnet16_sd": Printed("section 3.3.5", 0.8090),
+}
 
-    A gain holds if it is within 0.05 of (sharp - plain) / plain in percent: the table's own
-    rounding to two decimals moves it by less.
+#: Filters of the encoder blocks (sections 3.2.2 and 3.2.5).
+FILTERS, WIDE_FILTERS = (32, 64, 128, 256, 512), (35, 70, 140, 280, 560)
+#: Height and width for which section 3.3.2 states the size of U-Net.
+UNET_IMAGE_SIZE = (192, 256)
+#: The kernel of eq. 3.1.
+KERNEL = ((-1, -1, -1), (-1, 8, -1), (-1, -1, -1))
+
+
+def matches(printed: float, value: float, digits: int = 2) -> bool:
+    """Whether `printed` is `value` rounded to `digits` decimals, or cut there as the thesis does.
+
+    Example:
+        >>> matches(19.56, 100 * 9 / 46), matches(34.73, 100 * 16 / 46)
+        (True, False)
     """
-    findings = {}
-    for dataset, printed in PRINTED_GAINS.items():
-        plain = TABLE_3_1[dataset, "unet"].jaccard.mean
-        sharp = TABLE_3_1[dataset, "sharp_unet"].jaccard.mean
-        gain = 100 * (sharp - plain) / plain
-        place = f"section 3.3.5, relative gain on {DATASET_TITLES[dataset]}"
-        findings[dataset] = Finding(place, printed, round(gain, 2), abs(gain - printed) < 0.05)
-    return findings
+    step, tolerance = 10.0**-digits, 1e-9
+    return -step / 2 - tolerance <= value - printed < step - tolerance
 
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
-    """A row of table 2.1 as printed, in percent: what it calls sensitivity is another thing."""
+    """A row of table 2.1 as printed, in percent; its "sensitivity" is the NPV."""
 
     auc: float
     printed_sensitivity: float
     false_negatives: int
 
 
-#: Table 2.1, our conditions only, on the 379 test images of ISIC-2016.
+#: Table 2.1, the thesis's own rows, on the 379 test images of ISIC-2016.
 TABLE_2_1 = {
     "vgg_gap": Classification(79.08, 84.46, 55),
     "augment_5x": Classification(78.81, 85.34, 51),
@@ -129,6 +207,22 @@ TABLE_2_1 = {
     "melanet": Classification(81.18, 91.76, 22),
 }
 ISIC_TEST_BENIGN, ISIC_TEST_MALIGNANT = 304, 75
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlierWork:
+    """A row of table 2.1 that was copied from another paper: AUC and true sensitivity."""
+
+    auc: float
+    sensitivity: float
+
+
+#: Table 2.1, the rows of other papers.
+TABLE_2_1_EARLIER = {
+    "Gutman et al.": EarlierWork(80.40, 50.70),
+    "Yu et al. (without segmentation)": EarlierWork(78.20, 42.70),
+    "Yu et al. (with segmentation)": EarlierWork(78.30, 54.70),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,10 +235,10 @@ class TrueClassification:
 
 
 def audit_table_2_1() -> dict[str, TrueClassification]:
-    """What the printed figures of table 2.1 are, if its "sensitivity" is TN / (TN + FN).
+    """The true rates of table 2.1, whose printed "sensitivity" is TN / (TN + FN).
 
-    For every row there is just one number of true negatives, of 304, that gives the printed
-    figure; sensitivity and specificity follow from it.
+    In every row just one number of true negatives, of 304, gives the printed figure; sensitivity
+    and specificity follow from it.
 
     Raises:
         ValueError: If a row has no such number, or more than one.
@@ -152,9 +246,9 @@ def audit_table_2_1() -> dict[str, TrueClassification]:
     findings = {}
     for name, row in TABLE_2_1.items():
         fitting = [
-            cleared
-            for cleared in range(1, ISIC_TEST_BENIGN + 1)
-            if round(100 * cleared / (cleared + row.false_negatives), 2) == row.printed_sensitivity
+            tn
+            for tn in range(1, ISIC_TEST_BENIGN + 1)
+            if round(100 * tn / (tn + row.false_negatives), 2) == row.printed_sensitivity
         ]
         if len(fitting) != 1:
             raise ValueError(f"{name}: {len(fitting)} numbers of true negatives fit")
@@ -184,7 +278,7 @@ class Detection:
 
     @property
     def holds(self) -> bool:
-        """Whether both agree; the thesis cuts digits off where it should round."""
+        """Whether both agree to 0.01; the thesis often cuts digits where it should round."""
         return abs(self.printed_sensitivity - self.sensitivity) < 0.011
 
 
@@ -233,36 +327,56 @@ CLASSIFIER_TITLES = {
     "densenet121_bagged_trees": "DenseNet-121 + BGT",
 }
 
-#: Training images of section 2.2.4. The third is what every printed skew of table 2.3 implies.
+#: Training images of tables 2.2 and 2.3 (sections 2.2.4 and 2.3.6).
 COVID_POSITIVES, NORMAL_TRANSLATED, PNEUMONIA_TRANSLATED = 180, 16_537, 4_758
-PNEUMONIA_IMPLIED = 4_122
+#: Normal test images: 20% of the 20,672 images of the RSNA challenge without opacity.
+NORMAL_TEST = 4_135
 
 
-def audit_skews(pneumonia: int = PNEUMONIA_IMPLIED) -> dict[tuple[str, str], Finding]:
-    """The printed skews (eq. 2.8), against those that the numbers of images give.
+@dataclasses.dataclass(frozen=True)
+class Skew:
+    """A skew (eq. 2.8) as printed, and as the numbers of images give it."""
 
-    With the 4,758 translated pneumonia images of section 2.2.4, four of the six do not hold; with
-    4,122, which 22.9 × 180 gives, all six do, digits cut off. So the tables seem to be made with
-    fewer pneumonia images than were published.
+    negatives: int
+    positives: int
+    printed: float
 
-    (16,537 is 80% of the 20,672 images of the RSNA challenge without opacity: its "normal" takes
-    in the class "No Lung Opacity / Not Normal", which section 2.3.1 does not say.)
+    @property
+    def recomputed(self) -> float:
+        """Negative over positive training images."""
+        return self.negatives / self.positives
+
+    @property
+    def holds(self) -> bool:
+        """Whether the printed skew is the recomputed one, rounded or cut to its digits."""
+        return matches(self.printed, self.recomputed, digits=len(str(self.printed).split(".")[1]))
+
+
+def audit_skews(pneumonia: int = NORMAL_TEST) -> dict[tuple[str, str], Skew]:
+    """The printed skews beside those that the numbers of images give, by table and condition.
+
+    With the 4,758 pneumonia images that section 2.2.4 translates, four of the six do not hold.
+    With 4,135 all six do, digits cut off; 4,135 is the number of normal *test* images, so most
+    likely the two were swapped when the skews were computed. It does not show that fewer pneumonia
+    images were used: a released notebook prints 38,012 = 2 × 16,537 + 180 + 4,758 images.
 
     Args:
-        pneumonia: Pneumonia images in training, all of them translated.
+        pneumonia: Pneumonia images in training, all of them translated. The default is the number
+            that all printed skews fit.
+
+    Example:
+        >>> audit_skews()["table 2.3", "real"].holds, audit_skews(4758)["table 2.3", "real"].holds
+        (True, False)
     """
     normal, positives = NORMAL_TRANSLATED, COVID_POSITIVES
     negatives = {"table 2.2": (normal, pneumonia), "table 2.3": (pneumonia, normal)}
-    findings = {}
+    skews = {}
     for (table, (own, other)), cells in zip(negatives.items(), (TABLE_2_2, TABLE_2_3), strict=True):
         added = {"real": 0, "own": own, "both": own + other}
         for condition, synthetic in added.items():
             printed = cells["vgg_gap", condition].skew
-            skew = own / (positives + synthetic)
-            findings[table, condition] = Finding(
-                f"{table}, skew of {condition}", printed, round(skew, 3), 0 <= skew - printed < 0.01
-            )
-    return findings
+            skews[table, condition] = Skew(own, positives + synthetic, printed)
+    return skews
 
 
 def melanoma_cells(model: str, condition: str) -> dict[str, str] | None:
@@ -287,11 +401,11 @@ def covid_cells(printed: Detection | None) -> dict[str, str] | None:
     sensitivity, skew = f"{printed.printed_sensitivity:.2f}", "–"
     if not printed.holds:
         sensitivity += f" (!) its FN gives {printed.sensitivity:.2f}"
-    for finding in audit_skews(PNEUMONIA_TRANSLATED).values():
-        if finding.printed == printed.skew:
+    for found in audit_skews(PNEUMONIA_TRANSLATED).values():
+        if found.printed == printed.skew:
             skew = f"{printed.skew:g}"
-            if not finding.holds:
-                skew += f" (!) section 2.2.4 gives {finding.recomputed:.2f}"
+            if not found.holds:
+                skew += f" (!) section 2.2.4 gives {found.recomputed:.2f}"
     return {
         "Sensitivity": sensitivity,
         "FN": f"{printed.false_negatives} of {COVID_TEST_POSITIVES}",
