@@ -17,6 +17,7 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["melanet", "melanet.*", "sharpunet", "sharpunet.*"]),
+    package_data={"melanet": ["py.typed"], "sharpunet": ["py.typed"]},
     install_requires=[
         "imagecodecs",
         # Distribution needs names that Keras does not promise; a minor version may move them.
@@ -33,6 +34,7 @@ setup(
         "tensorflow>=2.21,<2.22",
         "tifffile>=2025.1",
         "tqdm>=4.66",
+        "wrapt>=1.17",
     ],
     extras_require={
         "experiments": [

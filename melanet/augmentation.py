@@ -1,4 +1,4 @@
-"""The offline Augment-5x and 10x sets of section 2.3.1: written to disk once, never on the fly."""
+"""Offline augmentation, as in the Augment-5x and Augment-10x sets of section 2.3.1."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -14,20 +14,23 @@ from melanet.data.dataset import open_existing
 from melanet.data.loading import training_ids
 from melanet.data.readers.images import read_image
 
+#: From an image, `(height, width, channels)`, and a random generator to the changed image.
+Transformation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
-def _gaussian_noise(image, random):
-    """Grey noise: the same for the three channels of a pixel."""
+
+def _gaussian_noise(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Adds noise that is the same for the three channels of a pixel."""
     deviation = random.uniform(0.02, 0.08)
     return image + random.normal(0, deviation, (*image.shape[:2], 1))
 
 
-def _noise_per_channel(image, random):
-    """Noise drawn anew for every pixel and channel."""
+def _noise_per_channel(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Adds noise that is drawn for every pixel and channel."""
     return image + random.normal(0, random.uniform(0.02, 0.06), image.shape)
 
 
-def _shifted_hue(image, random):
-    """A turn of the hue and a change of the saturation, in HSV space."""
+def _shifted_hue(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Changes hue and saturation in HSV space; grey images stay as they are."""
     if image.shape[-1] == 1:
         return image
     hsv = cv2.cvtColor(image.astype("float32"), cv2.COLOR_RGB2HSV)
@@ -36,24 +39,24 @@ def _shifted_hue(image, random):
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def _with_layer(layer_class: type[keras.layers.Layer], *args, **kwargs):
-    """A transformation that a Keras layer makes, seeded for each image."""
+def _with_layer(layer_class: type[keras.layers.Layer], *args, **kwargs) -> Transformation:
+    """Makes a transformation of a random Keras layer."""
 
     @cache
     def layer():
-        # float32 whatever the policy: pixels must not depend on what ran before.
+        # Pixels must not depend on the dtype policy of what ran before.
         return layer_class(*args, **kwargs, seed=0, dtype="float32")
 
     def transform(image, random):
-        # A layer a transformation, not an image: building one takes longer than using it.
+        # One layer for all images, because building one takes longer than using it.
         layer().generator.state.assign([int(random.integers(2**31)), 0])
         return keras.ops.convert_to_numpy(layer()(image[None].astype("float32"), training=True))[0]
 
     return transform
 
 
-#: Every transformation that section 2.3.1 lists, from an image in [0, 1] to another.
-TRANSFORMATIONS: dict[str, Callable] = {
+#: The transformations that section 2.3.1 lists, of images in [0, 1].
+TRANSFORMATIONS: dict[str, Transformation] = {
     "horizontal_flip": lambda image, _: image[:, ::-1],
     "vertical_flip": lambda image, _: image[::-1],
     "gaussian_noise": _gaussian_noise,
@@ -75,65 +78,71 @@ def augment_offline(
     ids: Sequence[str] | None = None,
     seed: int = 0,
 ) -> ImageDataset:
-    """Writes `factor` augmented copies of every image as a prepared set of their own.
+    """Writes `factor` augmented copies of every image as a dataset.
 
-    Copy k of image i undergoes transformation i + k of `TRANSFORMATIONS`, taken round: all are
-    used equally, and ten copies of an image differ in kind. With the 900 training images of
-    ISIC-2016, factor 5 trains on 5,400 images and factor 10 on 9,900:
-    `load_dataset((prepared, ids), augmented)`.
+    Copy k of image i undergoes transformation number i + k of `TRANSFORMATIONS`, in a cycle: all
+    are used equally often, and ten copies of an image differ in kind. With the 900 training images
+    of ISIC-2016, factor 5 gives 5,400 images to train on, and factor 10 gives 9,900:
+    `load_dataset((dataset, ids), augmented)`.
 
     Args:
-        prepared: A prepared set with labels.
-        factor: Copies of each image.
-        folder: Where the augmented set is or will be. What was made from the same images with the
-            same seed is opened, not made again.
+        dataset: A dataset with labels.
+        factor: Number of copies per image.
+        folder: Where the augmented dataset will be. If it is there already, made from the same
+            images with the same settings, it is opened.
         ids: Images to augment; all but the official test images if None.
-        seed: Seed of every random number.
+        seed: Seed of all random numbers.
 
     Returns:
-        The augmented copies alone, with their `parent`.
+        The dataset of the copies alone. Their `parent` is the image that they were made from.
 
     Raises:
         InputError: If `factor` is not positive, an id is unknown, or `folder` holds something else.
+
+    Example:
+        >>> from melanet import augment_offline
+        >>> from melanet.data import prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> augment_offline(lesions, 2, "augmented", ids=["phantom-0000"]).ids()
+        ['phantom-0000-0-horizontal_flip', 'phantom-0000-1-vertical_flip']
     """
     if factor < 1:
-        raise InputError(f"an augmentation factor of {factor}; 1 is the least")
+        raise InputError(f"the augmentation factor is {factor}; it must be 1 or more")
     ids = training_ids(dataset, ids)
-    marked = hashlib.sha256("\n".join([dataset.fingerprint, *ids]).encode()).hexdigest()[:16]
-    described = dataset.info
+    chosen = hashlib.sha256("\n".join([dataset.fingerprint, *ids]).encode()).hexdigest()[:16]
     info = DatasetInfo(
-        name=f"{described.name}_augmented_{factor}x",
-        title=f"{described.title}, augmented {factor}x",
-        image_size=described.image_size,
-        channels=described.channels,
-        labels=described.labels,
-        keep_aspect_ratio=described.keep_aspect_ratio,
-        source_fingerprint=f"{marked}, factor {factor}, seed {seed}",
+        name=f"{dataset.info.name}_augmented_{factor}x",
+        title=f"{dataset.info.title}, augmented {factor}x",
+        image_size=dataset.info.image_size,
+        channels=dataset.info.channels,
+        labels=dataset.info.labels,
+        keep_aspect_ratio=dataset.info.keep_aspect_ratio,
+        source_fingerprint=f"{chosen}, factor {factor}, seed {seed}",
     )
-    copies = list(_copies(dataset, ids, factor, seed))
-    return open_existing(folder, info) or write_dataset(folder, info, copies)
+    samples = list(_samples(dataset, ids, factor, seed))
+    return open_existing(folder, info) or write_dataset(folder, info, samples)
 
 
-def _copies(dataset, ids, factor, seed) -> Iterator[Sample]:
+def _samples(dataset: ImageDataset, ids: Sequence[str], factor: int, seed: int) -> Iterator[Sample]:
     names = list(TRANSFORMATIONS)
-    rows = dataset.metadata.set_index("id")
-    for number, (id, path) in enumerate(zip(ids, dataset.paths(ids), strict=True)):
+    columns = dataset.values("group", ids), dataset.values("label", ids), dataset.paths(ids)
+    for number, (id, group, label, path) in enumerate(zip(ids, *columns, strict=True)):
         for copy in range(factor):
             name = names[(number + copy) % len(names)]
             yield Sample(
                 id=f"{id}-{copy}-{name}",
-                group=rows["group"][id],
-                image=partial(_transformed, path, name, [seed, number, copy]),
+                group=group,
+                image=partial(_transform, path, name, [seed, number, copy]),
                 mask=None,
                 image_name=f"{path} ({name})",
-                label=rows["label"][id],
+                label=label,
                 split="train",
                 source="synthetic",
                 parent=id,
             )
 
 
-def _transformed(path, name, seed) -> np.ndarray:
+def _transform(path: str, name: str, seed: list[int]) -> np.ndarray:
     image = read_image(path)
     image = image if image.ndim == 3 else image[:, :, None]
     changed = TRANSFORMATIONS[name](image / 255, np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""Trainings that are killed and go on, bit for bit."""
+"""Bit-exact resumption of interrupted training."""
 
 import json
 import time
@@ -14,44 +14,50 @@ from melanet.data import InputError
 from melanet.data.writing import atomic_write, remove_file
 from melanet.distribution import is_chief
 
-#: What a callback carries from epoch to epoch.
-STATE: dict[type, tuple[str, ...]] = {
+#: Attributes that carry a callback's state from epoch to epoch.
+CALLBACK_STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
     keras.callbacks.ModelCheckpoint: ("best",),
 }
-#: Part of the time that may go into saving.
-SHARE = 0.02
+#: Largest share of the training time that may be spent on saving.
+MAX_SAVING_SHARE = 0.02
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
-    """Keeps all that a training is made of at the end of an epoch, and goes on from there.
+    """Saves the whole state of a training at the end of an epoch, and restores it.
 
-        passes = pass_counter()
-        images = load_dataset(prepared, shuffle=True, passes=passes)
-        checkpoint = EpochCheckpoint("training.npz", callbacks, passes)
-        first = checkpoint.restore(model)
-        model.fit(images, initial_epoch=first, callbacks=[*callbacks, checkpoint], shuffle=False)
+    The state is the model's weights and random states, the optimizers with their learning rates,
+    the best weights and patience of other callbacks, the history and the order of the images. With
+    deterministic kernels and the same seeds, a training that was interrupted any number of times
+    ends with the same weights, to the bit, as one that was not.
 
-    Weights, optimizers, learning rate, states of dropout, the callbacks' best weights and patience,
-    the history, and the order of the images: with deterministic kernels and the same seeds a
-    training that was killed any number of times ends with the weights of one that was not.
-
-    It saves at the end of every epoch, unless that would take more than a fiftieth of the time. Of
-    several hosts the chief saves, and all restore what it saved: the file is on shared storage.
+    Epochs are saved unless that would take more than a fiftieth of the time. On several hosts the
+    chief saves and all restore its file, which must lie on storage that they share.
 
     Args:
-        path: The file, an `.npz` without pickles; it stays until `remove` is called. Nothing is
+        path: The file, an `.npz` without pickles. It stays until `remove` is called. Nothing is
             saved if None.
-        callbacks: The other callbacks of the training. Of those that carry something from epoch to
-            epoch, `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint` are known; any other
-            begins anew.
-        passes: The variable that the loader of the training images counts its passes with: the
-            number of a pass gives the order of its images. Each epoch is one pass.
+        callbacks: The other callbacks of the training. The state of `EarlyStopping`,
+            `ReduceLROnPlateau` and `ModelCheckpoint` is saved; any other callback starts anew.
+        epoch_counter: The counter given to the loader of the training images, see
+            `melanet.data.loading.make_epoch_counter`.
 
     Attributes:
-        history: As that of `fit`, from the very first epoch on.
-        seconds: That the epochs took, those before it was killed included.
+        history: Like that of `fit`, from the very first epoch on.
+        seconds: Duration of all epochs, including those before an interruption.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from melanet import EpochCheckpoint
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> checkpoint = EpochCheckpoint("training.npz")
+        >>> first = checkpoint.restore(model)
+        >>> history = model.fit(np.eye(2), np.ones(2), epochs=3, initial_epoch=first, verbose=0,
+        ...                     callbacks=[checkpoint])
+        >>> len(checkpoint.history["loss"])
+        3
     """
 
     def __init__(
@@ -62,24 +68,24 @@ class EpochCheckpoint(keras.callbacks.Callback):
     ):
         super().__init__()
         self.path, self.epoch_counter = Path(path) if path else None, epoch_counter
-        self.others = [callback for callback in callbacks if _state_of(callback)]
+        self.callbacks = [callback for callback in callbacks if _state_names(callback)]
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
-        self._left: list[dict[str, Any]] = []
+        self._callback_states: list[dict[str, Any]] = []
         self._first_epoch = 0
         self._next_save = 0.0
 
     def restore(self, model: keras.Model) -> int:
-        """Puts a compiled, untrained model where the saved training stood.
+        """Restores the saved state, if there is one, to a model that is not trained yet.
 
         Args:
-            model: Built and compiled as it was for the training that was killed.
+            model: Built and compiled like the one whose training was interrupted.
 
         Returns:
-            The epoch to go on with, counted from 0; 0 if nothing was saved.
+            The epoch to continue with, counted from 0, for `fit(initial_epoch=...)`.
 
         Raises:
-            InputError: If the file is damaged, or of another model.
+            InputError: If the file is damaged or belongs to another model.
         """
         if self.path is None or not self.path.is_file():
             return 0
@@ -93,15 +99,17 @@ class EpochCheckpoint(keras.callbacks.Callback):
                 ]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(
-                f"{self.path}: no saved training ({error}); remove it, and the training begins anew"
+                f"{self.path}: is not a saved training ({error}); remove it to start anew"
             ) from None
         variables = _variables(model)
         if [v.shape for v in variables] != [a.shape for a in arrays]:
-            raise InputError(f"{self.path}: is of another model than {model.name}; remove it")
+            raise InputError(
+                f"{self.path}: belongs to another model than {model.name}; remove it to start anew"
+            )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         self.history, self.seconds = config["history"], config["seconds"]
-        self._left = [
+        self._callback_states = [
             {**state, **({"best_weights": weights} if weights else {})}
             for state, weights in zip(config["callbacks"], best, strict=True)
         ]
@@ -109,14 +117,14 @@ class EpochCheckpoint(keras.callbacks.Callback):
         return self._first_epoch
 
     def remove(self) -> None:
-        """Removes the file, and what was killed while writing it: the training's result is safe."""
+        """Removes the file, once the result of the training is safe."""
         if self.path is not None and is_chief():
             remove_file(self.path)
 
     def on_train_begin(self, logs=None):
-        for callback, state in zip(self.others, self._left, strict=False):
+        for callback, state in zip(self.callbacks, self._callback_states, strict=False):
             vars(callback).update(state)
-        # Here, not in `restore`: a pass may begin to build the model, or ahead of its epoch.
+        # Not in `restore`: building the model may read the images, which counts as an epoch.
         if self.epoch_counter is not None:
             self.epoch_counter.assign(self._first_epoch)
 
@@ -127,8 +135,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self.seconds += time.monotonic() - self._epoch_began
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        # The last epoch is not saved: what follows it, such as the return to the best weights,
-        # happens in `fit`, which must have an epoch to run.
+        # The last epoch is not saved: what follows it in `fit`, such as the return to the best
+        # weights, must happen after resuming too, which takes an epoch to run.
         last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if last or time.monotonic() < self._next_save:
             return
@@ -136,16 +144,16 @@ class EpochCheckpoint(keras.callbacks.Callback):
         if self.path is not None and is_chief():
             self._save(epoch + 1, self.path)
         ended = time.monotonic()
-        self._next_save = ended + (ended - began) / SHARE
+        self._next_save = ended + (ended - began) / MAX_SAVING_SHARE
 
     def _save(self, epoch: int, path: Path) -> None:
         variables = _variables(self.model)
         arrays = {f"variable_{n}": np.asarray(v) for n, v in enumerate(variables)}
         states = []
-        for n, callback in enumerate(self.others):
+        for n, callback in enumerate(self.callbacks):
             best = getattr(callback, "best_weights", None) or []
             arrays |= {f"best_{n}_{place}": array for place, array in enumerate(best)}
-            state = {name: _plain(getattr(callback, name)) for name in _state_of(callback)}
+            state = {name: _to_json(getattr(callback, name)) for name in _state_names(callback)}
             states.append({**state, "best_weights": len(best)})
         config = {
             "epoch": epoch,
@@ -154,26 +162,23 @@ class EpochCheckpoint(keras.callbacks.Callback):
             "history": self.history,
             "seconds": self.seconds,
         }
-        described = np.array(json.dumps(config))
-        atomic_write(
-            path, lambda file: np.savez(file, allow_pickle=False, config=described, **arrays)
-        )
+        arrays["config"] = np.array(json.dumps(config))
+        atomic_write(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
-    """All that training changes: weights, random states, and those of every optimizer."""
+    """Everything that training changes: weights, random states and the optimizers' variables."""
     optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
-    if len(optimizers) == 1 and not optimizers[0].built:  # with several, the model has built its
+    # Keras builds its one optimizer late; a model with several of its own has built them.
+    if len(optimizers) == 1 and not optimizers[0].built:
         optimizers[0].build(model.trainable_variables)
     return [*model.variables, *(v for each in optimizers for v in each.variables)]
 
 
-def _state_of(callback: keras.callbacks.Callback) -> tuple[str, ...]:
-    return next((names for kind, names in STATE.items() if isinstance(callback, kind)), ())
+def _state_names(callback: keras.callbacks.Callback) -> tuple[str, ...]:
+    return next((names for kind, names in CALLBACK_STATE.items() if isinstance(callback, kind)), ())
 
 
-def _plain(value):
-    """A number as JSON has it; None stays."""
-    if value is None or isinstance(value, int):
-        return value
-    return float(value)
+def _to_json(value: Any) -> float | int | None:
+    """NumPy's numbers as Python's."""
+    return value if value is None or isinstance(value, int) else float(value)

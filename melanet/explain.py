@@ -1,67 +1,88 @@
-"""Where a classifier looks and what it sees: Grad-CAM [86], features, their UMAP embedding [87]."""
+"""Explanations of classifiers: Grad-CAM [86], features, and their UMAP embedding [87]."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 
-def grad_cam(model, images, layer=None, class_index=None, *, batch_size=16) -> np.ndarray:
-    """Heat maps of what speaks for a class (gradient-weighted class activation maps).
+def grad_cam(
+    model: keras.Model,
+    images: ArrayLike,
+    layer: str | None = None,
+    class_index: ArrayLike | None = None,
+    *,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """Computes heat maps of the evidence for a class (gradient-weighted class activation maps).
 
-    The feature maps of a layer are weighted by the mean gradient of the class's score and summed;
-    what speaks against is cut off; the result is resized to the image and scaled to [0, 1].
+    The feature maps of a layer are weighted by the mean gradient of the class score and summed;
+    negative evidence is cut off; the result is resized to the image and scaled to [0, 1].
 
     Args:
         model: A Keras classifier, `(batch, height, width, channels)` to `(batch, classes)`. Its
             layers may be nested in other models.
         images: `(images, height, width, channels)`, as the model takes them.
-        layer: Name of the layer; the last one with feature maps, poolings left out, if None.
-        class_index: Class whose evidence is shown, one for all or one an image; the predicted
-            class if None.
-        batch_size: Images looked at once.
+        layer: Name of the layer; the last one with feature maps, except poolings, if None.
+        class_index: The class, one for all images or one per image; the predicted class if None.
+        batch_size: Images per batch.
 
     Returns:
-        float32, `(images, height, width)`, in [0, 1]; 0 everywhere where nothing speaks for it.
+        float32 `(images, height, width)` in [0, 1]; 0 everywhere if there is no evidence.
 
     Raises:
-        ValueError: If there is no image or no such layer, or a class index is out of range.
+        ValueError: If there are no images, no such layer, or a class index is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import grad_cam, vgg_gap
+        >>> model = vgg_gap((32, 32, 3), weights=None)
+        >>> grad_cam(model, np.ones((2, 32, 32, 3)), class_index=1).shape
+        (2, 32, 32)
     """
-    images = np.asarray(images, "float32")
-    if images.ndim != 4 or not len(images):
+    pixels = np.asarray(images, "float32")
+    if pixels.ndim != 4 or not len(pixels):
         raise ValueError(
-            "`images` must be (images, height, width, channels), with an image or more. "
-            f"Received shape {images.shape}"
+            "`images` must be (images, height, width, channels), with one image or more. "
+            f"Received shape {pixels.shape}"
         )
     target = _find_layer(model, layer)
-    wanted = _class_indices(model, class_index, len(images))
-    batches = range(0, len(images), batch_size)
+    classes = _class_indices(model, class_index, len(pixels))
     maps = [
-        _heat_maps(model, target, images[at : at + batch_size], wanted[at : at + batch_size])
-        for at in batches
+        _heat_maps(model, target, pixels[at : at + batch_size], classes[at : at + batch_size])
+        for at in range(0, len(pixels), batch_size)
     ]
     return np.concatenate(maps)
 
 
-def features(model, images, *, batch_size=16) -> np.ndarray:
-    """What a classifier knows of an image before it decides: its penultimate layer.
+def features(
+    model: keras.Model, images: ArrayLike | tf.data.Dataset, *, batch_size: int = 16
+) -> np.ndarray:
+    """Computes the penultimate-layer features of images.
 
-    For the classifiers of chapter 2 that is the global average pooling (section 2.3.6).
+    For the classifiers of chapter 2 they are the global average pooling (section 2.3.6).
 
     Args:
-        model: A Keras model; what its last `Dense` layer takes is given, or, if it has none, its
-            output. Its layers may be nested in other models.
+        model: A Keras model. The input of its last `Dense` layer is returned, or, if it has none,
+            its output. Its layers may be nested in other models.
         images: `(images, height, width, channels)`, as the model takes them, or a tf.data.Dataset
-            of batches of images or of `(images, labels)`, which is passed once, in its order.
-        batch_size: Images of an array looked at once.
+            of batches of images or of `(images, labels)`, which is read once, in its order.
+        batch_size: Images of an array per batch.
 
     Returns:
-        float32, `(images, channels)`.
+        float32 `(images, channels)`.
 
     Raises:
-        ValueError: If there is no image, or what would be given is not `(images, channels)`.
+        ValueError: If there are no images, or the features are not `(images, channels)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import features, vgg_gap
+        >>> features(vgg_gap((32, 32, 3), weights=None), np.ones((2, 32, 32, 3))).shape
+        (2, 512)
     """
     encode = _encoder(model)
     found = [encode(batch).numpy() for batch in _image_batches(images, batch_size)]
@@ -70,35 +91,43 @@ def features(model, images, *, batch_size=16) -> np.ndarray:
     if found[0].ndim != 2:
         raise ValueError(
             f"`model`: {model.name} must end in a Dense layer that takes (images, channels), or "
-            f"give them itself. Received features of shape {found[0].shape}"
+            f"return them itself. Received features of shape {found[0].shape}"
         )
     return np.concatenate(found)
 
 
-def umap_embedding(features, *, seed=0, neighbours=15, min_distance=0.1) -> np.ndarray:
-    """Features in two dimensions, neighbours kept together (UMAP; figures 2.10 and 2.15).
+def umap_embedding(
+    features: ArrayLike, *, seed: int = 0, neighbours: int = 15, min_distance: float = 0.1
+) -> np.ndarray:
+    """Embeds features in two dimensions so that neighbours stay together (figures 2.10 and 2.15).
 
-    Neither distances between clusters nor their sizes mean anything. It needs the package
+    Neither the distances between clusters nor their sizes mean anything. UMAP needs the package
     umap-learn, which is imported here because that takes seconds.
 
     Args:
         features: `(samples, channels)`, 4 samples or more.
-        seed: Seed; the same one gives the same embedding.
-        neighbours: Neighbours of a sample that count; all others if there are fewer.
-        min_distance: How close neighbours may lie, in the units of the embedding.
+        seed: Seed; the same seed gives the same embedding.
+        neighbours: Number of neighbours that count for a sample; all others if there are fewer.
+        min_distance: Smallest distance between neighbours, in units of the embedding.
 
     Returns:
-        float32, `(samples, 2)`.
+        float32 `(samples, 2)`.
 
     Raises:
-        ValueError: If the features are not of that shape, or not finite.
+        ValueError: If the features have another shape or are not finite.
         ImportError: If umap-learn is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import umap_embedding
+        >>> umap_embedding(np.eye(5)).shape
+        (5, 2)
     """
-    features = np.asarray(features, "float32")
-    if features.ndim != 2 or len(features) < 4 or not np.isfinite(features).all():
+    samples = np.asarray(features, "float32")
+    if samples.ndim != 2 or len(samples) < 4 or not np.isfinite(samples).all():
         raise ValueError(
             "`features` must be finite, (samples, channels), 4 samples or more. "
-            f"Received shape {features.shape}"
+            f"Received shape {samples.shape}"
         )
     try:
         import umap
@@ -108,22 +137,23 @@ def umap_embedding(features, *, seed=0, neighbours=15, min_distance=0.1) -> np.n
             "with its extra `experiments`"
         ) from None
     reducer = umap.UMAP(
-        n_neighbors=min(neighbours, len(features) - 1),
+        n_neighbors=min(neighbours, len(samples) - 1),
         min_dist=min_distance,
         random_state=seed,
-        n_jobs=1,  # what a seed allows; UMAP warns of any other number
+        n_jobs=1,  # required with a seed; UMAP warns otherwise
     )
-    return np.asarray(reducer.fit_transform(features), "float32")
+    return np.asarray(reducer.fit_transform(samples), "float32")
 
 
-def _heat_maps(model, layer, images, class_index):
+def _heat_maps(
+    model: keras.Model, layer: keras.Layer, images: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
     with tf.GradientTape() as tape, _recorded_calls(layer) as calls:
         scores = model(tf.constant(images), training=False)
         if not calls:
-            raise ValueError(f"`layer`: {layer.name} takes no part in the prediction")
-        predicted = np.argmax(scores, axis=-1)
-        chosen = np.where(class_index < 0, predicted, class_index)
-        # The logarithm, so that a class that is as good as certain still has a gradient.
+            raise ValueError(f"`layer`: {layer.name} does not contribute to the prediction")
+        chosen = np.where(classes < 0, np.argmax(scores, axis=-1), classes)
+        # The logarithm, so that a class that is all but certain still has a gradient.
         evidence = tf.math.log(tf.gather(scores, chosen, axis=1, batch_dims=1) + 1e-12)
     _, maps = calls[-1]
     gradients = tf.cast(tape.gradient(evidence, maps), tf.float32)
@@ -135,8 +165,8 @@ def _heat_maps(model, layer, images, class_index):
 
 
 @contextlib.contextmanager
-def _recorded_calls(layer) -> Iterator[list]:
-    """Collects what `layer` takes and returns while the model is called, however deeply nested."""
+def _recorded_calls(layer: keras.Layer) -> Iterator[list]:
+    """Collects inputs and outputs of a layer while its model is called, however deeply nested."""
     calls: list = []
     call = layer.call
 
@@ -151,8 +181,8 @@ def _recorded_calls(layer) -> Iterator[list]:
         del layer.call
 
 
-def _encoder(model):
-    """The compiled function from a batch of images to what the last Dense layer takes."""
+def _encoder(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compiles the function from a batch of images to the input of the last Dense layer."""
     dense = [layer for layer in _all_layers(model) if isinstance(layer, keras.layers.Dense)]
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -167,16 +197,17 @@ def _encoder(model):
     return encode
 
 
-def _image_batches(images, batch_size):
+def _image_batches(images: ArrayLike | tf.data.Dataset, batch_size: int) -> Iterator[tf.Tensor]:
     if isinstance(images, tf.data.Dataset):
         for batch in images:
             yield tf.cast(batch[0] if isinstance(batch, tuple) else batch, tf.float32)
     else:
-        for at in range(0, len(images), batch_size):
-            yield tf.constant(np.asarray(images[at : at + batch_size], "float32"))
+        pixels = np.asarray(images)
+        for at in range(0, len(pixels), batch_size):
+            yield tf.constant(pixels[at : at + batch_size].astype("float32"))
 
 
-def _find_layer(model, name):
+def _find_layer(model: keras.Model, name: str | None) -> keras.Layer:
     found = list(_all_layers(model))
     if name is not None:
         named = [layer for layer in found if layer.name == name]
@@ -189,7 +220,7 @@ def _find_layer(model, name):
     return mapping[-1]
 
 
-def _all_layers(model):
+def _all_layers(model: keras.Model) -> Iterator[keras.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _all_layers(layer)
@@ -197,13 +228,13 @@ def _all_layers(model):
             yield layer
 
 
-def _has_feature_maps(layer):
+def _has_feature_maps(layer: keras.Layer) -> bool:
     shape = getattr(layer.output, "shape", ()) if layer._inbound_nodes else ()
     return len(shape) == 4 and "Pooling" not in type(layer).__name__
 
 
-def _class_indices(model, class_index, count) -> np.ndarray:
-    """One index an image; -1 stands for the predicted class."""
+def _class_indices(model: keras.Model, class_index: ArrayLike | None, count: int) -> np.ndarray:
+    """One index per image; -1 stands for the predicted class."""
     if class_index is None:
         return np.full(count, -1)
     indices = np.broadcast_to(np.asarray(class_index, int), (count,))

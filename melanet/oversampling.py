@@ -1,8 +1,8 @@
-"""Algorithm 1, stage one: undersample, train a CycleGAN, translate the majority (section 2.2.3)."""
+"""Stage one of Algorithm 1: undersample, train a CycleGAN, translate (section 2.2.3)."""
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,21 @@ OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
 def undersample(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """As many rows of every label as the rarest has, drawn by `seed`, in the manifest's order.
+    """Draws as many rows of every label as the rarest label has.
 
     Args:
-        manifest: Rows with a `label`.
-        seed: Seed of the drawing.
+        metadata: One row per image, with a column `label`.
+        seed: Seed of the draw.
+
+    Returns:
+        The drawn rows, in the order of `metadata`.
+
+    Example:
+        >>> import pandas as pd
+        >>> from melanet import undersample
+        >>> images = pd.DataFrame({"id": range(900), "label": 727 * ["benign"] + 173 * ["mel"]})
+        >>> undersample(images)["label"].value_counts().to_dict()
+        {'benign': 173, 'mel': 173}
     """
     rarest = metadata["label"].value_counts().min()
     drawn = metadata.groupby("label", sort=True).sample(int(rarest), random_state=seed)
@@ -54,37 +64,50 @@ def train_cyclegan(
     distribute: str = "none",
     checkpoint: EpochCheckpoint | None = None,
     model: CycleGAN | None = None,
-    **compile_arguments,
+    **compile_arguments: Any,
 ) -> CycleGAN:
-    """Trains a CycleGAN between the two classes of a set, undersampled to equal counts.
+    """Trains a CycleGAN between the two classes of a dataset, undersampled to equal counts.
 
     Args:
-        prepared: A prepared set of two labels, majority first.
-        ids: Its training images; all but the official test images if None.
-        image_size: `(height, width)`, multiples of 16; the set's own if None.
-        epochs, batch_size: The thesis trains for 500 epochs with batches of 1.
-        seed: Seed of the undersampling, the weights and the orders.
-        flip: Whether images are mirrored at random while training.
-        keep_aspect_ratio: Whether resizing pads rather than stretches; as the set says if None.
-        callbacks: Keras callbacks of the training.
+        dataset: A dataset with two labels, the majority first.
+        ids: Images to train with; all but the official test images if None.
+        image_size: `(height, width)` in pixels, multiples of 16; the dataset's own if None.
+        epochs: The thesis trains for 500.
+        batch_size: Images of each class per batch; the thesis trains with 1.
+        seed: Seed of the undersampling, the weights and the order of the images.
+        flip: Whether to mirror half of the images at random, as the released code does.
+        keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
+            None.
+        callbacks: Keras callbacks.
         filters: Filters of the first block of the generators and of the discriminators.
-        rates: Learning rates of Adam, of the generators and of the discriminators.
-        distribute: A name in `melanet.distribution.NAMES`: the devices share each batch.
-        checkpoint: What a killed training goes on from; it stays until it is removed.
-        model: A CycleGAN of your own, whose filters are its own; a new one if None.
-        **compile_arguments: Of `CycleGAN.compile`; its optimizers go before `rates`, but they
-            cannot be distributed.
+        rates: Learning rates of Adam for the generators and for the discriminators.
+        distribute: Name of a strategy, see `melanet.distribution.make_strategy`.
+        checkpoint: Saves the training, which resumes from it; the file stays until `remove`.
+        model: A CycleGAN to train, instead of a new one with `filters`.
+        **compile_arguments: Passed to `CycleGAN.compile`. Optimizers replace those with `rates`.
+
+    Returns:
+        The trained CycleGAN, on one device.
 
     Raises:
-        InputError: If the set has not two labels, a label has no or too few images, or a batch is
-            too small to be shared.
-        ValueError: If a model or an optimizer of your own is to be distributed.
+        InputError: If the dataset does not have two labels, a label has too few images, or a batch
+            has fewer images than there are replicas.
+        ValueError: If a given model or optimizer is to be distributed.
+
+    Example:
+        >>> from melanet import build_cyclegan, train_cyclegan
+        >>> from melanet.data import prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> small = build_cyclegan((16, 16, 3), generator_filters=4, discriminator_filters=4)
+        >>> ids = lesions.ids()[:3]  # the first is malignant
+        >>> train_cyclegan(lesions, ids, image_size=(16, 16), epochs=1, model=small).domains
+        ('benign', 'malignant')
     """
-    strategy = make_strategy(distribute)  # that of several hosts must be the first thing made
+    strategy = make_strategy(distribute)  # before TensorFlow does anything else
     first, second = _two_labels(dataset)
     size = image_size or dataset.info.image_size
     keras.utils.set_random_seed(seed)
-    balanced = undersample(_chosen(dataset, ids), seed)
+    balanced = undersample(_chosen(dataset, ids, (first, second)), seed)
     domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
     epoch_counter = make_epoch_counter()
     pairs = load_unpaired(
@@ -106,7 +129,7 @@ def train_cyclegan(
     own += [] if model is None else ["model"]
     if strategy is not None and own:
         raise ValueError(
-            f"`{own[0]}`: one of your own cannot be distributed; see `filters`, `rates`"
+            f"`{own[0]}`: a given one cannot be distributed; use `filters` and `rates`"
         )
 
     def compiled() -> CycleGAN:
@@ -150,28 +173,41 @@ def translate_majority(
     batch_size: int = 16,
     keep_aspect_ratio: bool | None = None,
 ) -> ImageDataset:
-    """Translates every majority image into the minority and keeps the results as a prepared set.
+    """Translates every majority image to the minority and writes the results as a dataset.
 
-    Each translated image is stretched to [0, 255] by its own minimum and maximum. In the manifest
-    its `source` is `synthetic`, its `parent` the image it was made from; `source_fingerprint` is
-    the mark of the generator, so that stage two can run years later. Memory is that of a batch,
-    and a run that was killed goes on with the next image.
+    Each translated image is stretched to [0, 255] by its own minimum and maximum. Its `source` is
+    `"synthetic"`, its `parent` the image that it was made from. Memory holds one batch, and
+    interrupted runs resume with the next image.
 
     Args:
-        model: A CycleGAN from the set's first label to its second.
-        prepared: The set whose majority is translated.
-        folder: Where the synthetic set is or will be. What was made by the same generator from
-            the same images is opened, not made again.
-        ids: Images of which the majority ones are translated; all but the official test images
-            if None.
-        image_size, keep_aspect_ratio: As the model was trained.
-        batch_size: Images translated at once.
+        model: A CycleGAN from the dataset's first label to its second.
+        dataset: The dataset whose majority is translated.
+        folder: Where the synthetic dataset will be. If it is there already, made by the same
+            generator from the same images, it is opened.
+        ids: Images of which those of the majority are translated; all but the official test
+            images if None.
+        image_size: `(height, width)` that the model was trained at; the dataset's own if None.
+        batch_size: Images per batch.
+        keep_aspect_ratio: As the model was trained.
+
+    Returns:
+        The synthetic dataset, one image per majority image.
 
     Raises:
-        InputError: If there is no majority image, or `folder` holds something else.
+        InputError: If there is no majority image, the generator's output is not finite, or
+            `folder` holds something else.
+
+    Example:
+        >>> from melanet import build_cyclegan, translate_majority
+        >>> from melanet.data import prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> small = build_cyclegan((16, 16, 3), generator_filters=4, discriminator_filters=4)
+        >>> ids = lesions.ids()[:3]  # the first is malignant
+        >>> translate_majority(small, lesions, "synthetic", ids, image_size=(16, 16)).ids()
+        ['phantom-0001-as-malignant', 'phantom-0002-as-malignant']
     """
     first, second = _two_labels(dataset)
-    chosen = _chosen(dataset, ids)
+    chosen = _chosen(dataset, ids, (first,))
     parents = list(chosen["id"][chosen["label"] == first])
     size = image_size or dataset.info.image_size
     info = DatasetInfo(
@@ -180,12 +216,12 @@ def translate_majority(
         image_size=size,
         channels=dataset.info.channels,
         labels=dataset.info.labels,
-        source_fingerprint=_mark(model.first_to_second, dataset, parents, size, keep_aspect_ratio),
+        source_fingerprint=_fingerprint(
+            model.first_to_second, dataset, parents, size, keep_aspect_ratio
+        ),
     )
-    if there := open_existing(folder, info):
-        return there
-    if not parents:
-        raise InputError(f"{dataset.folder}: has no {first} image to translate")
+    if existing := open_existing(folder, info):
+        return existing
 
     def translate_from(number: int) -> Iterator[np.ndarray]:
         images = load_for_translation(
@@ -194,14 +230,14 @@ def translate_majority(
             batch_size=batch_size,
             keep_aspect_ratio=keep_aspect_ratio,
         )
-        return _pixels(model.translate(images, f"{first}_to_{second}"))
+        return _stretched(model.translate(images, f"{first}_to_{second}").as_numpy_iterator())
 
     translated = _Stream(translate_from, batch_size)
-    groups = chosen.set_index("id")["group"]
-    items = [
+    groups = dataset.values("group", parents)
+    samples = [
         Sample(
             id=f"{parent}-as-{second}",
-            group=groups[parent],
+            group=group,
             image=partial(translated, number),
             mask=None,
             image_name=f"translation of {parent}",
@@ -210,9 +246,9 @@ def translate_majority(
             source="synthetic",
             parent=parent,
         )
-        for number, parent in enumerate(parents)
+        for number, (parent, group) in enumerate(zip(parents, groups, strict=True))
     ]
-    return write_dataset(folder, info, items)
+    return write_dataset(folder, info, samples)
 
 
 def oversample(
@@ -222,32 +258,46 @@ def oversample(
     *,
     image_size: tuple[int, int] | None = None,
     keep_aspect_ratio: bool | None = None,
-    **training,
+    **training: Any,
 ) -> tuple[CycleGAN, ImageDataset]:
-    """Algorithm 1, lines 1 to 13: from an unbalanced set to its synthetic minority.
+    """Lines 1 to 13 of Algorithm 1: from an imbalanced dataset to its synthetic minority.
 
-    The merged training set of line 14 is `load_dataset((prepared, ids), synthetic, shuffle=True)`.
+    The merged training set of line 14 is `load_dataset((dataset, ids), synthetic, shuffle=True)`.
 
     Args:
-        prepared: A prepared set of two labels, majority first.
-        folder: Where the synthetic set will be; it must not exist, or be empty.
-        ids: Its training images; all but the official test images if None.
-        image_size, keep_aspect_ratio: Size of the translation; the set's own if None.
-        **training: The other arguments of `train_cyclegan`.
+        dataset: A dataset with two labels, the majority first.
+        folder: Where the synthetic dataset will be; it must be missing or empty.
+        ids: Images to train with and to translate; all but the official test images if None.
+        image_size: `(height, width)` of the translation in pixels; the dataset's own if None.
+        keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
+            None.
+        **training: Other arguments of `train_cyclegan`.
 
     Returns:
-        The trained CycleGAN and the synthetic set, an image for each majority image.
+        The trained CycleGAN and the synthetic dataset, one image per majority image.
 
     Raises:
-        InputError: If the set is not fit for it, or `folder` is taken: said before the training.
+        InputError: See `train_cyclegan`; or, before the training, if `folder` is not empty.
+
+    Example:
+        >>> from melanet import build_cyclegan, oversample
+        >>> from melanet.data import prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> small = build_cyclegan((16, 16, 3), generator_filters=4, discriminator_filters=4)
+        >>> ids = lesions.ids()[:3]  # the first is malignant
+        >>> _, synthetic = oversample(
+        ...     lesions, "synthetic", ids, image_size=(16, 16), epochs=1, model=small
+        ... )
+        >>> synthetic.values("parent", synthetic.ids(label="malignant"))
+        ['phantom-0001', 'phantom-0002']
     """
     if Path(folder).exists() and any(Path(folder).iterdir()):
         raise InputError(
-            f"{folder}: exists already; open it with read_prepared, or choose another folder"
+            f"{folder}: exists already; open it with open_dataset, or choose another folder"
         )
-    shape: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
-    model = train_cyclegan(dataset, ids, **shape, **training)
-    return model, translate_majority(model, dataset, folder, ids, **shape)
+    resizing: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
+    model = train_cyclegan(dataset, ids, **resizing, **training)
+    return model, translate_majority(model, dataset, folder, ids, **resizing)
 
 
 def _two_labels(dataset: ImageDataset) -> tuple[str, str]:
@@ -257,28 +307,38 @@ def _two_labels(dataset: ImageDataset) -> tuple[str, str]:
     return labels[0], labels[1]
 
 
-def _chosen(dataset: ImageDataset, ids: Sequence[str] | None) -> pd.DataFrame:
+def _chosen(
+    dataset: ImageDataset, ids: Sequence[str] | None, labels: Sequence[str]
+) -> pd.DataFrame:
+    """Rows of the chosen images; every one of `labels` must be among them."""
     metadata = dataset.metadata
     chosen = metadata[metadata["id"].isin(set(training_ids(dataset, ids)))]
-    for label in dataset.info.labels:
+    for label in labels:
         if not (chosen["label"] == label).any():
-            raise InputError(f"{dataset.folder}: there is no {label} image to train with")
+            raise InputError(f"{dataset.folder}: there is no {label} image")
     return chosen
 
 
-def _mark(generator, dataset, parents, size, keep_aspect_ratio) -> str:
-    """Hash of the generator's weights, of what it translates and at which size."""
-    mark = hashlib.sha256()
+def _fingerprint(
+    generator: keras.Model,
+    dataset: ImageDataset,
+    parents: Sequence[str],
+    size: tuple[int, int],
+    keep_aspect_ratio: bool | None,
+) -> str:
+    """Hash of the generator's weights, of the images that it translates and of their size."""
+    digest = hashlib.sha256()
     for weight in generator.get_weights():
-        mark.update(np.ascontiguousarray(weight).tobytes())
-    mark.update("\n".join([dataset.fingerprint, f"{size} {keep_aspect_ratio}", *parents]).encode())
-    return mark.hexdigest()[:16]
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    config = [dataset.fingerprint, f"{size} {keep_aspect_ratio}", *parents]
+    digest.update("\n".join(config).encode())
+    return digest.hexdigest()[:16]
 
 
 class _Stream:
-    """Images by number; those that are asked for in their order are computed once.
+    """Random access to images that are computed in order, in batches.
 
-    It starts at whole batches, for the last bits of an image depend on those in its batch.
+    Reading starts at whole batches, because the last bits of an image depend on its batch.
     """
 
     def __init__(self, start_at: Callable[[int], Iterator[np.ndarray]], batch_size: int):
@@ -293,13 +353,13 @@ class _Stream:
         return next(self.images)
 
 
-def _pixels(batches) -> Iterator[np.ndarray]:
-    """Images one by one, each stretched to uint8 by its own minimum and maximum."""
-    for batch in batches.as_numpy_iterator():
+def _stretched(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Single uint8 images, each stretched by its own minimum and maximum."""
+    for batch in batches:
         if not np.isfinite(batch).all():
             raise InputError(
-                "the generator gives values that are no numbers: its training diverged; train it "
-                "in float32 or with a smaller learning rate"
+                "the generator's output is not finite: its training diverged; train it in float32 "
+                "or with a smaller learning rate"
             )
         low = batch.min(axis=(1, 2, 3), keepdims=True)
         high = batch.max(axis=(1, 2, 3), keepdims=True)

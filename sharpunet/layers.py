@@ -1,18 +1,24 @@
 """The sharp block: a frozen depthwise convolution with a sharpening kernel (section 3.2.4)."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
+
+#: A name in `KERNELS`, or a 2-D array with odd sides.
+Kernel = str | ArrayLike
 
 _BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 
 
 def _laplacian_of_gaussian(sigma: float = 1.0, size: int = 7) -> np.ndarray:
-    """Sampled negative Laplacian of Gaussian: its centre is positive, as in eq. 3.1, its sum 0."""
+    """The negative Laplacian of Gaussian: its centre is positive, as in eq. 3.1, and its sum 0."""
     axis = np.arange(size) - size // 2
     squared_radius = (axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * sigma**2)
     kernel = (1 - squared_radius) * np.exp(-squared_radius) / (np.pi * sigma**4)
-    # Sampling and truncation leave a small sum; an edge filter must not answer to a flat region.
+    # Sampling and truncation leave a small sum, but a flat region must give 0.
     return kernel - kernel.mean()
 
 
@@ -28,8 +34,8 @@ KERNELS: dict[str, np.ndarray] = {
 }
 
 
-def sharpening_kernel(kernel) -> np.ndarray:
-    """The 2-D kernel that a name or an array stands for.
+def sharpening_kernel(kernel: Kernel) -> np.ndarray:
+    """Returns the kernel of a name, or checks one given as an array.
 
     Args:
         kernel: A name in `KERNELS`, or an odd-sized 2-D array of finite numbers.
@@ -39,6 +45,11 @@ def sharpening_kernel(kernel) -> np.ndarray:
 
     Raises:
         ValueError: If the name is unknown, or the array is not 2-D, odd-sized and finite.
+
+    Example:
+        >>> from sharpunet.layers import sharpening_kernel
+        >>> sharpening_kernel("laplacian_identity").sum()
+        np.float32(1.0)
     """
     if isinstance(kernel, str):
         if kernel not in KERNELS:
@@ -54,7 +65,7 @@ def sharpening_kernel(kernel) -> np.ndarray:
             f"Received an array of shape {values.shape}"
         )
     if not np.isfinite(values).all():
-        raise ValueError("`kernel` must hold finite numbers only. Received NaN or infinity.")
+        raise ValueError("`kernel` must hold finite numbers only. Received NaN or infinity")
     return values
 
 
@@ -62,25 +73,28 @@ def sharpening_kernel(kernel) -> np.ndarray:
 class SharpBlock(keras.layers.Layer):
     """Sharpens every channel of a feature map with the same fixed kernel (section 3.2.4).
 
-    A depthwise convolution with stride 1, same (zero) padding and no bias, whose weights are the
-    kernel on every channel. As in deep-learning convolutions generally, the kernel is not
-    flipped. The weights are frozen, whatever `trainable` is set to: the block adds
-    `height * width * channels` fixed weights and no learnable one.
+    A depthwise convolution with stride 1, zero padding to the same size and no bias. As usual in
+    deep learning, the kernel is not flipped. The weights stay frozen even if `trainable` is set:
+    the block adds `height * width` fixed weights per channel and no trainable one. Input and output
+    are `(batch, height, width, channels)`.
 
     Args:
-        kernel: A name in `KERNELS` (`"laplacian"`, K of eq. 3.1, is the default), or an
-            odd-sized 2-D array.
-        learned: Whether training changes each channel's kernel from there. The thesis's does not;
-            this is for comparison with it.
-
-    Input and output shape:
-        `(batch, height, width, channels)`.
+        kernel: A name in `KERNELS` (`"laplacian"` is K of eq. 3.1), or an odd-sized 2-D array.
+        learned: Whether training changes the kernel of each channel. The thesis's is fixed; this
+            is for comparison.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: If `kernel` is neither a known name nor an odd-sized 2-D array.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet import SharpBlock
+        >>> float(SharpBlock()(np.ones((1, 5, 5, 1)))[0, 2, 2, 0])
+        0.0
     """
 
-    def __init__(self, kernel="laplacian", learned=False, **kwargs):
+    def __init__(self, kernel: Kernel = "laplacian", learned: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.learned = learned
         self._values = sharpening_kernel(kernel)
@@ -92,7 +106,7 @@ class SharpBlock(keras.layers.Layer):
             name="depthwise_kernel",
             shape=(*self._values.shape, channels, 1),
             initializer=self._kernel_per_channel,
-            # Frozen here rather than on the layer, so that `model.trainable = True` keeps it so.
+            # Frozen here and not on the layer, where `model.trainable = True` would undo it.
             trainable=self.learned,
         )
         self.built = True

@@ -1,13 +1,13 @@
-"""Losses by name: the default of section 3.2.6, and others of the kinds that it names beside it."""
+"""Losses by name: the thesis's cross-entropy, and region and boundary losses (section 3.2.6)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 
-def cross_entropy(classes: int) -> keras.losses.Loss:
-    """Binary cross-entropy for one class, categorical for more: the thesis's loss."""
+def _cross_entropy(classes: int) -> keras.losses.Loss:
     if classes == 1:
         return keras.losses.BinaryCrossentropy()
     return keras.losses.CategoricalCrossentropy()
@@ -22,22 +22,38 @@ class FocalTversky(keras.losses.Loss):
     Args:
         alpha: Weight of false positives.
         beta: Weight of false negatives.
-        gamma: 1 gives the Tversky loss; less puts weight on what is nearly right.
+        gamma: 1 gives the Tversky loss; a smaller one stresses what is nearly right.
+        name: Name of the loss.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.losses import FocalTversky
+        >>> mask = np.ones((1, 8, 8, 1), "float32")
+        >>> round(float(FocalTversky(gamma=1)(mask, 0.5 * mask)), 3)  # 0.7 / (1 + 0.7)
+        0.412
     """
 
-    def __init__(self, alpha=0.3, beta=0.7, gamma=0.75, name="focal_tversky", **kwargs):
+    def __init__(
+        self,
+        alpha: float = 0.3,
+        beta: float = 0.7,
+        gamma: float = 0.75,
+        name: str = "focal_tversky",
+        **kwargs: Any,
+    ):
         super().__init__(name=name, **kwargs)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
 
     def call(self, y_true, y_pred):
         y_true = ops.cast(y_true, y_pred.dtype)
         pixels = (0, 1, 2)
-        hits = ops.sum(y_true * y_pred, axis=pixels)
+        true_positives = ops.sum(y_true * y_pred, axis=pixels)
         false_positives = ops.sum((1 - y_true) * y_pred, axis=pixels)
-        misses = ops.sum(y_true * (1 - y_pred), axis=pixels)
-        wrong = self.alpha * false_positives + self.beta * misses
-        # Epsilon, because the power's slope has no end at 0.
-        share = (wrong + keras.config.epsilon()) / (hits + wrong + keras.config.epsilon())
+        false_negatives = ops.sum(y_true * (1 - y_pred), axis=pixels)
+        wrong = self.alpha * false_positives + self.beta * false_negatives
+        # Epsilon, because the slope of the power is infinite at 0.
+        share = (wrong + keras.config.epsilon()) / (true_positives + wrong + keras.config.epsilon())
         return ops.mean(share**self.gamma)
 
     def get_config(self):
@@ -50,16 +66,29 @@ class Boundary(keras.losses.Loss):
     """Cross-entropy plus the boundary loss of Kervadec et al. (2019).
 
     The boundary loss is the mean of the predicted probability times the signed distance, in pixels,
-    from the true outline: negative inside. Distances are Euclidean, and cut off at `reach`, beyond
-    which a pixel is as wrong as any; alone, the loss would also be least for an empty prediction of
-    a small object, so that cross-entropy goes with it.
+    from the true outline: negative inside. Distances are Euclidean and cut off at `reach`. On its
+    own it would favour an empty prediction of a small object, hence the cross-entropy.
 
     Args:
         weight: Weight of the boundary loss.
         reach: Longest distance, in pixels.
+        name: Name of the loss.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.losses import Boundary
+        >>> near, far = np.zeros((2, 1, 8, 8, 1), "float32")
+        >>> near[0, 3, 3], far[0, 7, 7] = 1, 1
+        >>> mask = np.zeros((1, 8, 8, 1), "float32")
+        >>> mask[0, 2:4, 1:3] = 1
+        >>> bool(Boundary()(mask, near) < Boundary()(mask, far))
+        True
     """
 
-    def __init__(self, weight=0.01, reach=32, name="boundary", **kwargs):
+    def __init__(
+        self, weight: float = 0.01, reach: int = 32, name: str = "boundary", **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         self.weight, self.reach = weight, reach
 
@@ -67,7 +96,7 @@ class Boundary(keras.losses.Loss):
         y_true = ops.cast(y_true, y_pred.dtype)
         one = y_pred.shape[-1] == 1
         entropy = keras.losses.binary_crossentropy if one else keras.losses.categorical_crossentropy
-        # A value an image: several devices can share a batch.
+        # One value per image, so that several devices can share a batch.
         region = ops.mean(entropy(y_true, y_pred), axis=(1, 2))
         distance = signed_distance(y_true, self.reach)
         return region + self.weight * ops.mean(y_pred * distance, axis=(1, 2, 3))
@@ -76,22 +105,31 @@ class Boundary(keras.losses.Loss):
         return {**super().get_config(), "weight": self.weight, "reach": self.reach}
 
 
-def signed_distance(masks, reach: int):
-    """Distance of every pixel to the other side of the outline, in pixels, negative inside.
+def signed_distance(masks: Any, reach: int) -> Any:
+    """Distance of every pixel from the outline, in pixels, negative inside.
+
+    It is measured to the nearest pixel on the other side, by centres.
 
     Args:
         masks: 0 or 1, `(batch, height, width, classes)`.
-        reach: Distances beyond it are cut off; so it is where a mask has one side only.
+        reach: Longest distance; also the distance where a mask is empty or full.
 
     Returns:
-        Of the shape of `masks`, from `-reach` to `reach`.
+        A float32 tensor of the shape of `masks`, from `-reach` to `reach`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.losses import signed_distance
+        >>> mask = np.array([0, 0, 1, 1, 1], "float32").reshape(1, 1, 5, 1)
+        >>> np.asarray(signed_distance(mask, reach=9)).ravel().tolist()
+        [2.0, 1.0, -1.0, -2.0, -3.0]
     """
     masks = ops.cast(masks, "float32")
     return _distance(1 - masks, reach) - _distance(masks, reach)
 
 
 def _distance(inside, reach):
-    """Euclidean distance from each pixel of `inside` to the nearest outside it; 0 outside."""
+    """Euclidean distance of each pixel of `inside` to the nearest one outside it; 0 outside."""
     squared = inside * float(reach**2)
     for axis in (1, 2):
         squared = _lower_envelope(squared, axis, reach)
@@ -99,7 +137,7 @@ def _distance(inside, reach):
 
 
 def _lower_envelope(values, axis, reach):
-    """The least of `values` + offset ** 2 over all offsets along an axis: a pass of two."""
+    """Minimum of `values` + offset ** 2 over all offsets along an axis, one pass of two."""
     side = ops.shape(values)[axis]
     padding = [(reach, reach) if place == axis else (0, 0) for place in range(4)]
     padded = ops.pad(values, padding, constant_values=float(reach**2))
@@ -111,13 +149,13 @@ def _lower_envelope(values, axis, reach):
     return least
 
 
-#: Those that are no mean over the images of a batch: devices that share one cannot have them.
+#: Losses that are not a mean over the images of a batch, so that devices cannot share one.
 OF_WHOLE_BATCH = ("dice", "tversky", "focal_tversky")
-#: Losses by name, each from the number of classes.
+#: Losses by name, each a function of the number of classes.
 LOSSES: dict[str, Callable[[int], keras.losses.Loss]] = {
-    "cross_entropy": cross_entropy,
+    "cross_entropy": _cross_entropy,
     "dice": lambda classes: keras.losses.Dice(axis=(0, 1, 2)),
-    # Not Keras's: of its two weights, the one documented for false positives falls on misses.
+    # Not Keras's, whose weight for false positives falls on false negatives.
     "tversky": lambda classes: FocalTversky(gamma=1, name="tversky"),
     "focal_tversky": lambda classes: FocalTversky(),
     "boundary": lambda classes: Boundary(),

@@ -1,23 +1,32 @@
-"""Jaccard and Dice as the thesis means them: per image, then averaged (eq. 3.4 and 3.5)."""
+"""Jaccard index and Dice coefficient, per image and then averaged (eq. 3.4 and 3.5)."""
+
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 
-def jaccard(y_true, y_pred, threshold=0.5, *, average="all"):
+def jaccard(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    threshold: float = 0.5,
+    *,
+    average: str | None = "all",
+) -> Any:
     """Jaccard index |G & P| / |G | P|, per image and class, then averaged (eq. 3.4).
 
-    An image whose true and predicted masks are both empty scores 1: nothing was missed and
-    nothing invented. If only one of them is empty it scores 0.
+    If the true and the predicted mask of an image are both empty, it scores 1; if only one of
+    them is, it scores 0.
 
     Args:
-        y_true: Masks, `(images, height, width, classes)`, 0 or 1. One class is a foreground
-            mask; more are one-hot, background included.
-        y_pred: Probabilities of the same shape. One class is foreground where it is above
-            `threshold`; of more, each pixel belongs to its most probable class.
-        threshold: Probability above which a pixel is foreground (one class only). With 0.5 this
-            is the rounding of the released code.
+        y_true: Masks, `(images, height, width, classes)`, 0 or 1: a foreground mask for one
+            class, one-hot with the background for more.
+        y_pred: Probabilities of the same shape. With one class, a pixel above `threshold` is
+            foreground; with more, a pixel has its most probable class.
+        threshold: Probability above which a pixel is foreground (one class only). 0.5 is the
+            rounding of the released code.
         average: `"all"` for one float, the mean over images and classes; `"images"` for the
             mean over images, an array of shape `(classes,)`; None for `(images, classes)`.
 
@@ -25,29 +34,57 @@ def jaccard(y_true, y_pred, threshold=0.5, *, average="all"):
         A float or a float32 array in [0, 1], as `average` says.
 
     Raises:
-        ValueError: If the shapes differ or are not 4-D, there is no image, `y_true` holds
-            anything but 0 and 1, or `average` is unknown.
+        ValueError: If the shapes differ or are not 4-D, there is no image, `y_true` has values
+            other than 0 and 1, or `average` is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet import jaccard
+        >>> mask = np.array([1, 1, 1, 0], "float32").reshape(1, 2, 2, 1)
+        >>> round(jaccard(mask, [[[[0.9], [0.8]], [[0.1], [0.1]]]]), 3)
+        0.667
     """
     return _averaged(_jaccard, y_true, y_pred, threshold, average)
 
 
-def dice(y_true, y_pred, threshold=0.5, *, average="all"):
+def dice(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    threshold: float = 0.5,
+    *,
+    average: str | None = "all",
+) -> Any:
     """Dice coefficient 2 |G & P| / (|G| + |P|), per image and class, then averaged (eq. 3.5).
 
-    Two empty masks score 1. Arguments, result and what is raised are those of `jaccard`.
+    Two empty masks score 1. See `jaccard` for arguments, returns and errors.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet import dice
+        >>> mask = np.array([1, 1, 1, 0], "float32").reshape(1, 2, 2, 1)
+        >>> round(dice(mask, [[[[0.9], [0.8]], [[0.1], [0.1]]]]), 3)
+        0.8
     """
     return _averaged(_dice, y_true, y_pred, threshold, average)
 
 
 @keras.saving.register_keras_serializable("sharpunet")
 class Jaccard(keras.metrics.MeanMetricWrapper):
-    """Streaming `jaccard` for `Model.compile`: the same value for any division into batches.
+    """Streaming `jaccard` for `Model.compile`, the same for any batch size.
 
     Args:
-        threshold: As in `jaccard`.
+        threshold: See `jaccard`.
+        name: Name of the metric.
+        dtype: Type of its sums.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet import Jaccard
+        >>> float(Jaccard()(np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 1))))
+        1.0
     """
 
-    def __init__(self, threshold=0.5, name="jaccard", dtype=None):
+    def __init__(self, threshold: float = 0.5, name: str = "jaccard", dtype: Any = None):
         super().__init__(_image_means(_jaccard, threshold), name=name, dtype=dtype)
         self.threshold = threshold
 
@@ -57,13 +94,21 @@ class Jaccard(keras.metrics.MeanMetricWrapper):
 
 @keras.saving.register_keras_serializable("sharpunet")
 class Dice(keras.metrics.MeanMetricWrapper):
-    """Streaming `dice` for `Model.compile`: the same value for any division into batches.
+    """Streaming `dice` for `Model.compile`, the same for any batch size.
 
     Args:
-        threshold: As in `dice`.
+        threshold: See `dice`.
+        name: Name of the metric.
+        dtype: Type of its sums.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet import Dice
+        >>> float(Dice()(np.zeros((2, 8, 8, 1)), np.ones((2, 8, 8, 1))))
+        0.0
     """
 
-    def __init__(self, threshold=0.5, name="dice", dtype=None):
+    def __init__(self, threshold: float = 0.5, name: str = "dice", dtype: Any = None):
         super().__init__(_image_means(_dice, threshold), name=name, dtype=dtype)
         self.threshold = threshold
 
@@ -89,12 +134,12 @@ def _averaged(index, y_true, y_pred, threshold, average):
     y_true, y_pred = np.asarray(y_true, "float32"), np.asarray(y_pred, "float32")
     if y_true.shape != y_pred.shape or y_true.ndim != 4 or not len(y_true):
         raise ValueError(
-            "`y_true` and `y_pred` must both be (images, height, width, classes), with an image "
+            "`y_true` and `y_pred` must both be (images, height, width, classes), with one image "
             f"or more. Received shapes {y_true.shape} and {y_pred.shape}"
         )
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError(
-            "`y_true` must hold 0 and 1 only; divide a mask of 0 and 255 by 255. "
+            "`y_true` must hold only 0 and 1; divide a mask of 0 and 255 by 255. "
             f"Received values from {y_true.min():g} to {y_true.max():g}"
         )
     scores = ops.convert_to_numpy(index(y_true, y_pred, threshold)).mean(axis=axes[average])
@@ -112,7 +157,7 @@ def _dice(y_true, y_pred, threshold):
 
 
 def _areas(y_true, y_pred, threshold):
-    """Pixels in both masks, in the true and in the predicted one, each `(images, classes)`."""
+    """Number of pixels in both masks, in the true and in the predicted: `(images, classes)`."""
     y_true = ops.cast(y_true, "float32")
     classes = y_pred.shape[-1]
     if classes == 1:

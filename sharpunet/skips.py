@@ -1,41 +1,47 @@
-"""Sharp blocks for any encoder-decoder: section 3.1's claim that the idea generalizes."""
+"""Sharp blocks for any encoder-decoder, as section 3.1 claims that the idea generalises."""
 
 import keras
 from keras import tree
 
-from sharpunet.layers import SharpBlock, sharpening_kernel
+from sharpunet.layers import Kernel, SharpBlock, sharpening_kernel
 
 _MERGES = {"Concatenate", "Add"}  # layers and operations of keras.ops alike
 _ENLARGING = ("UpSampling", "Transpose", "Resiz")
 
 
-def sharpen_skips(model: keras.Model, kernel="laplacian") -> keras.Model:
-    """A copy of an encoder-decoder with a `SharpBlock` on every long skip connection.
+def sharpen_skips(model: keras.Model, kernel: Kernel = "laplacian") -> keras.Model:
+    """Copies an encoder-decoder, with a `SharpBlock` on every long skip connection.
 
     A long skip connection is a feature map that was never upsampled and is concatenated with, or
-    added to, one that was. Residual connections, which join two of a kind, stay as they are. A skip
-    that is multiplied by an attention gate counts as the skip that it was, and a sum that only
-    feeds such a gate as none. The weights of all other layers are kept, and so is how the model
-    was compiled; models within the model are searched, each by itself.
+    added to, one that was. Residual connections, which join two of the same kind, stay as they are.
+    A skip connection that an attention gate multiplies is still one; a sum that only feeds such a
+    gate is not. The copy keeps the other layers' weights and is compiled like the model. Models
+    inside the model are searched too, each by itself.
 
-    Look at where the blocks are (`[layer.input for layer in model.layers if isinstance(layer,
-    SharpBlock)]`): in a network that is no encoder-decoder, such as one with a pooling pyramid,
-    they may be in places that are not meant.
+    Check where the blocks are (`[layer.input for layer in model.layers if isinstance(layer,
+    SharpBlock)]`): in a network that is not an encoder-decoder, such as one with a pooling pyramid,
+    they may be where you do not want them.
 
     Args:
         model: A functional Keras model of images, `(batch, height, width, channels)`, trained or
             not. It is not changed.
-        kernel: As in `SharpBlock`.
+        kernel: See `SharpBlock`.
 
     Returns:
         A new `keras.Model` with as many trainable parameters.
 
     Raises:
-        ValueError: If no long skip connection is found, the model is not a functional one, or
-            `kernel` is unknown.
+        ValueError: If the model has no long skip connection or is not functional, or `kernel`
+            is unknown.
+
+    Example:
+        >>> from sharpunet import sharpen_skips, unet
+        >>> model = unet((32, 32, 1), filters=(4, 8, 16))
+        >>> sharpen_skips(model).count_params() - model.count_params()  # 9 * (4 + 8)
+        108
     """
     sharpening_kernel(kernel)
-    upsampled: set[str] = set()  # names of feature maps on the decoder's side
+    upsampled: set[str] = set()  # names of the decoder's feature maps
     gates = _gates(model)
     copies: list[tuple] = []
     blocks: list[SharpBlock] = []
@@ -79,18 +85,18 @@ def sharpen_skips(model: keras.Model, kernel="laplacian") -> keras.Model:
 
 
 def _copy_layer(layer):
-    if isinstance(layer, keras.layers.Lambda):  # a configuration does not carry its code safely
+    if isinstance(layer, keras.layers.Lambda):  # its configuration does not hold its code safely
         return keras.layers.Lambda(layer.function, arguments=layer.arguments, name=layer.name)
     return type(layer).from_config(layer.get_config())
 
 
 def _is_feature_map(x) -> bool:
-    """Whether `x` is one; a single pixel, such as an embedding, has nothing to sharpen."""
+    """Whether `x` is one; an embedding of one pixel has nothing to sharpen."""
     return isinstance(x, keras.KerasTensor) and len(x.shape) == 4 and tuple(x.shape[1:3]) != (1, 1)
 
 
 def _gates(model) -> set[str]:
-    """Merges whose result reaches nothing but a product: the inside of an attention gate."""
+    """Names of merges whose result only reaches a product: the inside of an attention gate."""
     names = set()
     for layer in model.operations:
         if type(layer).__name__ in _MERGES:
@@ -101,7 +107,7 @@ def _gates(model) -> set[str]:
 
 
 def _merges_reached(layer, seen) -> set[str]:
-    """Kinds of the next operations of several inputs on every way from `layer`."""
+    """Types of the next operations with several inputs on every path from `layer`."""
     found: set[str] = set()
     for node in layer._outbound_nodes:
         operation = node.operation
@@ -114,7 +120,7 @@ def _merges_reached(layer, seen) -> set[str]:
 
 
 def _enlarges(layer, inputs, output) -> bool:
-    """Whether a layer at least doubles the sides; by its name where they are not known."""
+    """Whether a layer at least doubles the sides; judged by its name if they are unknown."""
     sides = [side for x in (*inputs, output) for side in x.shape[1:3]]
     if not inputs or None in sides:
         return any(word in type(layer).__name__ for word in _ENLARGING)

@@ -1,7 +1,7 @@
-"""Which images train, validate and test: the thesis's protocol, the released code's, a clean one.
+"""Training, validation and test images by protocol: the thesis's, the released code's, a clean one.
 
-The thesis keeps the best weights by the validation loss, and reports the held-out folds; it does
-not say that these are different images. Here they always are, except under `released`.
+The thesis keeps the weights with the best validation loss and reports the held-out folds, without
+saying that these are different images. Here they always are, except under `released`.
 """
 
 import dataclasses
@@ -12,20 +12,33 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, train_
 
 from melanet.data import InputError
 
-#: What each protocol does, in a sentence.
+#: Protocols by name, each with a sentence on what it does.
 PROTOCOLS = {
-    "thesis": "k folds of images, repeated with other splits; weights chosen on images held out "
-    "of the training folds (sections 3.2.6 and 3.3.3)",
+    "thesis": "k folds of images, repeated with different splits; weights chosen on images held "
+    "out of the training folds (sections 3.2.6 and 3.3.3)",
     "released": "one 80/20 split (seed 42) trained repeatedly; weights chosen on its test images, "
-    "as the author's code does: the score flatters",
-    "clean": "as thesis, but images of one group (patient, video, block of slices) stay together",
+    "as in the author's code, which makes the scores optimistic",
+    "clean": "as thesis, but the images of a group (patient, video, block of slices) stay together",
 }
 VALIDATION_FRACTION = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Image ids of one training: `train`, `validation` (chooses the weights) and `test`."""
+    """Image ids of one training run.
+
+    Attributes:
+        repeat: Number of the repetition, from 0.
+        fold: Number of the fold, from 0.
+        train: Ids of the training images.
+        validation: Ids of the images on which the weights are chosen.
+        test: Ids of the test images.
+
+    Example:
+        >>> from sharpunet.splits import Split
+        >>> Split(repeat=0, fold=0, train=("a", "b"), validation=("c",), test=("d",)).test
+        ('d',)
+    """
 
     repeat: int
     fold: int
@@ -34,23 +47,32 @@ class Split:
     test: tuple[str, ...]
 
 
-def splits(metadata: pd.DataFrame, protocol="thesis", *, folds=5, repeats=5) -> Iterator[Split]:
-    """The splits of a protocol, `folds * repeats` of them (`repeats` for `"released"`).
+def splits(
+    metadata: pd.DataFrame, protocol: str = "thesis", *, folds: int = 5, repeats: int = 5
+) -> Iterator[Split]:
+    """Generates the splits of a protocol: `folds * repeats`, or `repeats` for `"released"`.
 
     Args:
-        manifest: Rows with an `id` and a `group`, as `PreparedSet.manifest`.
+        metadata: One row per image with an `id` and a `group`, as `ImageDataset.metadata`.
         protocol: A name in `PROTOCOLS`.
-        folds: Number of folds, 2 or more. Each image is tested once a repeat.
-        repeats: Number of different divisions into folds; its number is the seed of each. With
-            as many groups as folds, `clean` divides the same way each time, in another order.
+        folds: Number of folds, 2 or more. In each repetition, each image is tested once.
+        repeats: Number of repetitions; the number of each is its seed. If there are as many
+            groups as folds, those of `clean` differ only in the order of the folds.
 
     Raises:
         InputError: If the protocol is unknown, or there are too few images or groups.
+
+    Example:
+        >>> import pandas as pd
+        >>> from sharpunet.splits import splits
+        >>> metadata = pd.DataFrame({"id": list("abcdefghij"), "group": list("aabbccddee")})
+        >>> len(list(splits(metadata, "clean", folds=5, repeats=2)))
+        10
     """
     if protocol not in PROTOCOLS:
-        raise InputError(f"protocol {protocol!r} is unknown; there are {', '.join(PROTOCOLS)}")
+        raise InputError(f"protocol {protocol!r} is unknown; choose from {', '.join(PROTOCOLS)}")
     if folds < 2 or repeats < 1:
-        raise InputError(f"{folds} folds and {repeats} repeats; 2 and 1 are the least")
+        raise InputError(f"{folds} folds and {repeats} repeats; at least 2 and 1 are needed")
     units = metadata["group"].nunique() if protocol == "clean" else len(metadata)
     folds = 5 if protocol == "released" else folds
     largest_test = -(-units // folds)

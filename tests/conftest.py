@@ -1,11 +1,11 @@
-"""Small data in the official layouts, made by code; and one thread a test process."""
+"""Small files in the official layouts, made by code, and one thread per test process."""
 
 import dataclasses
 import os
 import zipfile
 from pathlib import Path
 
-# Test processes run beside each other: more threads than that only get in each other's way.
+# Test processes run in parallel; more threads would only get in each other's way.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -16,9 +16,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-import melanet.data.dataset
-import melanet.data.phantom
 from melanet.data import DatasetInfo, write_dataset, xray_phantom
+from melanet.data import phantom as dermoscopy_phantom
 from sharpunet.data import phantom
 
 
@@ -51,34 +50,33 @@ def square_mask(height=40, width=48, value=255):
 
 @pytest.fixture
 def small_phantom(tmp_path):
-    """A prepared phantom of ten 32-pixel images."""
+    """The phantom of segmentation: a dataset of ten images of 32 pixels."""
     info = DatasetInfo("phantom", "Phantom", image_size=(32, 32), channels=1)
     return write_dataset(tmp_path / "phantom", info, phantom.read(count=10, size=32))
 
 
 @pytest.fixture
 def dermoscopy(tmp_path):
-    """A prepared phantom of 20 training and 5 test images of 32 pixels, a fifth malignant."""
+    """The phantom of dermoscopy: 20 training and 5 test images of 32 pixels, a fifth malignant."""
     return write_dermoscopy(tmp_path / "dermoscopy")
 
 
 def write_dermoscopy(folder: Path):
-    info = melanet.data.dataset.DatasetInfo(
-        "phantom", "Phantom", image_size=(32, 32), channels=3, labels=melanet.data.phantom.LABELS
+    info = DatasetInfo(
+        "phantom", "Phantom", image_size=(32, 32), channels=3, labels=dermoscopy_phantom.LABELS
     )
-    items = melanet.data.phantom.read(train=20, test=5, size=32)
-    return melanet.data.dataset.write_dataset(folder / "phantom", info, items)
+    samples = dermoscopy_phantom.read(train=20, test=5, size=32)
+    return write_dataset(folder / "phantom", info, samples)
 
 
 def write_xrays(folder: Path):
-    """Both phantoms of chest X-rays, prepared: 30 negatives and 10 positives of 32 pixels each."""
-    sets = []
-    for source in xray_phantom.BUILDERS:
-        info = dataclasses.replace(source.info, image_size=(32, 32))
-        items = source.read(negatives=30, positives=10, size=32)
-        path = folder / info.name
-        sets.append(melanet.data.dataset.write_dataset(path, info, items))
-    return sets
+    """Both phantoms of chest X-rays: 30 negatives and 10 positives of 32 pixels each."""
+    datasets = []
+    for builder in xray_phantom.BUILDERS:
+        info = dataclasses.replace(builder.info, image_size=(32, 32))
+        samples = builder.read(negatives=30, positives=10, size=32)
+        datasets.append(write_dataset(folder / info.name, info, samples))
+    return datasets
 
 
 @pytest.fixture
@@ -117,7 +115,7 @@ def dsb2018(tmp_path):
 
 
 def write_dsb2018(folder: Path, sizes, extra=()):
-    """`stage1_train.zip` with an image and two nucleus masks an id; `extra` holds (name, bytes)."""
+    """`stage1_train.zip`: an image and two nucleus masks per id; `extra` holds (name, bytes)."""
     folder.mkdir(parents=True, exist_ok=True)
     loose = folder.parent / "loose.png"
     with zipfile.ZipFile(folder / "stage1_train.zip", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -135,7 +133,7 @@ def write_dsb2018(folder: Path, sizes, extra=()):
 
 @pytest.fixture
 def isic2018(tmp_path):
-    """The two folders of ISIC-2018 with three images, and the texts that lie beside them."""
+    """The two folders of ISIC-2018 with three images and the texts beside them."""
     folder = tmp_path / "isic2018"
     images = folder / "ISIC2018_Task1-2_Training_Input"
     masks = folder / "ISIC2018_Task1_Training_GroundTruth"
@@ -150,7 +148,7 @@ def isic2018(tmp_path):
 
 @pytest.fixture
 def cvc_clinicdb(tmp_path):
-    """CVC-ClinicDB as published, the frames about the border of its first two videos."""
+    """CVC-ClinicDB as published: frames around the border between its first two videos."""
     return write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [1, 25, 26, 612])
 
 

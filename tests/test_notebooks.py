@@ -9,7 +9,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_lands_without_outputs(path):
+def test_it_is_committed_without_outputs(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code":
             assert not cell.outputs
@@ -19,11 +19,11 @@ def test_it_lands_without_outputs(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel shows its figures
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # so that the kernel shows figures inline
     folder = tmp_path / "notebooks"
     folder.mkdir()
     notebook = nbformat.read(shutil.copy(path, folder), as_version=4)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=300, resources=resources).execute()
+    NotebookClient(notebook, timeout=1200, resources=resources).execute()
     pictures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "data" in o]
     assert sum("image/png" in output["data"] for output in pictures) >= 4

@@ -10,15 +10,17 @@ from typing import Any
 import keras
 
 from experiments.common.records import (
+    CODE_VERSIONS,
     checkpoint_path,
     config_hash,
+    model_hash,
     provenance,
     read_record,
     write_record,
 )
 from experiments.common.training import EpochBar, precision_policy, seed_everything
 from melanet.checkpoint import EpochCheckpoint
-from melanet.cyclegan import CycleGAN
+from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import ImageDataset, InputError
 from melanet.data.writing import atomic_write
 from melanet.distribution import chief_first, is_chief
@@ -81,7 +83,15 @@ class SyntheticSetStage:
             if field.name not in ("dataset", "cyclegan", "distribute")
         }
         info = dataclasses.asdict(self.dataset.info)
-        config = [own, dataclasses.asdict(self.cyclegan), self.dataset.fingerprint, info]
+        shape = (*self.image_size, self.dataset.info.channels)
+        config = [
+            own,
+            dataclasses.asdict(self.cyclegan),
+            self.dataset.fingerprint,
+            info,
+            model_hash(_random_cyclegan, shape, self.cyclegan.filters),
+            CODE_VERSIONS["synthesis"],
+        ]
         return f"{self.dataset.info.name}-s{self.seed}-{config_hash(config)}"
 
     def folder(self, out: Path) -> Path:
@@ -155,6 +165,10 @@ class SyntheticSetStage:
                 distribute=self.distribute,
                 **dataclasses.asdict(config),
             )
+
+
+def _random_cyclegan(shape: tuple[int, int, int], filters: tuple[int, int]) -> CycleGAN:
+    return build_cyclegan(shape, generator_filters=filters[0], discriminator_filters=filters[1])
 
 
 def load_cyclegan(path: Path) -> CycleGAN:

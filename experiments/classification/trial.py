@@ -15,7 +15,12 @@ import tensorflow as tf
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage, save_model
-from experiments.common.records import config_hash, hashed_settings
+from experiments.common.records import (
+    CODE_VERSIONS,
+    config_hash,
+    hashed_settings,
+    model_hash,
+)
 from experiments.common.table import Trial
 from experiments.common.training import (
     EpochBar,
@@ -134,7 +139,14 @@ class ClassifierTrial(Trial):
     @property
     def config(self) -> list[Any]:
         stages = [stage.key for stage in self.synthetic_stages]
-        return [*self._data_config, hashed_settings(self.settings), stages]
+        return [
+            *self._data_config,
+            dataclasses.asdict(self.condition),
+            hashed_settings(self.settings),
+            stages,
+            model_hash(_random_network, self.settings.model, self._input_shape),
+            CODE_VERSIONS["classification"],
+        ]
 
     @property
     def _data_config(self) -> list[Any]:
@@ -290,6 +302,13 @@ class ClassifierTrial(Trial):
             model.save(out / "models" / f"{self.key}.trees")
         else:
             save_model(model, out / "models" / f"{self.key}.keras", include_optimizer=False)
+
+
+def _random_network(model: str, input_shape: tuple[int, int, int]) -> keras.Model:
+    """A classifier with random weights; of the bagged trees, the network that they stand on."""
+    if model == BAGGED_TREES:
+        return BaggedTrees(input_shape, 2, weights=None).network
+    return CLASSIFIERS[model](input_shape, 2, weights=None)
 
 
 def _add_class_weights(weights: list[float], images: tf.Tensor, labels: tf.Tensor) -> tuple:

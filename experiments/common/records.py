@@ -1,10 +1,12 @@
 """The record of a trial: one JSON file that says all that made its result."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from melanet.data import ImageDataset, InputError
 from melanet.data.writing import atomic_write
 
 ROOT = Path(__file__).parent.parent.parent
+#: Part of every trial's name. Raise a number when a change of the code that no configuration shows
+#: (loading, a train step, a loss, a metric) changes results: earlier records are then not reused.
+CODE_VERSIONS = {"segmentation": 1, "classification": 1, "synthesis": 1}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -47,6 +52,16 @@ def checkpoint_path(out: Path, key: str) -> Path:
 def config_hash(config: Any) -> str:
     """First 8 hex digits of the SHA-256 of a configuration, which JSON can hold."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@functools.cache
+def model_hash(build: Callable[..., keras.Model], *arguments: Any) -> str:
+    """Hash of the configuration of a model, built with random weights in float32.
+
+    An edited builder makes other trials, even under the same name and settings.
+    """
+    keras.utils.clear_session()  # for the same layer names, whatever was built before
+    return config_hash(build(*arguments).get_config())
 
 
 def hashed_settings(settings: Any) -> dict[str, Any]:

@@ -25,11 +25,11 @@ class Difference:
 def corrected_t_test(differences: Sequence[float], test_to_training: float) -> Difference:
     """The corrected resampled t-test of Nadeau and Bengio (2003).
 
-    Runs of a cross-validation share training images, so their variance is too small by far: with
-    n runs, the variance of the mean is taken as (1 / n + test / training) times theirs.
+    Runs of a cross-validation share training images, so their variance is far too small: with n
+    runs, the variance of the mean is taken as (1 / n + test / training) times theirs.
 
     Args:
-        differences: Of the paired scores, one a run (a fold of a repeat).
+        differences: Differences of the paired scores, one per run (a fold of a repeat).
         test_to_training: Test images over training images of a run.
 
     Raises:
@@ -48,41 +48,60 @@ def corrected_t_test(differences: Sequence[float], test_to_training: float) -> D
     return Difference(float(mean), float(mean - reach), float(mean + reach), float(p))
 
 
-def bootstrap(differences: Sequence[float], seed: int = 0) -> Difference:
-    """Mean over images, with the percentile interval of images drawn anew with replacement.
+def bootstrap(
+    differences: Sequence[float], groups: Sequence[str] | None = None, seed: int = 0
+) -> Difference:
+    """Mean over images, with the percentile interval of resampled groups of images.
 
-    It answers for other images of the kind, not for other trainings, and takes images as
-    independent: for the slices of a volume or the frames of a video it is too narrow.
+    It answers for other images of the kind, not for other trainings.
 
     Args:
-        differences: Of the paired scores, one an image.
+        differences: Differences of the paired scores, one per image.
+        groups: What images belong together (a patient, a video, a block of slices): whole groups
+            are drawn. Each image is a group of its own if None.
         seed: Seed of the drawing.
     """
-    values = np.asarray(differences, "float64")
+    values = pd.Series(np.asarray(differences, "float64"))
+    by_group = values.groupby(np.arange(len(values)) if groups is None else np.asarray(groups))
+    totals, counts = by_group.sum().to_numpy(), by_group.size().to_numpy()
     random = np.random.default_rng(seed)
-    # One resample at a time: a matrix of all of them would not fit for thousands of images.
-    means = [random.choice(values, len(values)).mean() for _ in range(RESAMPLES)]
+    means = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):  # a matrix of all draws would not fit for thousands of images
+        drawn = random.integers(len(totals), size=len(totals))
+        means[number] = totals[drawn].sum() / counts[drawn].sum()
     low, high = np.percentile(means, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return Difference(float(values.mean()), float(low), float(high))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """P-values corrected for their number by Holm (1979); NaN, which is no test, stays."""
+    p = np.asarray(p_values, "float64")
+    corrected = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested])]
+    factors = len(order) - np.arange(len(order))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * p[order]))
+    return corrected
 
 
 def comparisons(
     records: Sequence[dict[str, Any]], pairs: Sequence[tuple[str, str]], metric: str = "jaccard"
 ) -> pd.DataFrame:
-    """A row for each dataset and pair of models: the difference, its intervals, and a verdict.
+    """One row per dataset and pair of models: the difference, its intervals, and a verdict.
 
-    The verdict goes by the corrected t-test at 5%. Where all runs are on one split (protocol
-    released), they say nothing of other splits: then there is no test, and no verdict.
+    The verdict follows from the corrected t-test at 5%, after Holm's correction for all rows.
+    Where all runs are on one split (protocol `released`), they say nothing of other splits: then
+    there is no test and no verdict.
 
     Args:
-        records: Of segmentation trials.
+        records: Records of segmentation trials.
         pairs: `(baseline, contender)`; pairs of which one was not run are left out.
         metric: `"jaccard"` or `"dice"`.
     """
     rows = []
     for dataset in dict.fromkeys(record["dataset"]["name"] for record in records):
         for baseline, contender in pairs:
-            of = [
+            runs_of = [
                 {
                     (record["repeat"], record["fold"]): record
                     for record in records
@@ -90,23 +109,32 @@ def comparisons(
                 }
                 for model in (baseline, contender)
             ]
-            runs = sorted(of[0].keys() & of[1].keys())
-            if runs:
-                matched = [(of[0][run], of[1][run]) for run in runs]
+            common = sorted(runs_of[0].keys() & runs_of[1].keys())
+            if common:
+                matched = [(runs_of[0][run], runs_of[1][run]) for run in common]
                 names = {"dataset": dataset, "baseline": baseline, "contender": contender}
                 rows.append({**names, **_compare(matched, metric)})
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    if rows:
+        table["p_holm"] = holm(table["p"])
+        table["verdict"] = [
+            _verdict(p, mean) for p, mean in zip(table["p_holm"], table["difference"], strict=True)
+        ]
+    return table
 
 
-def _compare(matched, metric) -> dict[str, Any]:
+def _compare(matched: Sequence[tuple[dict, dict]], metric: str) -> dict[str, Any]:
     per_run, per_image = [], []
+    groups: dict[str, str] = {}
     for records in matched:
         scores = [{s["id"]: 100 * s[metric] for s in record["scores"]} for record in records]
         differences = pd.Series(scores[1]) - pd.Series(scores[0])
         per_run.append(differences.mean())
         per_image.append(differences)
+        groups |= {s["id"]: s.get("group", s["id"]) for s in records[0]["scores"]}
     # An image that several repeats tested is still one image.
-    images = bootstrap(pd.concat(per_image).groupby(level=0).mean().to_numpy())
+    of_images = pd.concat(per_image).groupby(level=0).mean()
+    images = bootstrap(of_images.to_numpy(), [groups[id] for id in of_images.index])
     row = {
         "runs": len(per_run),
         "difference": float(np.mean(per_run)),
@@ -117,12 +145,16 @@ def _compare(matched, metric) -> dict[str, Any]:
     tested = [" ".join(sorted(s["id"] for s in record["scores"])) for record, _ in matched]
     per_split = pd.Series(per_run).groupby(np.array(tested)).mean()
     if len(per_split) < 2:
-        nothing = dict.fromkeys(("low", "high", "p"), float("nan"))
-        return {**row, **nothing, "verdict": "one split: no test"}
+        return {**row, **dict.fromkeys(("low", "high", "p"), float("nan"))}
     counts = [record["images"] for record, _ in matched]
     share = np.mean([c["test"] / (c["train"] + c["validation"]) for c in counts])
     test = corrected_t_test(per_split.to_list(), float(share))
-    verdict = "no difference shown"
-    if test.p < 1 - CONFIDENCE:
-        verdict = "better" if test.mean > 0 else "worse"
-    return {**row, "low": test.low, "high": test.high, "p": test.p, "verdict": verdict}
+    return {**row, "low": test.low, "high": test.high, "p": test.p}
+
+
+def _verdict(p: float, difference: float) -> str:
+    if np.isnan(p):
+        return "one split: no test"
+    if p >= 1 - CONFIDENCE:
+        return "no difference shown"
+    return "better" if difference > 0 else "worse"

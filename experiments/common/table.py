@@ -251,6 +251,7 @@ def run_trials(
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):
         print(f"{sum(done.values())} of {len(trials)} trials are done already")
+    _name_unused_records(trials, out)
     check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
@@ -262,6 +263,19 @@ def run_trials(
         print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
         exit_worker()
     return [read_record(trial.record_path(out)) for trial in trials]
+
+
+def _name_unused_records(trials: Sequence[Trial], out: Path) -> None:
+    """Says if there are records of the same trials by other settings, data, models or code."""
+    keys = {trial.key for trial in trials}
+    titles = {trial.title for trial in trials}
+    others = [
+        path
+        for path in (out / "records").glob("*.json")
+        if path.stem not in keys and path.stem.rpartition("-")[0] in titles
+    ]
+    if others:
+        print(f"{len(others)} records are of other settings, data, models or code: not used here")
 
 
 def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:

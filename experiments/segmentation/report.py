@@ -256,6 +256,7 @@ def _readable(compared: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
             "Difference": f"{row.difference:+.2f}",
             "95% over splits": _interval(row.low, row.high),
             "p": "–" if np.isnan(row.p) else f"{row.p:.3f}",
+            "p (Holm)": "–" if np.isnan(row.p_holm) else f"{row.p_holm:.3f}",
             "95% over images": _interval(row.images_low, row.images_high),
             "Verdict": row.verdict,
         }

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from experiments.common.records import hashed_settings
+from experiments.common.records import CODE_VERSIONS, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
     EpochBar,
@@ -93,7 +93,13 @@ class SegmentationTrial(Trial):
             dataclasses.asdict(self.split),
             hashed_settings(self.settings),
             self.seed,
+            model_hash(self.build, self._input_shape, self.dataset.info.classes),
+            CODE_VERSIONS["segmentation"],
         ]
+
+    @property
+    def _input_shape(self) -> tuple[int, int, int]:
+        return (*self.settings.image_size, self.dataset.info.channels)
 
     def train_and_test(self, out: Path) -> dict[str, Any] | None:
         """Writes `predictions/KEY/ID.png` too: probability times 255, or the class index."""
@@ -118,7 +124,7 @@ class SegmentationTrial(Trial):
             "images": {name: len(ids) for name, ids in parts.items()},
             **dataclasses.asdict(self.settings),
             **trained.summary(),
-            "scores": _scores(split.test, truth, probabilities),
+            "scores": _scores(self.dataset, split.test, truth, probabilities),
         }
 
     def train(self, out: Path) -> TrainedModel:
@@ -153,9 +159,8 @@ class SegmentationTrial(Trial):
 
     def build_model(self) -> keras.Model:
         """The model with new weights, under the current Keras dtype policy."""
-        info, settings = self.dataset.info, self.settings
-        encoder = {"weights": settings.weights} if has_encoder(self.build) else {}
-        return self.build((*settings.image_size, info.channels), info.classes, **encoder)
+        encoder = {"weights": self.settings.weights} if has_encoder(self.build) else {}
+        return self.build(self._input_shape, self.dataset.info.classes, **encoder)
 
     def _compiled_model(self) -> keras.Model:
         info, settings = self.dataset.info, self.settings
@@ -194,14 +199,15 @@ def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarr
 
 
 def _scores(
-    ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
+    dataset: ImageDataset, ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
     """Jaccard and Dice of every test image: averaged over classes, and each class's if several."""
     scores = []
     metrics = {"jaccard": jaccard, "dice": dice}
     values = {name: of(truth, probabilities, average=None) for name, of in metrics.items()}
-    for row, id in enumerate(ids):
-        score: dict[str, Any] = {"id": id}
+    groups = dataset.values("group", ids)
+    for row, (id, group) in enumerate(zip(ids, groups, strict=True)):
+        score: dict[str, Any] = {"id": id, "group": group}
         for name, value in values.items():
             score[name] = round(float(value[row].mean()), 6)
             if value.shape[1] > 1:

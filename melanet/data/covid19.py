@@ -1,4 +1,4 @@
-"""Normal vs. COVID-19 and Pneumonia vs. COVID-19: the two merged sets of section 2.3.1.
+"""Normal vs. COVID-19 and Pneumonia vs. COVID-19: the two merged datasets of section 2.3.1.
 
 The COVID-19 Image Data Collection gives the positives, the RSNA Pneumonia Detection Challenge the
 negatives. There is no official split.
@@ -14,30 +14,23 @@ from melanet.data.writing import Sample
 
 COLLECTION, CHALLENGE = "covid-chestxray-dataset", "rsna-pneumonia-detection-challenge"
 INSTRUCTIONS = (
-    f"Two downloads, as folders beside each other. Into {COLLECTION}/: "
+    f"Get two downloads, as folders beside each other. Into {COLLECTION}/: "
     f"{covid_collection.INSTRUCTIONS}. Into {CHALLENGE}/: {rsna.INSTRUCTIONS}"
 )
 POSITIVE = "covid19"
-#: The thesis names 226 images of COVID-19; of the 26,684 of the challenge these are the others'.
+#: The thesis names 226 images of COVID-19; the others are those of the challenge's 26,684.
 PUBLISHED = {POSITIVE: 226, rsna.NORMAL: 8851, rsna.OPACITY: 6012}
 
 
-def read(folder: Path, negative_class: str, negative: str) -> list[Sample]:
-    """The negatives, then the positives, of a merged set.
-
-    Args:
-        folder: Holds the two downloads.
-        negative_class: Class of the challenge that the negatives are of.
-        negative: Their label.
-    """
+def _read(folder: Path, negative_class: str, negative: str) -> list[Sample]:
+    """The negatives, which are of a class of the challenge, then the positives."""
     return [
         *rsna.read(folder / CHALLENGE, negative_class, negative),
         *covid_collection.read(folder / COLLECTION, POSITIVE),
     ]
 
 
-def notes(folder: Path, negative_class: str) -> str:
-    """One sentence on what of the two downloads is left out."""
+def _notes(folder: Path, negative_class: str) -> str:
     rows = covid_collection.count_left_out(folder / COLLECTION)
     images = rsna.count_classes(folder / CHALLENGE)
     images.pop(negative_class)
@@ -55,18 +48,18 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
-def _source(name: str, title: str, negative_class: str, negative: str) -> DatasetBuilder:
+def _builder(name: str, title: str, negative_class: str, negative: str) -> DatasetBuilder:
     return DatasetBuilder(
         DatasetInfo(name, title, image_size=(256, 256), channels=1, labels=(negative, POSITIVE)),
-        partial(read, negative_class=negative_class, negative=negative),
+        partial(_read, negative_class=negative_class, negative=negative),
         INSTRUCTIONS,
         published_count=PUBLISHED[negative_class] + PUBLISHED[POSITIVE],
         folders=(COLLECTION, CHALLENGE),
-        notes=partial(notes, negative_class=negative_class),
+        notes=partial(_notes, negative_class=negative_class),
     )
 
 
 BUILDERS = (
-    _source("normal_covid19", "Normal vs. COVID-19", rsna.NORMAL, "normal"),
-    _source("pneumonia_covid19", "Pneumonia vs. COVID-19", rsna.OPACITY, "pneumonia"),
+    _builder("normal_covid19", "Normal vs. COVID-19", rsna.NORMAL, "normal"),
+    _builder("pneumonia_covid19", "Pneumonia vs. COVID-19", rsna.OPACITY, "pneumonia"),
 )

@@ -1,11 +1,11 @@
 """COVID-19 Image Data Collection: frontal chest X-rays of COVID-19 (section 2.3.1).
 
-The collection also holds CT slices, lateral views and other kinds of pneumonia, which the thesis
-leaves out.
+CT slices, lateral views and other kinds of pneumonia are left out, as in the thesis.
 """
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,34 +21,45 @@ INSTRUCTIONS = (
 )
 FRONTAL = ("PA", "AP", "AP Supine", "AP Erect")
 COLUMNS = ("patientid", "finding", "view", "modality", "filename")
-#: Patients of two numbers: five pairs of images are copies, four of them encoded anew. Found by
-#: comparing all 226 at 32 x 32 pixels: the next nearest pair of two patients is ten times as far.
+#: Patients who have two numbers: five pairs of images are copies, four of them encoded anew. Found
+#: by comparing all 226 at 32 x 32 pixels; the next nearest pair of patients is ten times as far.
 SAME_PATIENT = {"178": "97", "201": "78"}
 OTHER_FINDING, CT, OTHER_VIEW = "of another finding", "CT", "of a lateral or other view"
 
 
 def read(folder: Path, label: str = "covid19") -> list[Sample]:
-    """One item a frontal X-ray of COVID-19, in the order of `metadata.csv`; a group a patient.
+    """Lists the frontal X-rays of COVID-19, in the order of `metadata.csv`.
 
     Args:
         folder: Holds `metadata.csv` and `images/`.
-        label: Label of the items.
+        label: Label of the samples.
+
+    Returns:
+        One sample per image; patients are groups.
 
     Raises:
         InputError: If a file, column or patient id is missing, or a file is listed twice.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data import covid_collection
+        >>> covid_collection.read(Path("nowhere"))
+        Traceback (most recent call last):
+            ...
+        melanet.data.errors.InputError: nowhere/metadata.csv: no such file. Please clone ...
     """
-    items: list[Sample] = []
+    samples: list[Sample] = []
     taken: set[str] = set()
     for place, row in _rows(folder):
         if _left_out(row):
             continue
         if Path(row["filename"]).name != row["filename"]:
-            raise InputError(f"{place}: {row['filename']!r} is no name of a file; remove the line")
+            raise InputError(f"{place}: {row['filename']!r} is not a file name; remove the line")
         path = folder / "images" / row["filename"]
         if not row["filename"] or not path.is_file():
             raise InputError(f"{place}: {path} is not there; get it, or remove the line")
         id = _free_id(path.stem, taken)
-        items.append(
+        samples.append(
             Sample(
                 id=id,
                 group=f"covid-{SAME_PATIENT.get(row['patientid'], row['patientid'])}",
@@ -58,16 +69,29 @@ def read(folder: Path, label: str = "covid19") -> list[Sample]:
                 label=label,
             )
         )
-    return items
+    return samples
 
 
 def count_left_out(folder: Path) -> dict[str, int]:
-    """How many rows of `metadata.csv` are left out, by the first reason that holds."""
+    r"""Counts the rows of `metadata.csv` that are left out, by the first reason that holds.
+
+    Raises:
+        InputError: As in `read`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data import covid_collection
+        >>> n = Path("metadata.csv").write_text(
+        ...     "patientid,finding,view,modality,filename\n1,SARS,PA,X-ray,a.png\n"
+        ... )
+        >>> covid_collection.count_left_out(Path("."))
+        {'of another finding': 1, 'CT': 0, 'of a lateral or other view': 0}
+    """
     counts = Counter(_left_out(row) for _, row in _rows(folder))
     return {reason: counts[reason] for reason in (OTHER_FINDING, CT, OTHER_VIEW)}
 
 
-def _rows(folder: Path):
+def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     table = require_file(folder, "metadata.csv", f"Please {INSTRUCTIONS}")
     lines: dict[str, str] = {}
     for place, row in read_rows(table, COLUMNS):
@@ -91,7 +115,7 @@ def _left_out(row: dict[str, str]) -> str:
 
 
 def _free_id(stem: str, taken: set[str]) -> str:
-    """The stem with what an id may not hold as `-`, and a number if another file has that id."""
+    """The stem with `-` for what an id may not hold, and a number if another file has that id."""
     clean = re.sub(r"[^A-Za-z0-9._-]+|^\.+", "-", stem)
     id, number = clean, 1
     while id.lower() in taken:

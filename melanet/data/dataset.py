@@ -14,7 +14,6 @@ import functools
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,11 @@ import pandas as pd
 from PIL import Image
 
 from melanet.data.errors import InputError, os_errors_as_input_errors
+from melanet.data.files import HashCache
 
 METADATA_FILE = "metadata.csv"
 INFO_FILE = "dataset.json"
+VERIFIED_FILE = ".verified.json"  # hidden, and no part of the dataset
 #: `file_name` and `mask_file_name` are relative to the folder; the stem of the first is the
 #: image's id. `parent` is the id of the image that a synthetic one was made from, `sha256` the
 #: hash of its pixels and its mask's.
@@ -161,27 +162,57 @@ class ImageDataset:
         return [str(self.folder / name) for name in self.values(column, ids)]
 
     def verify(self) -> None:
-        """Reads every file once, without decoding it.
+        """Checks that the pixels of all images and masks are those that `metadata.csv` vouches for.
+
+        Files whose sizes and times have not changed since the last time are not read again.
 
         Raises:
-            InputError: If a file is damaged, or a mask and its image differ in size.
+            InputError: If a file is damaged or was changed.
         """
-        for row in self.metadata.itertuples():
-            size = _verified_size(self.folder / row.file_name)
-            mask = self.folder / row.mask_file_name
-            if row.mask_file_name and _verified_size(mask) != size:
-                raise InputError(f"{mask}: its size differs from its image's; prepare it anew")
+        files = {
+            row.file_name: [self.folder / name for name in row[1:] if name]
+            for row in self.metadata[["file_name", "mask_file_name"]].itertuples()
+        }
+        cache = HashCache(self.folder / VERIFIED_FILE)
+        found = cache.hash(files, hash_pixels, f"checking {self.info.title}")
+        for name, known in zip(found, self.metadata["sha256"], strict=True):
+            if found[name] != known:
+                raise InputError(
+                    f"{self.folder / name}: it or its mask was changed after the dataset was "
+                    "prepared; prepare the dataset anew"
+                )
+        cache.save()
 
 
-def _verified_size(path: Path) -> tuple[int, int]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+def hash_pixels(*paths: Path) -> str:
+    """Hashes the pixels of an image and its mask, as `metadata.csv` lists it.
+
+    Args:
+        *paths: The PNG of the image and, if there is one, of its mask.
+
+    Returns:
+        SHA-256 of the image's pixels followed by the mask's.
+
+    Raises:
+        InputError: If a file is damaged, or not a PNG of 8-bit grey or RGB.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.dataset import hash_pixels
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> hash_pixels(lesions.folder / lesions.metadata["file_name"][0])[:8]
+        '77025d27'
+    """
+    pixels = hashlib.sha256()
+    for path in paths:
+        try:
             with Image.open(path, formats=("PNG",)) as image:
-                image.verify()  # the checksums of a PNG
-                return image.size
-    except Exception as error:  # Pillow lets its formats' own exceptions through
-        raise InputError(f"{path}: is damaged ({error}); prepare the dataset anew") from None
+                pixels.update(image.tobytes())
+        except Exception as error:  # Pillow lets its formats' own exceptions through
+            raise InputError(f"{path}: is damaged ({error}); prepare the dataset anew") from None
+        if image.mode not in ("L", "RGB"):
+            raise InputError(f"{path}: has pixels of mode {image.mode}; prepare the dataset anew")
+    return pixels.hexdigest()
 
 
 @os_errors_as_input_errors("read")

@@ -1,4 +1,4 @@
-"""Downloads of official files that need no account; an interrupted one goes on where it stopped."""
+"""Downloads of official files that need no account. Interrupted downloads resume."""
 
 import hashlib
 import http.client
@@ -15,23 +15,32 @@ from tqdm import tqdm
 from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.writing import file_lock
 
-#: A file of this name says that a download into its folder is not finished.
+#: Name of a file that marks its folder as half downloaded.
 UNFINISHED = ".downloading"
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 
 
 def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
-    """Puts files into `folder`, zips unpacked; what is there stays.
+    """Downloads the files that `folder` lacks, and unpacks zip files.
 
-    Until all are there `folder` holds a file that says so. A second process waits for the first.
+    Until all are there, `folder` holds the file `UNFINISHED`. If two processes download to the
+    same folder, the second waits for the first.
 
     Args:
-        folder: Where they will be.
-        urls: Their addresses by their names.
+        folder: Where the files will be.
+        urls: The files' addresses by their names.
 
     Raises:
-        InputError: If a file cannot be had or unpacked.
+        InputError: If a file cannot be downloaded or unpacked.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.download import fetch_files
+        >>> n = Path("table.csv").write_text("id,label")
+        >>> fetch_files(Path("official"), {"table.csv": Path("table.csv").resolve().as_uri()})
+        >>> Path("official/table.csv").read_text()
+        'id,label'
     """
     mark = folder / UNFINISHED
     with os_errors_as_input_errors("write", folder):
@@ -51,13 +60,28 @@ def fetch_files(folder: Path, urls: Mapping[str, str]) -> None:
 
 
 def fetch(url: str, path: str | Path, sha256: str | None = None) -> Path:
-    """Downloads `url` to `path`, whole or not at all.
+    """Downloads `url` to `path`, whole or not at all; a file that is there is kept.
 
-    What has come is kept in `PATH.partial` until it is whole; the next call asks for the rest. A
-    file that is there is taken as it is.
+    An interrupted download stays in `PATH.partial`; the next call asks for the rest.
+
+    Args:
+        url: The address.
+        path: The file.
+        sha256: What the file's SHA-256 must be; None if it is not known.
+
+    Returns:
+        `path`.
 
     Raises:
-        InputError: If it cannot be had or written, is cut off, or has another SHA-256.
+        InputError: If the file cannot be downloaded or written, is cut off, or has another
+            SHA-256.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.download import fetch
+        >>> n = Path("table.csv").write_text("id,label")
+        >>> fetch(Path("table.csv").resolve().as_uri(), "copy.csv").read_text()
+        'id,label'
     """
     path = Path(path)
     if path.is_file():
@@ -68,13 +92,13 @@ def fetch(url: str, path: str | Path, sha256: str | None = None) -> Path:
         size = _download(url, partial, path.name)
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
         raise InputError(
-            f"{path}: cannot be downloaded from {url} ({error}); the next try goes on where this "
-            "one stopped"
+            f"{path}: cannot be downloaded from {url} ({error}); the next try resumes "
+            "where this one stopped"
         ) from None
     there = partial.stat().st_size
     if size is not None and there < size:
         raise InputError(
-            f"{path}: {url} was cut off after {there} of {size} bytes; the next try goes on where "
+            f"{path}: {url} was cut off after {there} of {size} bytes; the next try resumes where "
             "this one stopped"
         )
     if (size is not None and there > size) or (sha256 and _sha256(partial) != sha256):
@@ -85,7 +109,7 @@ def fetch(url: str, path: str | Path, sha256: str | None = None) -> Path:
 
 
 def _download(url: str, partial: Path, name: str) -> int | None:
-    """Appends what `partial` lacks; returns the size of the whole, None if nobody tells."""
+    """Appends what `partial` lacks; returns the size of the whole, None if it is not known."""
     start = partial.stat().st_size if partial.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
@@ -114,10 +138,23 @@ def _sha256(path: Path) -> str:
 
 
 def unpack(archive: Path) -> Path:
-    """Unpacks `NAME.zip`, which holds a folder NAME, beside itself, and removes it.
+    """Unpacks `NAME.zip`, which holds a folder NAME, beside itself, and removes the zip file.
+
+    Returns:
+        The folder.
 
     Raises:
-        InputError: If it is damaged or holds no such folder; nothing is left half-unpacked.
+        InputError: If the zip file is damaged or holds no such folder. Nothing is left
+            half-unpacked.
+
+    Example:
+        >>> import zipfile
+        >>> from pathlib import Path
+        >>> from melanet.data.download import unpack
+        >>> with zipfile.ZipFile("masks.zip", "w") as archive:
+        ...     archive.writestr("masks/LICENSE.txt", "CC-0")
+        >>> [path.name for path in unpack(Path("masks.zip")).iterdir()]
+        ['LICENSE.txt']
     """
     folder = archive.with_suffix("")
     partial = folder.with_name(f".{folder.name}.partial")

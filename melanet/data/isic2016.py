@@ -18,23 +18,25 @@ INSTRUCTIONS = (
     "put the folders and the CSV files there. The test part may be missing"
 )
 PARTS = {"train": "ISBI2016_ISIC_Part3_Training", "test": "ISBI2016_ISIC_Part3_Test"}
-#: The training CSV says it in words, the test CSV in numbers.
+#: The training CSV has words, the test CSV numbers.
 LABELS = {"benign": "benign", "malignant": "malignant", "0.0": "benign", "1.0": "malignant"}
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item an image that is labelled, of the training and, if there, the test part."""
-    items: list[Sample] = []
+def _read(folder: Path) -> list[Sample]:
+    """One sample per labelled image, of the training part and, if it is there, the test part."""
+    samples: list[Sample] = []
     for split, prefix in PARTS.items():
         parts = (folder / f"{prefix}_GroundTruth.csv", folder / f"{prefix}_Data")
         if split == "train" or any(part.exists() for part in parts):
-            items += _read_part(folder, split, prefix)
+            samples += _read_part(folder, split, prefix)
     seen: dict[str, str] = {}
-    for item in items:
-        if item.id in seen:
-            raise InputError(f"{item.image_name}: the id {item.id} is in {seen[item.id]} and test")
-        seen[item.id] = item.split
-    return items
+    for sample in samples:
+        if sample.id in seen:
+            raise InputError(
+                f"{sample.image_name}: the id {sample.id} is in {seen[sample.id]} and test"
+            )
+        seen[sample.id] = sample.split
+    return samples
 
 
 def _read_part(folder: Path, split: str, prefix: str) -> list[Sample]:
@@ -91,7 +93,7 @@ BUILDER = DatasetBuilder(
         labels=("benign", "malignant"),
         keep_aspect_ratio=True,
     ),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=900 + 379,
 )

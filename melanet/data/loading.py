@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import tensorflow as tf
 
 from melanet.data.dataset import ImageDataset, open_dataset
 from melanet.data.errors import InputError
 
+Scaling = Literal["min_max", "unit", "none"]
 #: A dataset or its folder; with ids, only these of its images.
 Subset = ImageDataset | str | Path | tuple[ImageDataset | str | Path, Sequence[str]]
 
@@ -20,6 +22,7 @@ def load_dataset(
     seed: int = 0,
     cache: bool = True,
     keep_aspect_ratio: bool | None = None,
+    scaling: Scaling = "min_max",
     epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Loads batches of images and one-hot labels, of one dataset or of several merged.
@@ -37,12 +40,14 @@ def load_dataset(
         cache: Whether decoded images stay in memory after the first epoch.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
             None.
+        scaling: How pixels are scaled: `"min_max"`, each image by its own minimum and maximum (eq.
+            2.7); `"unit"`, divided by 255; `"none"`, left in [0, 255].
         epoch_counter: Counts the epochs that were begun, see `make_epoch_counter`. Set it to
             resume with the order of a later epoch.
 
     Returns:
-        A dataset of `(images, labels)`: float32 `(batch, height, width, channels)` in [0, 1] and
-        float32 one-hot `(batch, classes)`.
+        A dataset of `(images, labels)`: float32 `(batch, height, width, channels)`, in [0, 1]
+        unless `scaling` is `"none"`, and float32 one-hot `(batch, classes)`.
 
     Raises:
         InputError: If there are no images, an id is unknown, a dataset has no labels, or an
@@ -61,7 +66,7 @@ def load_dataset(
     size = image_size or first.info.image_size
     parts = []
     for dataset, ids in chosen:
-        images = _decoded(dataset, ids, size, keep_aspect_ratio).map(scale_min_max)
+        images = _decoded(dataset, ids, size, keep_aspect_ratio).map(scaler(scaling))
         parts.append(tf.data.Dataset.zip(images, _one_hot_labels(dataset, ids, first.info.labels)))
     count = sum(len(ids) for _, ids in chosen)
     return ordered_batches(parts, count, batch_size, shuffle, seed, cache, epoch_counter)
@@ -162,8 +167,8 @@ def open_subset(subset: Subset) -> tuple[ImageDataset, list[str]]:
         >>> from melanet.data import prepare
         >>> from melanet.data.loading import open_subset
         >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> len(open_subset(lesions)[1]), open_subset((lesions, ["benign-000"]))[1]
-        (225, ['benign-000'])
+        >>> len(open_subset(lesions)[1]), open_subset((lesions, ["phantom-0000"]))[1]
+        (225, ['phantom-0000'])
     """
     dataset, ids = subset if isinstance(subset, tuple) else (subset, None)
     if not isinstance(dataset, ImageDataset):
@@ -220,7 +225,7 @@ def decode(path: tf.Tensor, channels: int) -> tf.Tensor:
         >>> from melanet.data import prepare
         >>> from melanet.data.loading import decode
         >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> tuple(decode(lesions.paths(["benign-000"])[0], 3).shape)
+        >>> tuple(decode(lesions.paths(["phantom-0000"])[0], 3).shape)
         (64, 64, 3)
     """
     return tf.io.decode_png(tf.io.read_file(path), channels=channels)
@@ -260,6 +265,27 @@ def scale_min_max(image: tf.Tensor) -> tf.Tensor:
     image = tf.cast(image, tf.float32)
     low, high = tf.reduce_min(image), tf.reduce_max(image)
     return tf.math.divide_no_nan(image - low, high - low)
+
+
+def scaler(scaling: Scaling) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The function that scales an image as `scaling` says, see `load_dataset`.
+
+    Raises:
+        ValueError: If `scaling` is unknown.
+
+    Example:
+        >>> from melanet.data.loading import scaler
+        >>> scaler("unit")([0, 255]).numpy().tolist()
+        [0.0, 1.0]
+    """
+    scalers = {
+        "min_max": scale_min_max,
+        "unit": lambda image: tf.cast(image, tf.float32) / 255,
+        "none": lambda image: tf.cast(image, tf.float32),
+    }
+    if scaling not in scalers:
+        raise ValueError(f"`scaling` must be one of {', '.join(scalers)}. Received: {scaling!r}")
+    return scalers[scaling]
 
 
 def to_tanh_range(image: tf.Tensor) -> tf.Tensor:

@@ -1,8 +1,8 @@
-"""A phantom of dermoscopy: benign and malignant lesions at 4 to 1, without a download.
+"""A phantom of dermoscopy: four benign lesions to one malignant, generated without a download.
 
-Benign lesions are round and of one brown; malignant ones are ragged, with black blotches and a
-blue-grey veil, each to its own degree: a faint one looks much like a dark benign lesion. Skin,
-light and hairs are the same for both.
+Benign lesions are round and evenly brown; malignant ones are ragged, with black blotches and a
+blue-grey veil, to a degree that varies, so that faint ones look much like dark benign lesions.
+Skin, light and hairs are the same for both.
 """
 
 from functools import partial
@@ -20,13 +20,21 @@ BENIGN_TO_MALIGNANT = 4
 
 
 def generate(index: int, malignant: bool, size: int = 64, seed: int = 2021) -> np.ndarray:
-    """Image number `index` of a class: uint8 RGB, `(size, size, 3)`.
+    """Generates an image of a lesion.
 
     Args:
-        index: Number of the image.
-        malignant: Its class.
+        index: Number of the image within its class.
+        malignant: The class.
         size: Height and width in pixels.
-        seed: Another seed gives another set.
+        seed: Seed of the whole dataset.
+
+    Returns:
+        uint8 RGB, `(size, size, 3)`.
+
+    Example:
+        >>> from melanet.data.phantom import generate
+        >>> generate(0, malignant=True).shape
+        (64, 64, 3)
     """
     random = np.random.default_rng([seed, index, malignant])
     image = _skin(random, size)
@@ -50,22 +58,29 @@ def read(
     test: int = 75,
     size: int = 64,
     seed: int = 2021,
-):
-    """The items of a phantom set with an official test split; `folder` is not used.
+) -> list[Sample]:
+    """Lists the samples of a phantom with an official test split.
 
     Args:
         folder: Not used.
-        train, test: Images of each split; a fifth of them is malignant.
-        size, seed: As in `generate`.
+        train: Number of training images, of which a fifth is malignant.
+        test: Number of test images, of which a fifth is malignant.
+        size: Height and width in pixels.
+        seed: Seed of the whole dataset.
+
+    Example:
+        >>> from melanet.data.phantom import read
+        >>> [sample.label for sample in read(train=3, test=0)]
+        ['malignant', 'benign', 'benign']
     """
-    items = []
+    samples = []
     for number in range(train + test):
         malignant = number % (BENIGN_TO_MALIGNANT + 1) == 0
         id = f"phantom-{number:04d}"
         draw = partial(generate, number, malignant, size, seed)
         split = "train" if number < train else "test"
-        items.append(Sample(id, id, draw, None, id, label=LABELS[malignant], split=split))
-    return items
+        samples.append(Sample(id, id, draw, None, id, label=LABELS[malignant], split=split))
+    return samples
 
 
 def _skin(random, size):
@@ -75,7 +90,7 @@ def _skin(random, size):
 
 
 def _lesion(random, size, roughness):
-    """A closed outline, softly filled: 1 inside, 0 outside."""
+    """A closed outline with soft edges: 1 inside, 0 outside."""
     angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     waves = sum(
         random.normal(0, roughness / np.sqrt(order))
@@ -91,7 +106,7 @@ def _lesion(random, size, roughness):
 
 
 def _field(random, size, scale):
-    """Smooth noise with details of `scale` image sides, mean 0 and deviation 1."""
+    """Smooth noise with details of `scale` image sides, mean 0 and standard deviation 1."""
     field = cv2.GaussianBlur(random.normal(size=(size, size)), (0, 0), scale * size)
     return (field - field.mean()) / field.std()
 

@@ -1,15 +1,12 @@
-"""Writing that an interruption cannot damage: single files, and whole datasets."""
+"""Writing a dataset whole or not at all."""
 
-import contextlib
 import csv
 import dataclasses
-import fcntl
 import hashlib
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,100 +20,17 @@ from melanet.data.dataset import (
     METADATA_FILE,
     DatasetInfo,
     ImageDataset,
+    hash_pixels,
     open_dataset,
     open_existing,
 )
 from melanet.data.errors import InputError, os_errors_as_input_errors
+from melanet.data.files import atomic_write, file_lock, remove_file
+
+__all__ = ["Sample", "atomic_write", "file_lock", "remove_file", "write_dataset"]
 
 MAX_ASPECT_RATIO = 16  # a side must not vanish when the other is resized
 MIN_SIDE = 8  # pixels; anything smaller is a placeholder, not an image
-
-
-def atomic_write(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
-    """Writes a file whole or not at all; readers never see half of it.
-
-    Several processes and hosts may write the same file; the last one wins. What a killed process
-    left half-written is overwritten and removed by the next write.
-
-    Args:
-        path: The file. Its folder is made if it is missing.
-        content: Text, bytes, or a function that writes the file whose path it is given.
-
-    Raises:
-        InputError: If the file system refuses.
-
-    Example:
-        >>> from melanet.data.writing import atomic_write
-        >>> atomic_write("notes.txt", "seed 0")
-        >>> open("notes.txt").read()
-        'seed 0'
-    """
-    path = Path(path)
-    partial, lock = _leftovers(path)
-    with os_errors_as_input_errors("write", path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(lock):
-            try:
-                if callable(content):
-                    content(partial)
-                else:
-                    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-                with partial.open("rb") as file:
-                    os.fsync(file.fileno())
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-
-
-def remove_file(path: str | Path) -> None:
-    """Removes a file written by `atomic_write`, if it is there, with what a killed write left.
-
-    Example:
-        >>> from melanet.data.writing import atomic_write, remove_file
-        >>> atomic_write("notes.txt", "seed 0")
-        >>> remove_file("notes.txt")
-    """
-    for file in (Path(path), *_leftovers(Path(path))):
-        file.unlink(missing_ok=True)
-
-
-def _leftovers(path: Path) -> tuple[Path, Path]:
-    """The partial file, which keeps the suffix that Keras looks at, and the lock."""
-    return path.with_name(f".partial-{path.name}"), path.with_name(f".{path.name}.lock")
-
-
-@contextlib.contextmanager
-def file_lock(lock: Path, waiting: str = "") -> Iterator[None]:
-    """Holds the file `lock` exclusively; waits while another process does.
-
-    Args:
-        lock: The file, which is there only while it is held.
-        waiting: A line to print if there is need to wait.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from melanet.data.writing import file_lock
-        >>> with file_lock(Path("training.lock")):
-        ...     Path("training.lock").exists()
-        True
-    """
-    with contextlib.ExitStack() as opened:
-        while True:
-            file = opened.enter_context(lock.open("w"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waiting:
-                    print(waiting, flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it before has removed the file; then this is a lock on nothing.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                    break
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +127,7 @@ def write_dataset(
 def _write_samples(
     partial: Path, info: DatasetInfo, samples: Sequence[Sample], allow_empty_masks: bool
 ) -> None:
-    count = _resume(partial, info)
+    count = _resume(partial, info, samples)
     bar = tqdm(total=len(samples), initial=count, desc=f"preparing {info.title}", unit="image")
     with bar, (partial / METADATA_FILE).open("a", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
@@ -223,23 +137,40 @@ def _write_samples(
             bar.update()
 
 
-def _resume(partial: Path, info: DatasetInfo) -> int:
+def _resume(partial: Path, info: DatasetInfo, samples: Sequence[Sample]) -> int:
     """Number of images that an interrupted run has written; starts anew if there was none."""
-    described = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
-    table = partial / METADATA_FILE
-    try:
-        same = (partial / INFO_FILE).read_text() == described and table.is_file()
-    except (OSError, UnicodeDecodeError):
-        same = False
-    if not same:
+    header = ",".join(COLUMNS) + "\n"
+    described = (json.dumps(dataclasses.asdict(info), indent=2) + "\n").encode()
+    table, description = partial / METADATA_FILE, partial / INFO_FILE
+    same = table.is_file() and description.is_file() and description.read_bytes() == described
+    if not same or not table.read_bytes().startswith(header.encode()):
         shutil.rmtree(partial, ignore_errors=True)
         for kind in ("images",) if info.labels else ("images", "masks"):
             (partial / kind).mkdir(parents=True)
-        table.write_text(",".join(COLUMNS) + "\n")
-        (partial / INFO_FILE).write_text(described)
-    whole_lines = table.read_text().rpartition("\n")[0] + "\n"  # the last one may be cut off
-    os.truncate(table, len(whole_lines.encode()))
-    return len(list(csv.reader(io.StringIO(whole_lines)))) - 1
+        table.write_text(header)
+        description.write_bytes(described)
+    with table.open(newline="") as file:
+        lines = file.readlines()
+    rows = csv.reader(lines)
+    next(rows)
+    count, end = 0, rows.line_num
+    for sample, row in zip(samples, rows, strict=False):
+        # The last line may be cut off, and a crash of the machine may have emptied files.
+        if not lines[rows.line_num - 1].endswith("\n") or not _is_written(partial, sample, row):
+            break
+        count, end = count + 1, rows.line_num
+    os.truncate(table, len("".join(lines[:end]).encode()))
+    return count
+
+
+def _is_written(partial: Path, sample: Sample, row: Sequence[str]) -> bool:
+    """Whether a row of `metadata.csv` is the sample's, and its files are as it says."""
+    if len(row) != len(COLUMNS) or row[0] != f"images/{sample.id}.png":
+        return False
+    try:
+        return hash_pixels(*(partial / name for name in row[:2] if name)) == row[-1]
+    except InputError:
+        return False
 
 
 def _write_sample(
@@ -317,7 +248,7 @@ def _check_ids(folder: Path, samples: Sequence[Sample]) -> None:
                 f"{sample.image_name}: its id {sample.id!r} may hold only letters, digits, '.', "
                 "'_' and '-', 200 at most; rename the file"
             )
-        # Without case, because some file systems do not tell a.png from A.png.
+        # Ignoring case, because some file systems do not tell a.png from A.png.
         if sample.id.lower() in seen:
             raise InputError(
                 f"{sample.image_name}: the id {sample.id!r} occurs twice, ignoring case; rename one"

@@ -1,8 +1,9 @@
-"""A phantom of chest X-rays: normal, pneumonia and COVID-19 at 5 negatives to 1, no download.
+"""A phantom of chest X-rays: normal, pneumonia and COVID-19, generated without a download.
 
-Pneumonia is a dense patch in one lung (consolidation); COVID-19 a haze towards the outer border of
-both (ground glass), each to its own degree: a faint one looks much like a normal image. Anatomy
-belongs to the patient, position, exposure and disease to the image.
+Pneumonia is a dense patch in one lung (consolidation), COVID-19 a haze towards the outer border of
+both (ground glass), to a degree that varies, so that faint cases look much like normal images.
+Images of a patient share the anatomy; position, exposure and disease differ. There are five
+negatives to one positive.
 """
 
 from collections.abc import Iterator
@@ -21,14 +22,22 @@ FIRST_COVID_PATIENT = 1000
 
 
 def generate(patient: int, image: int, kind: str, size: int = 64, seed: int = 2021) -> np.ndarray:
-    """Image number `image` of a patient: uint8, `(size, size)`.
+    """Generates an X-ray of a patient.
 
     Args:
-        patient: Number of the patient, who has the same chest in each image.
+        patient: Number of the patient, whose chest is the same in every image.
         image: Number of the image among the patient's of this kind.
         kind: `"normal"`, `"pneumonia"` or `"covid19"`.
         size: Height and width in pixels.
-        seed: Another seed gives another set.
+        seed: Seed of the whole dataset.
+
+    Returns:
+        uint8 `(size, size)`.
+
+    Example:
+        >>> from melanet.data.xray_phantom import generate
+        >>> generate(patient=0, image=0, kind="covid19").shape
+        (64, 64)
     """
     body = np.random.default_rng([seed, patient])
     random = np.random.default_rng([seed, patient, image, KINDS.index(kind)])
@@ -54,30 +63,37 @@ def read(
     size: int = 64,
     seed: int = 2021,
 ) -> list[Sample]:
-    """The items of a phantom set without an official split; a group a patient.
+    """Lists the samples of a phantom without an official split; patients are groups.
 
-    The positives are the same whatever the negatives are, and a third of the patients with
-    pneumonia also have normal images, in the other set.
+    The positives do not depend on the negatives. A third of the patients with pneumonia have
+    normal images too, in the other dataset.
 
     Args:
         folder: Not used.
         negative: Kind of the negatives, `"normal"` or `"pneumonia"`.
-        negatives, positives: Number of images.
-        size, seed: As in `generate`.
+        negatives: Number of negative images.
+        positives: Number of images of COVID-19.
+        size: Height and width in pixels.
+        seed: Seed of the whole dataset.
+
+    Example:
+        >>> from melanet.data.xray_phantom import read
+        >>> [sample.group for sample in read(negatives=3, positives=1)]
+        ['patient-0000', 'patient-0001', 'patient-0001', 'patient-1000']
     """
     first = negatives // 3 if negative == "pneumonia" else 0
     images = [(*number, negative) for number in _numbers(first, negatives)]
     images += [(*number, "covid19") for number in _numbers(FIRST_COVID_PATIENT, positives)]
-    items = []
+    samples = []
     for patient, image, kind in images:
         id = f"{kind}-{patient:04d}-{image}"
         draw = partial(generate, patient, image, kind, size, seed)
-        items.append(Sample(id, f"patient-{patient:04d}", draw, None, id, label=kind))
-    return items
+        samples.append(Sample(id, f"patient-{patient:04d}", draw, None, id, label=kind))
+    return samples
 
 
 def _numbers(patient: int, count: int) -> Iterator[tuple[int, int]]:
-    """Numbers of patient and image; patients have one, two or three images in turn."""
+    """Numbers of patients and images; patients have one, two or three images in turn."""
     while count > 0:
         for image in range(min(count, 1 + patient % 3)):
             yield patient, image
@@ -86,7 +102,7 @@ def _numbers(patient: int, count: int) -> Iterator[tuple[int, int]]:
 
 
 def _position(random, size):
-    """Coordinates of every pixel: the chest lies within -1 and 1, its left side at positive x."""
+    """Coordinates of every pixel: the chest spans -1 to 1, its left side at positive x."""
     down, right = np.mgrid[:size, :size] * (2 / (size - 1)) - 1
     turn, scale = random.normal(0, 0.035), random.uniform(0.92, 1.08)
     right, down = right - random.normal(0, 0.05), down - random.normal(0, 0.05)
@@ -96,7 +112,7 @@ def _position(random, size):
 
 
 def _chest(body, x, y):
-    """Its grey (0 is air), where the lungs are (0 to 1), and the distance to their outer border."""
+    """Grey values (0 is air), the lungs (0 to 1), and the distance to their outer border."""
     side, wide = np.abs(x), body.uniform(0.9, 1.08)
     shoulders = _edge(y + 0.92 - 0.5 * np.clip(side - 0.3, 0, None) ** 1.5, 0.05)
     shoulders = np.maximum(shoulders, _edge(0.24 - side, 0.05))  # and the neck
@@ -107,7 +123,7 @@ def _chest(body, x, y):
     dome = body.uniform(0.45, 0.62) + np.where(x > 0, 0.07, 0)  # the liver lifts the right one
     lungs *= _edge(dome + 0.9 * np.clip(side - 0.3, 0, None) ** 2 - y, 0.03)
     large = body.uniform(0.85, 1.15)
-    apex = 0.1 * np.clip(y - 0.2, -0.3, 0.3)  # the heart leans to its left, lower side
+    apex = 0.1 * np.clip(y - 0.2, -0.3, 0.3)  # the heart leans to the lower left
     heart = _edge(1 - np.hypot((x - 0.1 - apex) / (0.3 * large), (y - 0.4) / (0.36 * large)), 0.12)
     heart = np.maximum(heart, _edge(1 - np.hypot((x - 0.06) / 0.16, (y + 0.25) / 0.26), 0.25))
     lungs = lungs * (1 - heart)
@@ -141,14 +157,14 @@ def _patch(random, x, y, ragged):
 
 
 def _haze(random, x, y, outward):
-    """Densest at the outer border of both lungs, and lower down."""
+    """A haze, densest at the outer border of both lungs and lower down."""
     low = 0.3 + 0.7 * _edge(y - random.uniform(-0.4, 0.1), 0.2)
     left, right = random.uniform(0.6, 1, 2)
     return np.exp(-np.clip(outward, 0, None) / 0.2) * low * np.where(x > 0, left, right)
 
 
 def _expose(random, grey):
-    """Exposure, contrast and noise, as they differ between machines."""
+    """Exposure, contrast and noise, which differ between machines."""
     grey = np.clip(grey, 0, 1) ** random.uniform(0.8, 1.3)
     grey = random.uniform(0.85, 1.15) * grey + random.uniform(0, 0.06)
     grey = grey + random.normal(0, 0.012, grey.shape)
@@ -156,17 +172,17 @@ def _expose(random, grey):
 
 
 def _edge(inside, soft):
-    """From 0 (`inside` is negative) to 1, over about `soft`."""
+    """A soft step from 0, where `inside` is negative, to 1; about `soft` wide."""
     return 1 / (1 + np.exp(np.clip(-2 * inside / soft, -50, 50)))
 
 
 def _field(random, size, scale):
-    """Smooth noise with details of `scale` image sides, mean 0 and deviation 1."""
+    """Smooth noise with details of `scale` image sides, mean 0 and standard deviation 1."""
     field = cv2.GaussianBlur(random.normal(size=(size, size)), (0, 0), scale * size)
     return (field - field.mean()) / field.std()
 
 
-def _source(name: str, title: str, negative: str) -> DatasetBuilder:
+def _builder(name: str, title: str, negative: str) -> DatasetBuilder:
     return DatasetBuilder(
         DatasetInfo(name, title, image_size=(64, 64), channels=1, labels=(negative, "covid19")),
         partial(read, negative=negative),
@@ -176,6 +192,6 @@ def _source(name: str, title: str, negative: str) -> DatasetBuilder:
 
 
 BUILDERS = (
-    _source("phantom_normal", "Phantom, normal vs. COVID-19", "normal"),
-    _source("phantom_pneumonia", "Phantom, pneumonia vs. COVID-19", "pneumonia"),
+    _builder("phantom_normal", "Phantom, normal vs. COVID-19", "normal"),
+    _builder("phantom_pneumonia", "Phantom, pneumonia vs. COVID-19", "pneumonia"),
 )

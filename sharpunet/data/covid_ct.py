@@ -21,27 +21,27 @@ URLS = {
 }
 #: Background 0, ground-glass 1, consolidation 2, pleural effusion 3.
 CLASSES = 4
-#: Hounsfield units that become 0 and 255: air, and all soft tissue, which the findings resemble.
+#: Hounsfield units that become 0 and 255: air, and the densest soft tissue.
 WINDOW = (-1000, 400)
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item a slice.
+def _read(folder: Path) -> list[Sample]:
+    """One sample per slice.
 
-    The slices are of about 40 patients, but the files do not say which are of the same: each is
-    its own group, and `clean` cannot keep a patient on one side.
+    The slices are of about 40 patients, but the files do not say whose each is. Each slice is its
+    own group, so `clean` cannot keep a patient on one side.
     """
     image = require_file(folder, "tr_im.nii.gz", INSTRUCTIONS)
     mask = require_file(folder, "tr_mask.nii.gz", INSTRUCTIONS)
     unpack = lru_cache(maxsize=2)(read_nifti)
-    return slice_volume(image, mask, unpack, name="slice", window=WINDOW)
+    return slice_volume(image, mask, unpack, prefix="slice", window=WINDOW)
 
 
 BUILDER = DatasetBuilder(
     DatasetInfo(
         "covid_ct", "COVID-19 CT Segmentation", image_size=(512, 512), channels=1, classes=CLASSES
     ),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=100,
     allow_empty_masks=True,

@@ -14,25 +14,39 @@ def slice_volume(
     mask: Path,
     unpack: Callable[[Path], np.ndarray],
     *,
-    name: str,
+    prefix: str,
     group: str = "",
     window: tuple[int, int],
     to_mask: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> list[Sample]:
-    """One item an axial slice of a CT volume, listed without decoding.
+    """Lists the axial slices of a CT volume without decoding it.
 
     Args:
         image: NIfTI file of the volume, in Hounsfield units.
         mask: NIfTI file of its mask, of the same shape.
-        unpack: `read_nifti`, with a cache of two: a `.gz` can be unpacked only from its start, so
-            a slice alone would cost as much as the volume, and image and mask take turns.
-        name: Start of the items' ids, which a number ends.
-        group: The items' group; each slice is its own if empty.
+        unpack: `read_nifti` with a cache of two files: to read one slice of a `.gz` file, all
+            before it must be unpacked, and images and masks are read in turns.
+        prefix: Start of the samples' ids; the number of the slice follows.
+        group: Group of all slices; each slice is its own if empty.
         window: See `window_ct`.
-        to_mask: From the whole numbers of the mask's slice to what the item's mask is.
+        to_mask: Converts the whole numbers of a slice of the mask to the sample's mask.
+
+    Returns:
+        One sample per slice.
 
     Raises:
-        InputError: If a file is not as expected, or their shapes differ.
+        InputError: If a file is not as expected, or the shapes differ.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import nibabel, numpy as np
+        >>> from melanet.data.readers.nifti import read_nifti
+        >>> from sharpunet.data.ct import slice_volume
+        >>> path = Path("scan.nii.gz")
+        >>> nibabel.save(nibabel.Nifti1Image(np.zeros((8, 8, 2), "int16"), np.eye(4)), path)
+        >>> slices = slice_volume(path, path, read_nifti, prefix="scan", window=(-512, 512))
+        >>> [sample.id for sample in slices]
+        ['scan-000', 'scan-001']
     """
     shape, mask_shape = nifti_shape(image), nifti_shape(mask)
     if mask_shape != shape:
@@ -41,8 +55,8 @@ def slice_volume(
         )
     axis = _axial_axis(image, shape)
 
-    def item(index: int) -> Sample:
-        id = f"{name}-{index:03d}"
+    def sample(index: int) -> Sample:
+        id = f"{prefix}-{index:03d}"
         image_name, mask_name = f"{image} (slice {index})", f"{mask} (slice {index})"
         return Sample(
             id=id,
@@ -53,11 +67,11 @@ def slice_volume(
             mask_name=mask_name,
         )
 
-    return [item(index) for index in range(shape[axis])]
+    return [sample(index) for index in range(shape[axis])]
 
 
 def _axial_axis(path: Path, shape: tuple[int, int, int]) -> int:
-    """The axis across square slices: the last is NIfTI's own, the first was meant for arrays."""
+    """The axis across square slices: NIfTI's own is the last; NumPy users write the first."""
     height, width, depth = shape
     if height == width:
         return 2
@@ -73,16 +87,27 @@ def _take(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
 
 def _whole(labels: np.ndarray, name: str) -> np.ndarray:
     whole = np.rint(labels)
-    if np.abs(labels - whole).max() > 0.01:  # more than a scale in the header rounds away
+    if np.abs(labels - whole).max() > 0.01:  # more than rounding by a scale in the header
         raise InputError(f"{name}: the mask holds fractions; whole numbers are expected")
     return whole.astype("int64")
 
 
 def window_ct(values: np.ndarray, window: tuple[int, int], name: str) -> np.ndarray:
-    """Hounsfield units to uint8: the lower end of `window` and below is 0, the upper and above 255.
+    """Converts Hounsfield units to uint8: linear within `window`, clipped to 0 and 255 outside.
+
+    Args:
+        values: A slice in Hounsfield units.
+        window: The units that become 0 and 255.
+        name: The slice, for messages.
 
     Raises:
-        InputError: If nothing is below 0, as the air around every patient is: other units.
+        InputError: If no value is below 0: the units are others, for air surrounds every patient.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.data.ct import window_ct
+        >>> window_ct(np.array([-1000, 0, 3000]), (-500, 500), "scan").tolist()
+        [0, 128, 255]
     """
     if values.min() >= 0:
         raise InputError(

@@ -14,18 +14,18 @@ INSTRUCTIONS = (
     "and education only) and put its folders Original and Ground Truth there, or the copy's "
     "folder PNG or TIF"
 )
-#: Where the two folders are, and how their files end: as published, then in the copy.
+#: Where the two folders are, and their files' pattern: as published, then in the copy.
 LAYOUTS = {".": "*.tif", "PNG": "*.png", "TIF": "*.tif"}
-#: Number of the last frame of each of the 29 videos, which follow each other: frames 1 to 25 are
-#: of the first, 26 to 50 of the second.
+#: Number of the last frame of each of the 29 videos: frames 1 to 25 are the first video, 26 to 50
+#: the second.
 LAST_FRAMES = (
     25, 50, 67, 78, 103, 126, 151, 177, 199, 205, 227, 252, 277, 297, 317,
     342, 363, 383, 408, 428, 447, 466, 478, 503, 528, 546, 571, 591, 612,
 )  # fmt: skip
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item a frame; the frames of a video are one group, because they show one polyp."""
+def _read(folder: Path) -> list[Sample]:
+    """One sample per frame; the frames of a video are one group, because they show one polyp."""
     layout = next((name for name in LAYOUTS if (folder / name / "Original").is_dir()), ".")
     images = find_files(folder / layout / "Original", LAYOUTS[layout], INSTRUCTIONS)
     masks = find_files(folder / layout / "Ground Truth", LAYOUTS[layout], INSTRUCTIONS)
@@ -44,7 +44,7 @@ def _video(number: str) -> str:
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    # Copies that were saved anew have values between 0 and 255 along the outline.
+    # Masks that were saved anew have values between 0 and 255 along the outline.
     return np.where(read_mask(path) >= 128, 255, 0)
 
 
@@ -52,7 +52,7 @@ BUILDER = DatasetBuilder(
     DatasetInfo(
         "cvc_clinicdb", "CVC-ClinicDB", image_size=(192, 256), channels=3, keep_aspect_ratio=True
     ),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=612,
 )

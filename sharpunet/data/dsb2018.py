@@ -1,4 +1,4 @@
-"""Data Science Bowl 2018: nuclei under many microscopes, one mask file a nucleus."""
+"""Data Science Bowl 2018: nuclei under many microscopes, one mask file per nucleus."""
 
 import stat
 import zipfile
@@ -19,12 +19,12 @@ INSTRUCTIONS = (
     "it there as it is"
 )
 
-#: Bytes of an entry, unpacked; the largest has 1 MB. A small zip can hold what fills the memory.
+#: Bytes of an unpacked entry; the largest has 1 MB. A small zip file could fill the memory.
 MAX_ENTRY_BYTES = 64 << 20
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item an image; the union of its nuclei is the foreground."""
+def _read(folder: Path) -> list[Sample]:
+    """One sample per image; the union of its nuclei is the foreground."""
     archive = _open(require_file(folder, "stage1_train.zip", INSTRUCTIONS))
     images: dict[str, list[str]] = defaultdict(list)
     masks: dict[str, list[str]] = defaultdict(list)
@@ -41,14 +41,14 @@ def read(folder: Path) -> list[Sample]:
         {id: f"{archive.filename}:{names[0]}" for id, names in kind.items()}
         for kind in (images, masks)
     ]
-    return [_item(archive, id, images[id], sorted(masks[id])) for id in check_pairs(*named)]
+    return [_sample(archive, id, images[id], sorted(masks[id])) for id in check_pairs(*named)]
 
 
 def _open(path: Path) -> zipfile.ZipFile:
-    """The archive, kept open for its many small files, once its names are seen to be safe."""
+    """Opens the archive, for its many small files, and checks that the names in it are safe."""
     try:
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises any kind on a damaged directory
+    except Exception as error:  # zipfile raises anything on a damaged directory
         raise InputError(f"{path}: cannot be read as a zip file ({error}); get it anew") from None
     for entry in archive.infolist():
         name, parts = entry.filename, PurePosixPath(entry.filename.replace("\\", "/")).parts
@@ -61,7 +61,7 @@ def _open(path: Path) -> zipfile.ZipFile:
     return archive
 
 
-def _item(archive: zipfile.ZipFile, id: str, images: list[str], masks: list[str]) -> Sample:
+def _sample(archive: zipfile.ZipFile, id: str, images: list[str], masks: list[str]) -> Sample:
     if len(images) > 1:
         raise InputError(f"{archive.filename}: {id} has {len(images)} images; one is expected")
     return Sample(
@@ -80,7 +80,7 @@ def _read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
             return read_image(file, name=f"{archive.filename}:{name}")
     except InputError:
         raise
-    except Exception as error:  # zipfile raises any kind on damaged or encrypted entries
+    except Exception as error:  # zipfile raises anything on damaged or encrypted entries
         raise InputError(
             f"{archive.filename}:{name}: cannot be unpacked ({error}); get the file anew"
         ) from None
@@ -106,7 +106,7 @@ BUILDER = DatasetBuilder(
         channels=3,
         keep_aspect_ratio=True,
     ),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=670,
 )

@@ -10,12 +10,11 @@ INSTRUCTIONS = (
     "its folder masks"
 )
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item an image; its mask has the same name, whatever the ending."""
+def _read(folder: Path) -> list[Sample]:
+    """One sample per image; its mask has the same name, whatever the suffix."""
     return pair_files(_files(folder / "images"), _files(folder / "masks"))
 
 
@@ -36,6 +35,6 @@ def _files(folder: Path) -> dict[str, Path]:
 
 BUILDER = DatasetBuilder(
     DatasetInfo("folder", "Own images", image_size=(256, 256), channels=3, keep_aspect_ratio=True),
-    read,
+    _read,
     INSTRUCTIONS,
 )

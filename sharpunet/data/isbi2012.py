@@ -14,13 +14,13 @@ INSTRUCTIONS = (
     "challenge (https://imagej.net/events/isbi-2012-segmentation-challenge; free for research, "
     "no account) and put them there"
 )
-#: The slices are one volume, in which neighbours look alike. `clean` splits by such blocks, so that
-#: only their first and last slices have a neighbour on the other side.
+#: The slices are one volume, in which neighbours look alike. `clean` keeps blocks together, so that
+#: only their first and last slices may have a neighbour on the other side.
 SLICES_PER_BLOCK = 6
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item a slice: the cells (255 in the labels) are the foreground."""
+def _read(folder: Path) -> list[Sample]:
+    """One sample per slice: the cells (255 in the labels) are the foreground."""
     volume = require_file(folder, "train-volume.tif", INSTRUCTIONS)
     labels = require_file(folder, "train-labels.tif", INSTRUCTIONS)
     slices, mask_slices = count_tiff_pages(volume), count_tiff_pages(labels)
@@ -48,7 +48,7 @@ def _read_page(path: Path, index: int) -> np.ndarray:
 
 BUILDER = DatasetBuilder(
     DatasetInfo("isbi2012", "ISBI-2012", image_size=(256, 256), channels=1),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=30,
 )

@@ -23,8 +23,8 @@ URLS = {
 }
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item an image. The set names no patients, so each image is its own group."""
+def _read(folder: Path) -> list[Sample]:
+    """One sample per image. The files name no patients, so each image is its own group."""
     images = folder / "ISIC2018_Task1-2_Training_Input"
     masks = folder / "ISIC2018_Task1_Training_GroundTruth"
     return pair_files(
@@ -36,7 +36,7 @@ def read(folder: Path) -> list[Sample]:
 
 BUILDER = DatasetBuilder(
     DatasetInfo("isic2018", "ISIC-2018", image_size=(192, 256), channels=3, keep_aspect_ratio=True),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=2594,
     fetch=partial(fetch_files, urls=URLS),

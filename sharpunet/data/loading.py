@@ -6,13 +6,14 @@ import tensorflow as tf
 
 from melanet.data import ImageDataset, InputError
 from melanet.data.loading import (
+    Scaling,
     Subset,
     check_mergeable,
     decode,
     open_subset,
     ordered_batches,
     resize,
-    scale_min_max,
+    scaler,
 )
 
 
@@ -24,6 +25,7 @@ def load_dataset(
     seed: int = 0,
     cache: bool = True,
     keep_aspect_ratio: bool | None = None,
+    scaling: Scaling = "min_max",
     epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Loads batches of images and masks, of one dataset or of several merged.
@@ -42,13 +44,16 @@ def load_dataset(
         cache: Whether decoded images stay in memory after the first epoch.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
             None.
+        scaling: How pixels are scaled: `"min_max"`, each image by its own minimum and maximum (eq.
+            2.7); `"unit"`, divided by 255; `"none"`, left in [0, 255].
         epoch_counter: Counts the epochs that were begun, see
             `melanet.data.loading.make_epoch_counter`. Set it to resume with the order of a later
             epoch.
 
     Returns:
-        A dataset of `(images, masks)`: float32 `(batch, height, width, channels)` in [0, 1], and
-        float32 0 or 1, `(batch, height, width, classes)`, one-hot for more than one class.
+        A dataset of `(images, masks)`: float32 `(batch, height, width, channels)`, in [0, 1]
+        unless `scaling` is `"none"`, and float32 0 or 1, `(batch, height, width, classes)`,
+        one-hot for more than one class.
 
     Raises:
         InputError: If there are no images, an id is unknown, a dataset has no masks, or its
@@ -72,21 +77,26 @@ def load_dataset(
             )
         if dataset.info.classes != first.info.classes:
             raise InputError(f"{dataset.folder}: its classes differ from those of {first.folder}")
-    parts = [_pairs(dataset, ids, size, keep_aspect_ratio) for dataset, ids in chosen]
+    parts = [_pairs(dataset, ids, size, keep_aspect_ratio, scaling) for dataset, ids in chosen]
     count = sum(len(ids) for _, ids in chosen)
     return ordered_batches(parts, count, batch_size, shuffle, seed, cache, epoch_counter)
 
 
 def _pairs(
-    dataset: ImageDataset, ids: Sequence[str], size: tuple[int, int], keep: bool | None
+    dataset: ImageDataset,
+    ids: Sequence[str],
+    size: tuple[int, int],
+    keep: bool | None,
+    scaling: Scaling,
 ) -> tf.data.Dataset:
     info = dataset.info
     keep = info.keep_aspect_ratio if keep is None else keep
+    scale = scaler(scaling)
 
     def load(image_path, mask_path):
         image = resize(decode(image_path, info.channels), size, "area", keep)
         mask = resize(decode(mask_path, 1), size, "nearest", keep)
-        return scale_min_max(image), _encode(mask, info.classes)
+        return scale(image), _encode(mask, info.classes)
 
     paths = dataset.paths(ids), dataset.paths(ids, "mask_file_name")
     return tf.data.Dataset.from_tensor_slices(paths).map(load, tf.data.AUTOTUNE)

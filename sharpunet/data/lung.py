@@ -24,21 +24,21 @@ INSTRUCTIONS = (
 WINDOW = (-512, 512)
 
 
-def read(folder: Path) -> list[Sample]:
-    """One item a slice: the single slices, then those of the volumes; either may be absent.
+def _read(folder: Path) -> list[Sample]:
+    """One sample per slice: the single slices, then those of the volumes; either may be absent.
 
     Slices of one scan are one group, whether they come alone or in a volume. The publisher does
-    not explain the names: in `ID_0059_Z_0142.tif` the first number, which counts the files, is
-    taken for the scan, as in `IMG_0059.nii.gz`, and the second for the height of the slice.
+    not explain the names: in `ID_0059_Z_0142.tif` the first number is taken for the scan, as in
+    `IMG_0059.nii.gz`, and the second for the height of the slice.
     """
-    items = []
+    samples = []
     if (folder / "2d_images").is_dir() or (folder / "2d_masks").is_dir():
-        items += _single_slices(folder / "2d_images", folder / "2d_masks")
+        samples += _single_slices(folder / "2d_images", folder / "2d_masks")
     if (folder / "3d_images").is_dir():
-        items += _volumes(folder / "3d_images")
-    if not items:
+        samples += _volumes(folder / "3d_images")
+    if not samples:
         raise InputError(f"{folder}: has no folder 2d_images or 3d_images. {INSTRUCTIONS}")
-    return items
+    return samples
 
 
 def _single_slices(images: Path, masks: Path) -> list[Sample]:
@@ -65,24 +65,24 @@ def _volumes(folder: Path) -> list[Sample]:
     images = find_files(folder, "IMG_*.nii.gz", INSTRUCTIONS)
     masks = find_files(folder, "MASK_*.nii.gz", INSTRUCTIONS)
     unpack = lru_cache(maxsize=2)(read_nifti)
-    items = []
+    samples = []
     for scan in check_pairs(images, masks):
         group = f"scan-{scan}"
-        items += slice_volume(
+        samples += slice_volume(
             images[scan],
             masks[scan],
             unpack,
-            name=f"{group}-slice",
+            prefix=f"{group}-slice",
             group=group,
             window=WINDOW,
             to_mask=_to_mask,
         )
-    return items
+    return samples
 
 
 BUILDER = DatasetBuilder(
     DatasetInfo("lung", "Lung Segmentation", image_size=(512, 512), channels=1),
-    read,
+    _read,
     INSTRUCTIONS,
     published_count=267,
     allow_empty_masks=True,

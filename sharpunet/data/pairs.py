@@ -10,16 +10,29 @@ from melanet.data import InputError, Sample
 from melanet.data.readers.images import read_image
 
 
-def find_files(folder: Path, pattern: str, download: str) -> dict[str, Path]:
-    """Files of `folder` like `pattern`, by what stands in the place of its one `*`.
+def find_files(folder: Path, pattern: str, instructions: str) -> dict[str, Path]:
+    """Finds the files that match a pattern; others (licences, thumbnails) are left out.
 
-    Files of other names (licences, thumbnails, hidden files) are left out.
+    Args:
+        folder: Where to look.
+        pattern: A file name with one `*`.
+        instructions: Where to get the files.
+
+    Returns:
+        The files in the order of their names, by what the `*` stands for.
 
     Raises:
-        InputError: If `folder` is missing or has no such file; it says where to get them.
+        InputError: If `folder` is missing or has no such file; it ends with `instructions`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sharpunet.data.pairs import find_files
+        >>> Path("ISIC_7_segmentation.png").touch()
+        >>> list(find_files(Path("."), "ISIC_*_segmentation.png", "Get them from ..."))
+        ['7']
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder. {download}")
+        raise InputError(f"{folder}: no such folder. {instructions}")
     before, after = pattern.split("*")
     files = {
         path.name[len(before) : len(path.name) - len(after)]: path
@@ -27,15 +40,23 @@ def find_files(folder: Path, pattern: str, download: str) -> dict[str, Path]:
         if not path.name.startswith(".")
     }
     if not files:
-        raise InputError(f"{folder}: holds no {pattern}. {download}")
+        raise InputError(f"{folder}: holds no {pattern}. {instructions}")
     return files
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask file as uint8 `(height, width)`; one that was saved in colour must be grey.
+    """Reads a mask file as uint8 `(height, width)`; RGB files must hold shades of grey.
 
     Raises:
-        InputError: If it cannot be read or is in colour.
+        InputError: If the file cannot be read or is in colour.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from sharpunet.data.pairs import read_mask
+        >>> Image.new("RGB", (4, 3), "white").save("mask.png")
+        >>> read_mask(Path("mask.png")).shape
+        (3, 4)
     """
     mask = read_image(path)
     if mask.ndim == 3:
@@ -46,10 +67,22 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def check_pairs(images: Mapping[str, object], masks: Mapping[str, object]) -> list[str]:
-    """The ids, in order, of images and masks (names by id) of which none lacks the other.
+    """Checks that every image has a mask and every mask an image.
+
+    Args:
+        images: Names of the images, for messages, by key.
+        masks: Names of the masks by the same keys.
+
+    Returns:
+        The keys in order.
 
     Raises:
         InputError: If an image has no mask or a mask no image.
+
+    Example:
+        >>> from sharpunet.data.pairs import check_pairs
+        >>> check_pairs({"b": "b.jpg", "a": "a.jpg"}, {"a": "a.png", "b": "b.png"})
+        ['a', 'b']
     """
     for id in sorted(images.keys() ^ masks.keys()):
         if id in images:
@@ -67,20 +100,29 @@ def pair_files(
     image: Callable[[Path], np.ndarray] = read_image,
     mask: Callable[[Path], np.ndarray] = read_mask,
 ) -> list[Sample]:
-    """One item an image, in the order of their ids.
+    """Pairs images with masks.
 
     Args:
         images: Image files by key.
         masks: Mask files by the same keys.
-        id_of: From a key to the item's id.
-        group_of: From a key to the item's group; each image is its own where it is None.
+        id_of: Converts a key to the sample's id.
+        group_of: Converts a key to the sample's group; each image is its own if None.
         image: Reads an image.
         mask: Reads a mask.
 
+    Returns:
+        One sample per image, in the order of their ids.
+
     Raises:
         InputError: If an image has no mask or a mask no image.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sharpunet.data.pairs import pair_files
+        >>> [sample.id for sample in pair_files({"1": Path("1.jpg")}, {"1": Path("1.png")})]
+        ['1']
     """
-    items = [
+    samples = [
         Sample(
             id=id_of(key),
             group=(group_of or id_of)(key),
@@ -91,4 +133,4 @@ def pair_files(
         )
         for key in check_pairs(images, masks)
     ]
-    return sorted(items, key=lambda item: item.id)
+    return sorted(samples, key=lambda sample: sample.id)

@@ -1,8 +1,8 @@
-"""A phantom of our own: textured cells and lesions among look-alikes, under uneven light.
+"""A phantom of microscopy and dermoscopy, generated without a download.
 
-No download, no licence, the same pixels for the same seed: for tests, notebooks and a first run.
-Foreground is what carries a fine texture; smooth blobs of the same brightness, hairs and dust are
-background, so that thresholding does not solve it.
+For tests, notebooks and a first run. The foreground has a fine texture; smooth blobs of the same
+shapes and brightness, hairs and dust under uneven light are background, so that a threshold does
+not solve it.
 """
 
 from functools import lru_cache, partial
@@ -15,15 +15,21 @@ from melanet.data import DatasetBuilder, DatasetInfo, Sample
 
 
 def generate(index: int, size: int = 64, seed: int = 2021) -> tuple[np.ndarray, np.ndarray]:
-    """Image and mask number `index`: cells if it is even, one lesion if it is odd.
+    """Generates an image with its mask: cells for an even `index`, one lesion for an odd one.
 
     Args:
         index: Number of the image.
         size: Height and width in pixels.
-        seed: Another seed gives another set.
+        seed: Seed of the whole dataset.
 
     Returns:
         The image, uint8 `(size, size)`, and the mask, uint8 0 or 255 of the same shape.
+
+    Example:
+        >>> from sharpunet.data.phantom import generate
+        >>> image, mask = generate(0, size=32)
+        >>> image.shape, sorted(set(mask.ravel().tolist()))
+        ((32, 32), [0, 255])
     """
     random = np.random.default_rng([seed, index])
     outlines = _cells(random, size) if index % 2 == 0 else _lesion(random, size)
@@ -39,20 +45,34 @@ def generate(index: int, size: int = 64, seed: int = 2021) -> tuple[np.ndarray, 
     return np.clip(255 * image, 0, 255).astype("uint8"), mask
 
 
-def read(folder: Path | None = None, *, count: int = 40, size: int = 64, seed: int = 2021):
-    """The items of a phantom set of `count` images; `folder` is not used."""
-    # Image and mask come from one drawing: the mask is asked for right after its image.
+def read(
+    folder: Path | None = None, *, count: int = 40, size: int = 64, seed: int = 2021
+) -> list[Sample]:
+    """Lists the samples of a phantom.
+
+    Args:
+        folder: Not used.
+        count: Number of images.
+        size: Height and width in pixels.
+        seed: Seed of the whole dataset.
+
+    Example:
+        >>> from sharpunet.data.phantom import read
+        >>> [sample.id for sample in read(count=2)]
+        ['phantom-000', 'phantom-001']
+    """
+    # One drawing gives both: a mask is read right after its image.
     draw = lru_cache(maxsize=1)(partial(generate, size=size, seed=seed))
-    return [_item(index, draw) for index in range(count)]
+    return [_sample(index, draw) for index in range(count)]
 
 
-def _item(index, draw) -> Sample:
+def _sample(index, draw) -> Sample:
     id = f"phantom-{index:03d}"
     return Sample(id, id, lambda: draw(index)[0], lambda: draw(index)[1], id, f"{id} (mask)")
 
 
 def _outline(random, centre, radius, roughness):
-    """A closed curve: an ellipse whose radius a few random waves disturb."""
+    """A closed curve: an ellipse with a few random waves."""
     angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     waves = sum(
         random.normal(0, roughness / order) * np.cos(order * angle + random.uniform(0, 2 * np.pi))
@@ -80,7 +100,7 @@ def _lesion(random, size):
 
 
 def _field(random, size, scale):
-    """Smooth noise with details of `scale` pixels, mean 0 and deviation 1."""
+    """Smooth noise with details of `scale` pixels, mean 0 and standard deviation 1."""
     field = cv2.GaussianBlur(random.normal(size=(size, size)), (0, 0), scale)
     return (field - field.mean()) / field.std()
 
@@ -102,7 +122,7 @@ def _add_textured(image, mask, random):
 
 
 def _add_smooth_blobs(image, random):
-    """Out-of-focus look-alikes: the shapes and the brightness of the foreground, no texture."""
+    """Out-of-focus look-alikes: shapes and brightness of the foreground, but no texture."""
     size = len(image)
     for _ in range(random.integers(3, 6)):
         blob = np.zeros(image.shape, "uint8")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -28,17 +30,16 @@ def test_900_images_become_5400_and_9900(factor, total, monkeypatch):
     rows["file_name"] = "images/" + rows["id"] + ".png"
     rows["split"] = "train"
     written = []
-    monkeypatch.setattr(augmentation, "write_prepared", lambda *args: written.extend(args[2]))
+    monkeypatch.setattr(augmentation, "write_dataset", lambda *args: written.extend(args[2]))
     info = DatasetInfo("x", "X", (32, 32), 3, labels=("benign", "malignant"))
-    dataset = ImageDataset(rows.index, info, rows)
-    dataset.__dict__["digest"] = "0" * 64
-    monkeypatch.setattr(ImageDataset, "paths", lambda self, ids, column: list(ids))
+    dataset = ImageDataset(Path("nowhere"), info, rows)
+    dataset.__dict__["fingerprint"] = "0" * 64
     augment_offline(dataset, factor, "nowhere")
     assert len(rows) + len(written) == total
-    assert len({item.id for item in written}) == len(written)
+    assert len({sample.id for sample in written}) == len(written)
 
 
-def test_every_transformation_of_section_2_3_1_is_there():
+def test_the_transformations_are_those_of_section_2_3_1():
     assert set(TRANSFORMATIONS) == {
         "horizontal_flip", "vertical_flip", "gaussian_noise", "brightness", "zoom",
         "horizontal_shift", "vertical_shift", "noise_per_channel", "colour_space", "rotation",
@@ -46,7 +47,7 @@ def test_every_transformation_of_section_2_3_1_is_there():
 
 
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
-def test_each_keeps_the_shape_changes_the_image_and_follows_its_seed(name, image):
+def test_each_transformation_keeps_the_shape_changes_the_image_and_follows_its_seed(name, image):
     changed = transformed(name, image)
     assert changed.shape == image.shape
     assert not np.allclose(changed, image, atol=1e-3)
@@ -54,7 +55,7 @@ def test_each_keeps_the_shape_changes_the_image_and_follows_its_seed(name, image
 
 
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
-def test_pixels_do_not_depend_on_the_precision_of_a_training(name, image):
+def test_pixels_do_not_depend_on_the_dtype_policy(name, image):
     before = transformed(name, image)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -68,7 +69,7 @@ def test_flips_are_exact(image):
     np.testing.assert_array_equal(transformed("vertical_flip", image), image[::-1])
 
 
-def test_brightness_moves_all_pixels_alike_and_shifts_only_their_own_axis(image):
+def test_brightness_moves_all_pixels_alike_and_shifts_move_only_their_own_axis(image):
     dim = 0.4 + 0.2 * image
     difference = transformed("brightness", dim) - dim
     np.testing.assert_allclose(difference, difference[0, 0, 0], atol=1e-6)
@@ -87,39 +88,40 @@ def test_grey_noise_and_noise_per_channel_differ_in_just_that(image):
 def test_copies_are_written_once_with_their_parents_and_used_equally(dermoscopy, tmp_path):
     augmented = augment_offline(dermoscopy, 5, tmp_path / "augmented", seed=3)
     metadata = augmented.metadata
-    training = dermoscopy.metadata[dermoscopy.metadata["split"] == "train"]
+    training = dermoscopy.ids(split="train")
     assert len(metadata) == 5 * 20
-    assert set(metadata["parent"]) == set(training["id"])  # never a test image
+    assert set(metadata["parent"]) == set(training)  # never a test image
     assert set(metadata["source"]) == {"synthetic"}
     kinds = metadata["id"].str.split("-").str[-1].value_counts()
     assert set(kinds.index) == set(TRANSFORMATIONS)
     assert kinds.max() - kinds.min() <= 5
-    labels = dermoscopy.metadata.set_index("id")["label"]
-    assert all(labels[row.parent] == row.label for row in metadata.itertuples())
-    merged = load_dataset((dermoscopy, training["id"]), augmented)
+    assert dermoscopy.values("label", metadata["parent"]) == list(metadata["label"])
+    merged = load_dataset((dermoscopy, training), augmented)
     assert sum(len(labels) for _, labels in merged.as_numpy_iterator()) == 6 * 20
 
 
 def test_the_same_seed_gives_the_same_pixels(dermoscopy, tmp_path):
-    ids = list(dermoscopy.metadata["id"][:2])
-    digests = [
+    ids = dermoscopy.ids()[:2]
+    fingerprints = [
         augment_offline(dermoscopy, 10, tmp_path / str(n), ids=ids, seed=seed).fingerprint
         for n, seed in enumerate((1, 1, 2))
     ]
-    assert digests[0] == digests[1] != digests[2]
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
-def test_what_is_there_is_opened_if_it_is_the_same_and_named_if_not(dermoscopy, tmp_path):
+def test_an_existing_dataset_is_opened_if_its_settings_are_the_same_and_refused_if_not(
+    dermoscopy, tmp_path
+):
     first = augment_offline(dermoscopy, 2, tmp_path / "augmented")
     stamp = (first.folder / "metadata.csv").stat().st_mtime_ns
     augment_offline(dermoscopy, 2, tmp_path / "augmented")
     assert (first.folder / "metadata.csv").stat().st_mtime_ns == stamp
     with pytest.raises(InputError, match="other settings"):
         augment_offline(dermoscopy, 3, tmp_path / "augmented")
-    others = list(dermoscopy.metadata["id"][:20])[::-1]
+    others = dermoscopy.ids()[:20][::-1]
     with pytest.raises(InputError, match="made from other images"):
         augment_offline(dermoscopy, 2, tmp_path / "augmented", ids=others)
     with pytest.raises(InputError, match="the id 'nobody'"):
         augment_offline(dermoscopy, 2, tmp_path / "other", ids=["nobody"])
-    with pytest.raises(InputError, match="factor of 0"):
+    with pytest.raises(InputError, match="factor is 0; it must be 1 or more"):
         augment_offline(dermoscopy, 0, tmp_path / "other")

@@ -8,13 +8,13 @@ import tensorflow as tf
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import build_cyclegan
 from melanet.data import InputError, load_unpaired
-from melanet.data.loading import make_epoch_counter, per_epoch, prefetched, shuffled
+from melanet.data.loading import make_epoch_counter, ordered_batches
 
 EPOCHS = 6
 
 
 class Killed(BaseException):
-    """Ends a training in its midst, as a signal does."""
+    """Ends a training at any place, like a signal."""
 
 
 class Killer(keras.callbacks.Callback):
@@ -33,9 +33,8 @@ class Killer(keras.callbacks.Callback):
 def images(epoch_counter):
     random = np.random.default_rng(0)
     arrays = random.uniform(size=(20, 8, 8, 1)), random.integers(0, 2, (20, 1))
-    dataset = tf.data.Dataset.from_tensor_slices(arrays).cache()
-    ordered = per_epoch(lambda number: shuffled(dataset, 20, 3, number), 20, epoch_counter)
-    return prefetched(ordered.batch(4))
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    return ordered_batches([dataset], 20, 4, True, 3, True, epoch_counter)
 
 
 def network():
@@ -54,7 +53,7 @@ def network():
 
 
 def train(path, killed_in=None, epochs=EPOCHS):
-    """Weights and history; patience and plateau are short enough to matter."""
+    """Returns weights and history. Patience and plateau are short enough to matter."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(5)
     epoch_counter = make_epoch_counter()
@@ -79,10 +78,10 @@ def train(path, killed_in=None, epochs=EPOCHS):
 
 @pytest.fixture
 def every_epoch(monkeypatch):
-    monkeypatch.setattr("melanet.checkpoint.SHARE", 1e9)
+    monkeypatch.setattr("melanet.checkpoint.MAX_SAVING_SHARE", 1e9)
 
 
-def test_a_training_that_was_killed_three_times_ends_bit_for_bit_the_same(tmp_path, every_epoch):
+def test_a_training_interrupted_three_times_ends_with_the_same_bits(tmp_path, every_epoch):
     weights, history = train(tmp_path / "whole.npz")
     for epoch in (1, 3, EPOCHS - 1):
         with pytest.raises(Killed):
@@ -91,10 +90,10 @@ def test_a_training_that_was_killed_three_times_ends_bit_for_bit_the_same(tmp_pa
     for one, other in zip(weights, again, strict=True):
         np.testing.assert_array_equal(one, other)
     assert history_again == history
-    assert len(set(history["learning_rate"])) > 1  # the plateau's state was put to the test
+    assert len(set(history["learning_rate"])) > 1  # the plateau's state mattered
 
 
-def test_it_goes_on_from_the_last_epoch(tmp_path, every_epoch):
+def test_training_resumes_from_the_last_saved_epoch(tmp_path, every_epoch):
     with pytest.raises(Killed):
         train(tmp_path / "killed.npz", killed_in=4)
     model = network()
@@ -105,14 +104,14 @@ def test_it_goes_on_from_the_last_epoch(tmp_path, every_epoch):
     assert checkpoint.restore(network()) == 0
 
 
-def test_the_best_model_that_was_saved_before_is_not_replaced_by_a_worse(tmp_path, every_epoch):
+def test_the_best_model_saved_before_an_interruption_is_not_replaced_by_a_worse_one(
+    tmp_path, every_epoch
+):
     for epochs, best in ((2, np.float64(0.25)), (3, None)):
         kept = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "loss", save_best_only=True)
         epoch_counter = make_epoch_counter()
-        model, checkpoint = (
-            network(),
-            EpochCheckpoint(tmp_path / "saved.npz", [kept], epoch_counter),
-        )
+        model = network()
+        checkpoint = EpochCheckpoint(tmp_path / "saved.npz", [kept], epoch_counter)
         first = checkpoint.restore(model)
         assert first == (0 if best else 1)
         kept.best = best
@@ -123,7 +122,7 @@ def test_the_best_model_that_was_saved_before_is_not_replaced_by_a_worse(tmp_pat
     assert not (tmp_path / "best.keras").exists()
 
 
-def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+def test_saving_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(
         EpochCheckpoint, "_save", lambda self, epoch, _: (saved.append(epoch), time.sleep(0.3))
@@ -133,11 +132,11 @@ def test_saving_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
     assert len(saved) < 5
 
 
-def test_a_cyclegan_goes_on_with_both_optimizers(dermoscopy, tmp_path, every_epoch):
+def test_a_cyclegan_resumes_with_both_optimizers(dermoscopy, tmp_path, every_epoch):
     def weights(path, killed_in=None):
         keras.utils.clear_session()
         keras.utils.set_random_seed(0)
-        ids = list(dermoscopy.metadata["id"])
+        ids = dermoscopy.ids()
         epoch_counter = make_epoch_counter()
         domains = (dermoscopy, ids[:4]), (dermoscopy, ids[4:8])
         pairs = load_unpaired(*domains, flip=True, epoch_counter=epoch_counter)
@@ -160,14 +159,35 @@ def test_a_cyclegan_goes_on_with_both_optimizers(dermoscopy, tmp_path, every_epo
 @pytest.mark.parametrize("content", [b"", b"not an npz", b"PK\x03\x04 cut off"])
 def test_a_damaged_file_is_named(content, tmp_path):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.npz: no saved training"):
+    with pytest.raises(InputError, match=r"x\.npz: is not a saved training"):
         EpochCheckpoint(tmp_path / "x.npz").restore(network())
 
 
-def test_another_models_file_is_named(tmp_path, every_epoch):
+def test_the_file_of_another_model_is_named(tmp_path, every_epoch):
     with pytest.raises(Killed):
         train(tmp_path / "x.npz", killed_in=2)
     other = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
     other.compile("adam", "mse")
-    with pytest.raises(InputError, match=r"x\.npz: is of another model"):
+    with pytest.raises(InputError, match=r"x\.npz: belongs to another model"):
         EpochCheckpoint(tmp_path / "x.npz").restore(other)
+
+
+def test_a_write_that_is_interrupted_leaves_the_epoch_before_and_is_removed(
+    tmp_path, every_epoch, monkeypatch
+):
+    path, save, written = tmp_path / "x.npz", np.savez, []
+
+    def cut_off(file, **arrays):
+        written.append(file)
+        if len(written) == 2:
+            file.write_bytes(b"PK")
+            raise Killed
+        save(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", cut_off)
+    with pytest.raises(Killed):
+        train(path)
+    assert EpochCheckpoint(path).restore(network()) == 1
+    written[0].write_bytes(b"PK")  # as SIGKILL, which no `finally` sees, would have left it
+    EpochCheckpoint(path).remove()
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Two devices, and two hosts, in processes of their own, give what one device gives."""
+"""Two devices and two hosts, in processes of their own, train like one device."""
 
 import json
 import os
@@ -25,18 +25,17 @@ if devices == "2":
 from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
-from melanet.data.loading import make_epoch_counter, per_epoch
-from melanet.data.loading import prefetched, shuffled
+from melanet.data.loading import make_epoch_counter, ordered_batches
 from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
 from sharpunet import LOSSES, Jaccard, sharp_unet
 
 strategy = make_strategy({"1": "none", "2": "mirrored", "hosts": "multiworker"}[devices])
 random = np.random.default_rng(0)
-# In fives: 4 are left, which two devices share, or 1, which they cannot.
+# Batches of 5: the last one has 4 images, which two devices can share, or 1, which they cannot.
 count, watched_count = (19, 7) if what in ("cyclegan", "vgg_gap") else (21, 6)
 images = random.uniform(-1, 1, (count, 32, 32, 1 if what != "vgg_gap" else 3)).astype("float32")
 labels = random.integers(0, 2, count)
-if what == "overflow":  # one of the two is wrong by far, on whichever device it is
+if what == "overflow":  # float16 overflows on both devices
     images[8], images[9], labels[8], labels[9] = 1e4, 1e4, 0, 1
     keras.config.set_dtype_policy("mixed_float16")
 targets = {
@@ -44,14 +43,13 @@ targets = {
     "cyclegan": random.uniform(-1, 1, images.shape).astype("float32"),
 }.get(what, np.eye(2, dtype="float32")[labels])
 keras.utils.set_random_seed(0)
-passes = pass_counter()
-cached = tf.data.Dataset.from_tensor_slices((images, targets)).cache()
-ordered = each_pass(lambda number: shuffled(cached, count, 0, number), count, passes)
+epoch_counter = make_epoch_counter()
+samples = tf.data.Dataset.from_tensor_slices((images, targets))
 
 
 def compiled():
-    # Not Adam, which hides a gradient that has the wrong scale. Small rates: float32 sums in
-    # another order, and what trains fast tells such sums apart.
+    # Not Adam, which hides gradients of the wrong scale. The rates are small, because sums in
+    # another order differ by rounding, which grows in fast trainings.
     if what == "cyclegan":
         model = build_cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
         model.compile(*(keras.optimizers.SGD(1e-5) for _ in range(2)))
@@ -79,11 +77,11 @@ with scope(strategy):
     model = compiled()
 watched = "val_" + ("generator_loss" if what == "cyclegan" else "loss")
 stopping = keras.callbacks.EarlyStopping(watched, mode="max", patience=1, start_from_epoch=3)
-saving = EpochCheckpoint(None, [stopping], passes)
+saving = EpochCheckpoint(None, [stopping], epoch_counter)
 fit(
     model,
-    prefetched(ordered.batch(5)),
-    validation_data=cached.take(watched_count).batch(5),
+    ordered_batches([samples], count, 5, True, 0, True, epoch_counter),
+    validation_data=samples.take(watched_count).batch(5),
     epochs=9,
     callbacks=[stopping, saving],
     shuffle=False,
@@ -128,9 +126,9 @@ def start_hosts(what, count=2):
 def test_two_devices_and_two_hosts_train_as_one_device_does(what):
     history, weights, _ = result(start("1", what))
     runs = [result(start("2", what))]
-    if what != "vgg_gap":  # it has nothing that the others have not
+    if what != "vgg_gap":  # the others cover all that it needs
         first, second = map(result, start_hosts(what))
-        assert first[:2] == second[:2]  # to the bit: callbacks decide the same everywhere
+        assert first[:2] == second[:2]  # to the bit, so that callbacks decide alike
         assert [first[2], second[2]] == [True, False]
         runs.append(first)
     if what == "overflow":
@@ -157,14 +155,14 @@ CLUSTER = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "in
         (json.dumps({**CLUSTER, "task": {"type": "worker", "index": "x"}}), "cannot be read"),
         (json.dumps({**CLUSTER, "task": {"type": "worker", "index": 2}}), "the index 2 is none"),
         (json.dumps({**CLUSTER, "task": {"type": "worker", "index": -1}}), "the index -1 is none"),
-        (json.dumps({**CLUSTER, "task": {"type": "ps", "index": 0}}), "only workers take part"),
+        (json.dumps({**CLUSTER, "task": {"type": "ps", "index": 0}}), "only workers are supported"),
         (json.dumps({**CLUSTER, "cluster": {"worker": ["a:1"]}}), "two different workers"),
         (json.dumps({**CLUSTER, "cluster": {"worker": ["a:1", "a:1"]}}), "two different workers"),
         (json.dumps({**CLUSTER, "cluster": {"worker": "a:1"}}), "two different workers"),
         (json.dumps({**CLUSTER, "cluster": {"worker": ["a:1", "b:1"], "ps": ["c:1"]}}), "only"),
     ],
 )
-def test_several_hosts_need_to_be_told_of_each_other(text, reason, monkeypatch):
+def test_a_wrong_TF_CONFIG_is_named(text, reason, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=f"TF_CONFIG: .*{reason}") as config:
         make_strategy("multiworker")
@@ -172,7 +170,7 @@ def test_several_hosts_need_to_be_told_of_each_other(text, reason, monkeypatch):
     assert distribution.is_single_worker()
 
 
-def test_who_is_alone_writes_and_waits_for_nobody():
+def test_a_single_worker_is_chief_and_waits_for_nobody():
     assert distribution.is_chief()
     done = []
     with distribution.chief_first():
@@ -181,7 +179,7 @@ def test_who_is_alone_writes_and_waits_for_nobody():
     assert done == [1]
 
 
-def test_on_a_host_without_gpus_nothing_is_distributed_unless_asked_for():
+def test_without_gpus_auto_does_not_distribute():
     assert resolve("auto") == "none"
     assert make_strategy("auto") is None
     assert make_strategy("none") is None

@@ -10,7 +10,7 @@ from melanet.explain import features, grad_cam, umap_embedding
 
 
 def spot_model(nested=False):
-    """Class 1 is the mean of the red channel, class 0 that of the green one."""
+    """Class 1 scores the mean of the red channel, class 0 that of the green channel."""
     inputs = keras.Input((16, 16, 3))
     features = keras.layers.Conv2D(2, 1, use_bias=False, name="features")
     body = keras.Model(inputs, features(inputs), name="body")
@@ -31,7 +31,7 @@ def spots():
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_the_map_shows_what_speaks_for_the_class_and_nothing_else(nested):
+def test_the_map_shows_the_evidence_for_the_class_and_nothing_else(nested):
     model = spot_model(nested)
     red = grad_cam(model, spots(), class_index=1)[0]
     green = grad_cam(model, spots(), class_index=0)[0]
@@ -61,7 +61,7 @@ def test_batches_do_not_matter_and_the_model_is_left_as_it_was():
 
 
 @pytest.mark.parametrize(("build", "last"), [(vgg_gap, "block5_conv3"), (densenet121_gap, "relu")])
-def test_it_looks_at_the_last_feature_maps_of_the_classifiers(build, last):
+def test_the_default_layer_is_the_last_one_with_feature_maps(build, last):
     model = build((32, 32, 3), weights=None)
     images = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
     maps = grad_cam(model, images)
@@ -78,7 +78,7 @@ def test_a_black_image_has_an_empty_map():
     [
         ({"layer": "missing"}, "no layer 'missing'"),
         ({"class_index": 2}, "0 to 1"),
-        ({"images": np.zeros((0, 16, 16, 3))}, "an image or more"),
+        ({"images": np.zeros((0, 16, 16, 3))}, "one image or more"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -93,7 +93,7 @@ def test_features_are_the_global_averages(nested):
     assert found.dtype == "float32"
 
 
-def test_features_of_a_head_within_a_nested_model_and_of_a_model_without_one():
+def test_features_of_a_nested_head_and_of_a_model_without_a_head():
     whole = spot_model()
     inputs = keras.Input((16, 16, 3))
     outer = keras.Model(inputs, keras.layers.Softmax()(whole(inputs)))
@@ -103,7 +103,7 @@ def test_features_of_a_head_within_a_nested_model_and_of_a_model_without_one():
     np.testing.assert_array_equal(features(body, spots()), expected)
 
 
-def test_features_of_arrays_and_datasets_are_in_their_order_whatever_the_batches():
+def test_features_keep_the_order_of_arrays_and_datasets_for_any_batch_size():
     images = np.random.default_rng(0).random((5, 16, 16, 3), "float32")
     model = spot_model()
     expected = features(model, images)
@@ -123,7 +123,7 @@ def test_features_of_the_classifiers_are_their_global_average_pooling():
     assert features(model, images).shape == (2, 512)
 
 
-def test_no_features_without_images_or_of_maps():
+def test_no_images_and_feature_maps_without_pooling_are_refused():
     with pytest.raises(ValueError, match="no image"):
         features(spot_model(), np.zeros((0, 16, 16, 3)))
     inputs = keras.Input((16, 16, 3))
@@ -133,7 +133,7 @@ def test_no_features_without_images_or_of_maps():
 
 @pytest.mark.filterwarnings("error:n_:UserWarning")
 @pytest.mark.parametrize("count", [4, 10, 40])
-def test_the_embedding_is_the_same_for_the_same_seed_for_few_samples_too(count):
+def test_the_embedding_is_the_same_for_the_same_seed_even_for_few_samples(count):
     pytest.importorskip("umap")
     samples = np.random.default_rng(0).random((count, 6))
     samples[::2] += 10
@@ -157,12 +157,12 @@ def test_the_embedding_keeps_neighbours_together():
 @pytest.mark.parametrize(
     "wrong", [np.zeros((3, 2)), np.zeros(9), np.full((5, 2), np.nan)], ids=["few", "1-D", "NaN"]
 )
-def test_wrong_features_have_no_embedding(wrong):
+def test_wrong_features_are_named(wrong):
     with pytest.raises(ValueError, match="4 samples or more"):
         umap_embedding(wrong)
 
 
-def test_a_missing_umap_is_said_with_its_cure(monkeypatch):
+def test_a_missing_umap_is_named_with_its_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(ImportError, match="pip install umap-learn"):
         umap_embedding(np.eye(5))

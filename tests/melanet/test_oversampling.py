@@ -6,16 +6,12 @@ from PIL import Image
 
 from melanet import oversampling
 from melanet.cyclegan import build_cyclegan
-from melanet.data import InputError, dataset, load_dataset
+from melanet.data import InputError, load_dataset, writing
 from melanet.oversampling import oversample, train_cyclegan, translate_majority, undersample
 
 
 def small_cyclegan():
     return build_cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
-
-
-def train_ids(dataset):
-    return list(dataset.metadata["id"][dataset.metadata["split"] == "train"])
 
 
 @pytest.mark.parametrize("benign", [727, 687])
@@ -31,7 +27,7 @@ def test_undersampling_isic_2016_gives_173_and_173(benign):
 
 
 def test_algorithm_1_counts(dermoscopy, tmp_path):
-    ids = train_ids(dermoscopy)
+    ids = dermoscopy.ids(split="train")
     model, synthetic = oversample(
         dermoscopy, tmp_path / "synthetic", ids, epochs=1, model=small_cyclegan()
     )
@@ -42,25 +38,25 @@ def test_algorithm_1_counts(dermoscopy, tmp_path):
     assert labels.sum(axis=0).tolist() == [16, 4 + 16]
 
 
-def test_the_synthetic_set_says_where_it_comes_from(dermoscopy, tmp_path):
+def test_the_synthetic_dataset_names_its_parents(dermoscopy, tmp_path):
     model = small_cyclegan()
     synthetic = translate_majority(model, dermoscopy, tmp_path / "synthetic")
     metadata = synthetic.metadata
     assert set(metadata["source"]) == {"synthetic"}
     assert set(metadata["label"]) == {"malignant"}
-    benign = dermoscopy.metadata.query("label == 'benign' and split == 'train'")
-    assert list(metadata["parent"]) == list(benign["id"])
-    assert list(metadata["group"]) == list(benign["group"])
+    benign = dermoscopy.ids(label="benign", split="train")
+    assert list(metadata["parent"]) == benign
+    assert list(metadata["group"]) == dermoscopy.values("group", benign)
     assert len(synthetic.info.source_fingerprint) == 16
 
 
-def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_extremes(
+def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_minimum_and_maximum(
     dermoscopy, tmp_path
 ):
     model = small_cyclegan()
     synthetic = translate_majority(model, dermoscopy, tmp_path / "synthetic", batch_size=3)
     row = synthetic.metadata.iloc[4]
-    parent = np.asarray(Image.open(dermoscopy.folder / f"images/{row.parent}.png"))
+    parent = np.asarray(Image.open(dermoscopy.paths([row.parent])[0]))
     made = model.translate(parent[None] / 127.5 - 1, "benign_to_malignant")[0]
     expected = 255 * (made - made.min()) / (made.max() - made.min())
     written = np.asarray(Image.open(synthetic.folder / row.file_name), "float32")
@@ -69,7 +65,9 @@ def test_each_image_is_the_translation_of_its_parent_stretched_by_its_own_extrem
     assert written.max() == 255
 
 
-def test_what_the_same_generator_made_is_opened_and_another_s_is_named(dermoscopy, tmp_path):
+def test_the_dataset_of_the_same_generator_is_opened_and_that_of_another_is_refused(
+    dermoscopy, tmp_path
+):
     model = small_cyclegan()
     first = translate_majority(model, dermoscopy, tmp_path / "synthetic")
     stamp = (first.folder / "metadata.csv").stat().st_mtime_ns
@@ -82,23 +80,23 @@ def test_what_the_same_generator_made_is_opened_and_another_s_is_named(dermoscop
 
 
 class Killed(BaseException):
-    """Ends a run in its midst, as a signal does."""
+    """Ends a run at any place, like a signal."""
 
 
 @pytest.mark.parametrize("killed_at", [1, 4, 6])
-def test_a_killed_translation_goes_on_and_gives_the_same_bytes(
+def test_an_interrupted_translation_resumes_and_gives_the_same_bytes(
     killed_at, dermoscopy, tmp_path, monkeypatch
 ):
     model = small_cyclegan()
     whole = translate_majority(model, dermoscopy, tmp_path / "whole", batch_size=4)
-    write_item = dataset._write_item
+    write_sample = writing._write_sample
 
-    def killing(folder, item, *rest):
-        if item.parent == whole.metadata["parent"][killed_at]:
+    def killing(folder, sample, *rest):
+        if sample.parent == whole.metadata["parent"][killed_at]:
             raise Killed
-        return write_item(folder, item, *rest)
+        return write_sample(folder, sample, *rest)
 
-    monkeypatch.setattr(dataset, "_write_item", killing)
+    monkeypatch.setattr(writing, "_write_sample", killing)
     with pytest.raises(Killed):
         translate_majority(model, dermoscopy, tmp_path / "again", batch_size=4)
     monkeypatch.undo()
@@ -106,7 +104,7 @@ def test_a_killed_translation_goes_on_and_gives_the_same_bytes(
     assert again.fingerprint == whole.fingerprint
 
 
-def test_a_folder_that_is_taken_is_said_before_the_training(dermoscopy, tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_before_the_training(dermoscopy, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/thesis.doc").write_text("years of work")
     with pytest.raises(InputError, match="exists already"):
@@ -114,7 +112,7 @@ def test_a_folder_that_is_taken_is_said_before_the_training(dermoscopy, tmp_path
 
 
 def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
-    monkeypatch.setattr(oversampling, "cyclegan", lambda *_, **__: small_cyclegan())
+    monkeypatch.setattr(oversampling, "build_cyclegan", lambda *_, **__: small_cyclegan())
 
     def weights(seed):
         model = train_cyclegan(dermoscopy, epochs=1, seed=seed)
@@ -125,7 +123,7 @@ def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
     assert not np.allclose(first[0], other[0])
 
 
-def test_what_is_one_s_own_is_used_and_not_distributed(dermoscopy, monkeypatch):
+def test_a_given_model_or_optimizer_is_used_and_cannot_be_distributed(dermoscopy, monkeypatch):
     own = keras.optimizers.Adam(1e-5)
     model = train_cyclegan(
         dermoscopy, epochs=1, model=small_cyclegan(), generator_optimizer=own, rates=(1e-3, 1e-4)
@@ -133,15 +131,17 @@ def test_what_is_one_s_own_is_used_and_not_distributed(dermoscopy, monkeypatch):
     assert model.generator_optimizer is own
     assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(1e-4)
     assert int(own.iterations) == 4
-    one = oversampling.make_strategy("mirrored")  # on the one device that is here
+    one = oversampling.make_strategy("mirrored")  # of a single device
     monkeypatch.setattr(oversampling, "make_strategy", lambda _: one)
-    with pytest.raises(ValueError, match="`generator_optimizer`: one of your own"):
+    with pytest.raises(
+        ValueError, match="`generator_optimizer`: a given one cannot be distributed"
+    ):
         train_cyclegan(dermoscopy, epochs=1, generator_optimizer=own)
-    with pytest.raises(ValueError, match="`model`: one of your own"):
+    with pytest.raises(ValueError, match="`model`: a given one cannot be distributed"):
         train_cyclegan(dermoscopy, epochs=1, model=small_cyclegan())
 
 
-def test_a_batch_that_has_no_image_for_each_device_is_named(dermoscopy, monkeypatch):
+def test_a_batch_with_fewer_images_than_devices_is_refused(dermoscopy, monkeypatch):
     monkeypatch.setattr(oversampling, "count_replicas", lambda _: 4)
     with pytest.raises(InputError, match="`batch_size`: 2 images of each class cannot be shared"):
         train_cyclegan(dermoscopy, epochs=1, batch_size=2)
@@ -149,12 +149,20 @@ def test_a_batch_that_has_no_image_for_each_device_is_named(dermoscopy, monkeypa
 
 def test_an_unknown_id_is_named(dermoscopy):
     with pytest.raises(InputError, match="the id 'nobody'"):
-        train_cyclegan(dermoscopy, [*train_ids(dermoscopy), "nobody"], epochs=1)
+        train_cyclegan(dermoscopy, [*dermoscopy.ids(split="train"), "nobody"], epochs=1)
 
 
-def test_a_class_without_images_is_named(dermoscopy):
-    benign = dermoscopy.metadata["id"][dermoscopy.metadata["label"] == "benign"]
+def test_a_class_with_too_few_images_is_named(dermoscopy):
     with pytest.raises(InputError, match="no malignant image"):
-        train_cyclegan(dermoscopy, list(benign), epochs=1)
+        train_cyclegan(dermoscopy, dermoscopy.ids(label="benign"), epochs=1)
     with pytest.raises(InputError, match="fewer than a batch of 9"):
         train_cyclegan(dermoscopy, epochs=1, batch_size=9)
+
+
+def test_the_majority_alone_can_be_translated(dermoscopy, tmp_path):
+    ids = dermoscopy.ids(label="benign")[:2]
+    synthetic = translate_majority(small_cyclegan(), dermoscopy, tmp_path / "synthetic", ids)
+    assert list(synthetic.metadata["parent"]) == ids
+    malignant = dermoscopy.ids(label="malignant")
+    with pytest.raises(InputError, match="there is no benign image"):
+        translate_majority(small_cyclegan(), dermoscopy, tmp_path / "other", malignant)

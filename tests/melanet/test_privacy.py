@@ -42,7 +42,7 @@ def test_closeness_by_hand():
     assert result.share == pytest.approx(2 / 3)
 
 
-def test_copies_are_all_too_close_and_further_patients_are_as_close_as_patients_are():
+def test_copies_are_too_close_and_further_patients_are_not():
     patients = np.arange(400)
     real, others = random(400), random(400, seed=1)
     assert closeness(real, real, patients).share == 1
@@ -51,7 +51,7 @@ def test_copies_are_all_too_close_and_further_patients_are_as_close_as_patients_
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 100])
-def test_images_of_one_patient_are_not_compared_whatever_the_batches(batch_size):
+def test_images_of_one_patient_are_not_compared_for_any_batch_size(batch_size):
     twins = np.repeat(random(5), 2, axis=0)
     patients = np.repeat([3, 1, 4, 0, 2], 2)
     assert (closeness(twins, twins, patients, batch_size=batch_size).real > 0).all()
@@ -67,10 +67,10 @@ def test_reidentification_by_hand():
     assert source.chance == 1 / 4
     assert (patient.hits, patient.rate) == (2, 2 / 3)
     assert patient.chance == pytest.approx((3 / 4 + 3 / 4 + 1 / 4) / 3)
-    # Two patients are two trials, the first and the third sample: a hit and a miss.
+    # Two patients are two trials, samples one and three: a hit and a miss.
     for rate in (source, patient):
         assert (rate.patients, rate.patient_hits) == (2, 1)
-        # Of one hit in two: (1 - p)² = 0.025, and the same from above.
+        # One hit in two: (1 - p)² = 0.025, and the same from above.
         assert rate.interval == pytest.approx((1 - math.sqrt(0.975), math.sqrt(0.975)))
     assert source.p_value == pytest.approx(1 - (3 / 4) ** 2)
     assert patient.patient_chance == pytest.approx((3 / 4 + 1 / 4) / 2)
@@ -85,12 +85,12 @@ def test_many_samples_of_one_patient_are_one_trial():
     assert result.source.p_value == pytest.approx(1 / 4)
 
 
-def test_a_slight_change_gives_the_source_away_and_noise_does_not():
+def test_slight_changes_are_traced_to_their_source_and_noise_is_not():
     sources, parents = random(100), np.arange(100)
     patients = parents // 2
-    given_away = reidentification(sources + 0.001, sources, parents, patients)
-    assert given_away.source.rate == given_away.patient.rate == 1
-    assert given_away.source.p_value < 1e-50
+    traced = reidentification(sources + 0.001, sources, parents, patients)
+    assert traced.source.rate == traced.patient.rate == 1
+    assert traced.source.p_value < 1e-50
     hidden = reidentification(random(100, seed=1), sources, parents, patients)
     assert hidden.patient.rate < 0.1
     assert hidden.patient.p_value > 0.01
@@ -98,11 +98,11 @@ def test_a_slight_change_gives_the_source_away_and_noise_does_not():
 
 
 WRONG = [
-    (np.zeros((0, 6)), "a sample or more"),
-    (np.zeros(6), "a sample or more"),
+    (np.zeros((0, 6)), "one sample or more"),
+    (np.zeros(6), "one sample or more"),
     (np.full((2, 6), np.nan), "finite"),
     (np.full((2, 6), np.inf), "finite"),
-    (np.zeros((2, 5)), "as many values"),
+    (np.zeros((2, 5)), "equally many values"),
 ]
 
 
@@ -143,6 +143,6 @@ def test_wrong_parents_are_named(parents, message):
         reidentification(random(2), random(4), parents, [0, 1, 2, 3])
 
 
-def test_a_batch_has_a_query_or_more():
+def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match="batch_size"):
         nearest(random(2), random(2), batch_size=0)

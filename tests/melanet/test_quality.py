@@ -37,18 +37,18 @@ def test_subsets_of_two_average_to_the_unbiased_estimate_of_the_whole():
     assert estimate == pytest.approx(sum(within) - 2 * across, rel=0.02)
 
 
-def test_zero_in_expectation_for_two_halves_of_one_distribution():
+def test_the_expectation_is_zero_for_one_distribution():
     estimates, errors = zip(
         *(kernel_distance(normal(40, 2 * i), normal(40, 2 * i + 1), subsets=20) for i in range(50)),
         strict=True,
     )
     assert min(estimates) < 0 < max(estimates)
     assert abs(np.mean(estimates)) < 3 * np.std(estimates) / np.sqrt(50)
-    # The error is that of one estimate, or larger.
+    # The standard error is that of one estimate, or larger.
     assert np.mean(errors) > np.std(estimates) / 1.2
 
 
-def test_the_error_is_about_the_spread_of_the_estimates_where_the_sets_differ():
+def test_the_standard_error_is_about_the_spread_of_the_estimates():
     estimates, errors = zip(
         *(kernel_distance(normal(60, 2 * i), normal(60, 2 * i + 1, 1.0)) for i in range(50)),
         strict=True,
@@ -56,7 +56,7 @@ def test_the_error_is_about_the_spread_of_the_estimates_where_the_sets_differ():
     assert 0.7 < np.mean(errors) / np.std(estimates) < 1.8
 
 
-def test_it_grows_with_a_shift_and_does_not_depend_on_which_set_is_which():
+def test_the_distance_grows_with_a_shift_and_is_symmetric():
     real = normal(200, 0)
     values = [kernel_distance(real, normal(200, 1, shift))[0] for shift in (0, 0.5, 1, 2)]
     assert values == sorted(values)

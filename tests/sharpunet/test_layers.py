@@ -40,13 +40,13 @@ def test_impulse_response_is_the_kernel_on_every_channel(name):
     reach = kernel.shape[0] // 2
     for channel in range(2):
         around = response[4 - reach : 5 + reach, 4 - reach : 5 + reach, channel]
-        # A convolution layer correlates: the impulse response is the kernel turned by 180°.
+        # Convolution layers correlate, so the impulse response is the kernel turned by 180°.
         np.testing.assert_allclose(around, kernel[::-1, ::-1], atol=1e-6)
         assert np.abs(response[:, :, channel]).sum() == pytest.approx(np.abs(kernel).sum(), 1e-5)
 
 
 @pytest.mark.parametrize("name", ZERO_SUM)
-def test_edge_kernels_do_not_answer_to_a_flat_region(name):
+def test_edge_kernels_give_0_on_a_flat_region(name):
     assert KERNELS[name].sum() == pytest.approx(0, abs=1e-5)
 
 
@@ -56,7 +56,7 @@ def test_the_other_kernels_keep_the_mean(name):
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_kernels_treat_all_four_directions_alike(name):
+def test_kernels_are_symmetric_under_quarter_turns(name):
     np.testing.assert_allclose(KERNELS[name], np.rot90(KERNELS[name]), atol=1e-7)
 
 
@@ -73,7 +73,7 @@ def test_laplacian_by_hand_with_zero_padding():
     np.testing.assert_allclose(sharpen(image, "laplacian")[0, :, :, 0], expected)
 
 
-def test_an_array_is_a_kernel_too():
+def test_an_array_can_be_the_kernel():
     image = random_image()
     shift = [[0, 0, 0], [0, 0, 1], [0, 0, 0]]
     np.testing.assert_allclose(sharpen(image, shift)[:, :, :-1], image[:, :, 1:])
@@ -88,12 +88,12 @@ def test_an_array_is_a_kernel_too():
         (np.full((3, 3), np.nan), "finite"),
     ],
 )
-def test_a_wrong_kernel_is_named(kernel, message):
+def test_invalid_kernels_raise(kernel, message):
     with pytest.raises(ValueError, match=message):
         SharpBlock(kernel)
 
 
-def test_it_adds_frozen_weights_only_even_when_the_model_is_set_trainable():
+def test_its_weights_stay_frozen_when_the_model_is_set_trainable():
     block = SharpBlock()
     model = keras.Sequential([keras.Input((8, 8, 5)), block])
     model.trainable = True
@@ -112,7 +112,7 @@ def test_training_does_not_change_the_kernel():
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("kernel", ["log", [[0, 1, 0], [1, -4, 1], [0, 1, 0]]])
-def test_keras_file_round_trip_without_custom_objects(policy, kernel, tmp_path):
+def test_it_saves_and_loads_without_custom_objects(policy, kernel, tmp_path):
     block = SharpBlock(kernel, dtype=policy)
     model = keras.Sequential([keras.Input((8, 8, 2)), block])
     model.save(tmp_path / "block.keras")
@@ -129,14 +129,14 @@ def test_keras_file_round_trip_without_custom_objects(policy, kernel, tmp_path):
     )
 
 
-def test_a_fresh_process_loads_it_after_importing_the_package(tmp_path):
+def test_a_new_process_loads_it_after_importing_the_package(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 2)), SharpBlock()])
     model.save(tmp_path / "block.keras")
     code = "import sys, keras, sharpunet; keras.models.load_model(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, tmp_path / "block.keras"], check=True)
 
 
-def test_a_learned_block_starts_from_the_kernel_and_leaves_it():
+def test_a_learned_block_starts_at_the_kernel_and_changes_it():
     block = SharpBlock(learned=True)
     model = keras.Sequential([keras.Input((8, 8, 2)), block])
     before = ops.convert_to_numpy(block.depthwise_kernel).copy()

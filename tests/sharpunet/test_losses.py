@@ -16,7 +16,7 @@ def square(side=16):
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("classes", [1, 3])
-def test_right_is_better_than_wrong_and_training_lowers_it(name, classes, tmp_path):
+def test_a_right_mask_costs_less_and_training_lowers_the_loss(name, classes, tmp_path):
     keras.utils.set_random_seed(0)
     loss = LOSSES[name](classes)
     labels = square()[..., 0].astype(int)
@@ -37,12 +37,12 @@ def test_right_is_better_than_wrong_and_training_lowers_it(name, classes, tmp_pa
 def test_tversky_by_hand():
     true = np.array([1, 1, 1, 0, 0, 0], "float32").reshape(1, 6, 1, 1)
     predicted = np.array([1, 1, 0, 1, 0, 0], "float32").reshape(1, 6, 1, 1)
-    # 2 hits, 1 false positive, 1 miss: TI = 2 / (2 + 0.3 + 0.7)
+    # 2 true positives, 1 false positive, 1 false negative: TI = 2 / (2 + 0.3 + 0.7)
     assert float(LOSSES["tversky"](1)(true, predicted)) == pytest.approx(1 / 3, rel=1e-5)
     assert float(LOSSES["focal_tversky"](1)(true, predicted)) == pytest.approx(
         (1 / 3) ** 0.75, rel=1e-5
     )
-    # A miss weighs beta, a false positive alpha.
+    # beta weighs false negatives, alpha false positives.
     missed = np.array([1, 1, 0, 0, 0, 0], "float32").reshape(1, 6, 1, 1)
     assert float(LOSSES["tversky"](1)(true, missed)) == pytest.approx(0.7 / 2.7, rel=1e-5)
     assert float(FocalTversky(alpha=0.7, beta=0.3, gamma=1)(true, missed)) == pytest.approx(
@@ -66,7 +66,7 @@ def test_signed_distance_is_euclidean_negative_inside_and_cut_off():
     assert (nothing == 5).all()
 
 
-def test_the_boundary_loss_takes_sides_that_are_not_known_before():
+def test_the_boundary_loss_takes_unknown_sides():
     model = unet((None, None, 1), filters=(4, 4, 4))
     model.compile("sgd", LOSSES["boundary"](1))
     shape = (None, None, None, 1)
@@ -75,7 +75,7 @@ def test_the_boundary_loss_takes_sides_that_are_not_known_before():
     assert np.isfinite(model.fit(batches, verbose=0).history["loss"][0])
 
 
-def test_the_boundary_loss_costs_more_the_farther_off():
+def test_the_boundary_loss_grows_with_the_distance():
     near, far = np.zeros((2, 1, 16, 16, 1), "float32")
     near[0, 4, 3], far[0, 15, 15] = 1, 1
     loss = Boundary(weight=1)

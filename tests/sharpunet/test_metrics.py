@@ -24,7 +24,7 @@ def test_by_hand():
     assert dice(true, predicted) == pytest.approx(2 * 2 / (3 + 3))
 
 
-def test_each_image_counts_the_same_whatever_its_area():
+def test_images_count_equally_whatever_their_area():
     true = masks([1, 1, 1, 1], [1, 0, 0, 0])
     predicted = masks([1, 1, 1, 1], [0, 1, 0, 0])
     assert jaccard(true, predicted) == pytest.approx((1 + 0) / 2)
@@ -38,12 +38,12 @@ def test_empty_masks(score):
     assert score(something, nothing) == 0
 
 
-def test_the_threshold_itself_is_background_as_rounding_makes_it():
+def test_the_threshold_itself_is_background_as_in_rounding():
     assert jaccard(masks([1, 1]), masks([0.5, 0.6])) == pytest.approx(1 / 2)
     assert jaccard(masks([1, 1]), masks([0.5, 0.6]), threshold=0.4) == 1
 
 
-def test_classes_compete_for_a_pixel_and_are_averaged():
+def test_a_pixel_has_its_most_probable_class_and_classes_are_averaged():
     true = np.eye(3, dtype="float32")[[[[0, 0, 1, 1]]]].reshape(1, 1, 4, 3)
     predicted = np.array([[0.4, 0.3, 0.3]] * 3 + [[0.1, 0.5, 0.4]], "float32").reshape(1, 1, 4, 3)
     # Classes 0, 0, 0, 1 are predicted: class 0 has 2 of 3, class 1 1 of 2, class 2 is empty twice.
@@ -65,7 +65,7 @@ def test_dice_follows_from_jaccard_on_every_image_and_class(classes):
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize(("metric", "function"), [(Jaccard, jaccard), (Dice, dice)])
 @pytest.mark.parametrize("cuts", [[], [1], [2, 3, 6]])
-def test_streaming_equals_the_function_for_any_batches(classes, metric, function, cuts):
+def test_streaming_equals_the_function_for_any_batch_size(classes, metric, function, cuts):
     true, predicted = random_batch(7, classes)
     streaming = metric()
     for part in np.split(np.arange(7), cuts):
@@ -73,7 +73,7 @@ def test_streaming_equals_the_function_for_any_batches(classes, metric, function
     assert float(streaming.result()) == pytest.approx(function(true, predicted), abs=1e-6)
 
 
-def test_streaming_metric_keeps_its_threshold_in_a_saved_model(tmp_path):
+def test_a_saved_model_keeps_the_thresholds_of_its_metrics(tmp_path):
     model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Activation("linear")])
     model.compile("sgd", "mse", metrics=[Jaccard(threshold=0.2), Dice()])
     images = np.full((1, 4, 4, 1), 0.3, "float32")
@@ -90,19 +90,19 @@ def test_streaming_metric_keeps_its_threshold_in_a_saved_model(tmp_path):
     [
         (np.ones((1, 2, 2, 1)), np.ones((1, 2, 3, 1)), "shapes"),
         (np.ones((2, 2)), np.ones((2, 2)), "shapes"),
-        (np.ones((0, 2, 2, 1)), np.ones((0, 2, 2, 1)), "an image or more"),
+        (np.ones((0, 2, 2, 1)), np.ones((0, 2, 2, 1)), "one image or more"),
     ],
 )
-def test_wrong_shapes_are_named(true, predicted, message):
+def test_invalid_shapes_raise(true, predicted, message):
     with pytest.raises(ValueError, match=message):
         jaccard(true, predicted)
 
 
-def test_a_mask_of_255_is_refused():
+def test_a_mask_of_255_raises():
     with pytest.raises(ValueError, match="divide a mask of 0 and 255 by 255"):
         jaccard(masks([0, 255]), masks([0, 1]))
 
 
-def test_an_unknown_average_is_named():
+def test_an_unknown_average_raises():
     with pytest.raises(ValueError, match="average"):
         jaccard(masks([1]), masks([1]), average="micro")

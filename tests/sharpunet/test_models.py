@@ -7,7 +7,7 @@ from sharpunet import KERNELS, MODELS, SharpBlock, encoder_unet, sharp_unet, une
 
 SMALL = (4, 6, 8, 10, 12)
 ENCODED = ("ternausnet16", "sharp_ternausnet16", "unet_resnet50", "sharp_unet_resnet50")
-#: Trainable parameters at 3 channels, and all of them.
+#: Number of trainable parameters, and of all, for 3 channels.
 PARAMETERS = {
     "unet": (7_760_097, 7_760_097),
     "sharp_unet": (7_760_097, 7_764_417),
@@ -39,9 +39,9 @@ def plain_twin(name):
 
 @pytest.mark.parametrize("name", MODELS)
 class TestEveryModel:
-    """What holds for every model, whatever its encoder."""
+    """Checks that every model passes, whatever its encoder."""
 
-    def test_parameters_and_those_of_the_sharp_twin(self, name):
+    def test_parameter_counts_of_plain_and_sharp(self, name):
         model = MODELS[name]((32, 32, 3))
         assert (trainable(model), model.count_params()) == PARAMETERS[name]
         assert trainable(model) == PARAMETERS[plain_twin(name)][0]
@@ -50,9 +50,7 @@ class TestEveryModel:
         assert bool(sharp_blocks(model)) == name.startswith(("sharp", "wide_sharp"))
 
     @pytest.mark.parametrize(("channels", "classes"), [(1, 1), (3, 4)])
-    def test_one_probability_a_pixel_and_class_and_a_file_that_gives_the_same(
-        self, name, channels, classes, tmp_path
-    ):
+    def test_probabilities_before_and_after_saving(self, name, channels, classes, tmp_path):
         model = small(name, (64, 32, channels), classes)
         images = np.random.default_rng(0).random((2, 64, 32, channels), "float32")
         output = ops.convert_to_numpy(model(images))
@@ -68,14 +66,14 @@ class TestEveryModel:
         assert [block.kernel for block in sharp_blocks(again)] == kernels
 
     @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-    def test_training_lowers_the_loss_and_probabilities_are_float32(self, name, policy):
+    def test_training_lowers_the_loss_and_outputs_are_float32(self, name, policy):
         keras.utils.set_random_seed(0)
         keras.config.set_dtype_policy(policy)
         try:
             model = small(name)
         finally:
             keras.config.set_dtype_policy("float32")
-        # Eagerly, because tracing takes longer than the steps.
+        # Eagerly, because tracing would take longer than the steps.
         model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", run_eagerly=True)
         images = np.random.default_rng(0).random((4, 32, 32, 3), "float32")
         masks = (images[..., :1] > 0.5).astype("float32")
@@ -84,19 +82,19 @@ class TestEveryModel:
         assert model(images).dtype == "float32"
 
     @pytest.mark.parametrize("shape", [(100, 96, 3), (96, 100, 3), (8, 96, 3)])
-    def test_sides_that_do_not_divide_are_refused_with_sizes_that_work(self, name, shape):
+    def test_sides_that_do_not_divide_raise_and_name_sizes_that_work(self, name, shape):
         factor = 32 if name in ENCODED else 16
         works = "(96 or 112|16 or 32)" if factor == 16 else "(96 or 128|32 or 64)"
         with pytest.raises(ValueError, match=rf"multiples of {factor}.*{works} would do"):
             MODELS[name](shape)
 
-    def test_any_size_is_possible_where_none_is_given(self, name):
+    def test_unknown_sides_take_any_size(self, name):
         model = small(name, (None, None, 1))
         for height, width in ((32, 64), (64, 32)):
             assert model(np.zeros((1, height, width, 1))).shape == (1, height, width, 1)
 
 
-def test_unet_at_one_channel_has_the_parameters_of_the_thesis():
+def test_unet_for_one_channel_has_the_parameters_of_the_thesis():
     assert trainable(unet((32, 32, 1))) == 7_759_521
 
 
@@ -125,7 +123,7 @@ def test_plain_and_sharp_start_from_the_same_weights_for_one_seed():
         np.testing.assert_array_equal(ops.convert_to_numpy(plain), ops.convert_to_numpy(sharp))
 
 
-def test_keras_file_round_trip_without_custom_objects(tmp_path):
+def test_it_saves_and_loads_without_custom_objects(tmp_path):
     model = sharp_unet((32, 32, 1), filters=SMALL, kernel="log")
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
@@ -145,7 +143,7 @@ def test_keras_file_round_trip_without_custom_objects(tmp_path):
         ({"kernel": "unknown"}, "kernel"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         sharp_unet(**{"input_shape": (32, 32, 1), **arguments})
 
@@ -160,7 +158,7 @@ def test_kernels_are_chosen_by_name(kernel):
     ("encoder", "skips"),
     [("VGG19", 5), ("DenseNet121", 4), ("EfficientNetV2B0", 4), ("MobileNetV2", 4)],
 )
-def test_other_encoders_come_for_free(encoder, skips):
+def test_other_encoders_work(encoder, skips):
     model = encoder_unet(encoder, (32, 32, 3), skip="sharp")
     blocks = sharp_blocks(model)
     assert len(blocks) == skips
@@ -169,16 +167,16 @@ def test_other_encoders_come_for_free(encoder, skips):
     assert model(np.zeros((1, 32, 32, 3))).shape == (1, 32, 32, 1)
 
 
-def test_an_encoder_gets_what_it_was_trained_on():
+def test_an_encoder_gets_its_own_preprocessing():
     model = encoder_unet("VGG16", (32, 32, 3))
     images = np.zeros((1, 32, 32, 3), "float32")
     images[..., 0] = 1  # pure red
     fed = keras.Model(model.input, model.get_layer("block1_conv1").input)(images)
-    # VGG's own: blue, green, red in [0, 255], less the means of ImageNet.
+    # VGG's: blue, green, red in [0, 255] minus the means of ImageNet.
     np.testing.assert_allclose(fed[0, 0, 0], [-103.939, -116.779, 255 - 123.68], rtol=1e-5)
 
 
-def test_a_weights_file_is_loaded_and_one_that_does_not_fit_is_named(tmp_path):
+def test_weights_files_load_or_raise(tmp_path):
     first = encoder_unet("MobileNetV2", (32, 32, 3))
     first.save_weights(tmp_path / "first.weights.h5")
     again = encoder_unet("MobileNetV2", (32, 32, 3), weights=tmp_path / "first.weights.h5")
@@ -200,7 +198,7 @@ def test_a_weights_file_is_loaded_and_one_that_does_not_fit_is_named(tmp_path):
         ({"decoder_filters": (8, 8)}, "does not halve"),
     ],
 )
-def test_wrong_encoder_arguments_are_named(arguments, message):
+def test_invalid_encoder_arguments_raise(arguments, message):
     config = {"encoder": "MobileNetV2", "input_shape": (128, 128, 3), **arguments}
     with pytest.raises(ValueError, match=message):
         encoder_unet(**config)

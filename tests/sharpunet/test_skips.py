@@ -21,7 +21,7 @@ def images(model, count=2, side=32):
 
 
 def foreign_unet(merge, resize, residual=False, input_shape=(32, 32, 3)):
-    """Somebody's U-Net: other merges, other upsampling, residual blocks on both sides."""
+    """A U-Net not built here: other merges and upsampling, residual blocks on both sides."""
 
     def block(x, filters):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
@@ -53,9 +53,9 @@ MERGES = {
 @pytest.mark.parametrize("merge", MERGES.values(), ids=MERGES)
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize(
-    "shape", [(32, 64, 3), (48, 32, 3), (None, None, 3)], ids=["wide", "tall", "free"]
+    "shape", [(32, 64, 3), (48, 32, 3), (None, None, 3)], ids=["wide", "tall", "unknown"]
 )
-def test_each_long_skip_of_a_foreign_unet_gets_a_block_and_nothing_else(merge, residual, shape):
+def test_only_the_long_skips_of_a_foreign_unet_get_a_block(merge, residual, shape):
     model = foreign_unet(merge, lambda: layers.UpSampling2D(2), residual, shape)
     sharpened = sharpen_skips(model)
     assert [block.input.shape[-1] for block in sharp_blocks(sharpened)] == [8, 4]
@@ -71,11 +71,11 @@ def test_each_long_skip_of_a_foreign_unet_gets_a_block_and_nothing_else(merge, r
     ],
     ids=["upsampling", "transposed convolution", "a function"],
 )
-def test_whatever_upsamples(resize):
+def test_any_upsampling_is_found(resize):
     assert len(sharp_blocks(sharpen_skips(foreign_unet(MERGES["plus"], resize)))) == 2
 
 
-def test_it_makes_our_sharp_unet_of_our_unet():
+def test_it_turns_unet_into_sharp_unet():
     plain = unet((32, 32, 1), filters=SMALL)
     expected = sharp_unet((32, 32, 1), filters=SMALL, kernel="sharpen")
     trained = [weight for layer in plain.layers for weight in layer.get_weights()]
@@ -86,15 +86,15 @@ def test_it_makes_our_sharp_unet_of_our_unet():
     np.testing.assert_array_equal(sharpened(images(plain)), expected(images(plain)))
 
 
-def test_with_a_kernel_that_changes_nothing_the_model_gives_the_same():
+def test_the_identity_kernel_changes_no_output():
     model = foreign_unet(MERGES["plus"], lambda: layers.UpSampling2D(2), residual=True)
     same = sharpen_skips(model, kernel=[[0, 0, 0], [0, 1, 0], [0, 0, 0]])
     np.testing.assert_allclose(same(images(model)), model(images(model)), atol=1e-6)
     assert np.abs(sharpen_skips(model)(images(model)) - model(images(model))).max() > 1e-3
-    assert not sharp_blocks(model)  # the model that was given is as it was
+    assert not sharp_blocks(model)  # the original is unchanged
 
 
-def test_an_imagenet_encoder_and_a_model_within_the_model():
+def test_an_imagenet_encoder_and_a_nested_model():
     inner = encoder_unet("MobileNetV2", (32, 32, 3))
     assert len(sharp_blocks(sharpen_skips(inner))) == 4
     inputs = keras.Input((32, 32, 3))
@@ -103,7 +103,7 @@ def test_an_imagenet_encoder_and_a_model_within_the_model():
     assert len(sharp_blocks(nested)) == 4
 
 
-def test_a_skip_through_an_attention_gate_is_sharpened_and_the_gate_is_not():
+def test_a_gated_skip_is_sharpened_and_its_gate_is_not():
     inputs = x = keras.Input((32, 64, 3))
     skips = []
     for filters in (4, 8):
@@ -122,7 +122,7 @@ def test_a_skip_through_an_attention_gate_is_sharpened_and_the_gate_is_not():
         assert type(block._outbound_nodes[0].operation) is layers.Concatenate
 
 
-def test_an_embedding_of_one_pixel_is_no_skip():
+def test_an_embedding_of_one_pixel_is_not_a_skip():
     inputs, code = keras.Input((32, 64, 3)), keras.Input((4,))
     skip = layers.Conv2D(4, 3, padding="same")(inputs)
     x = layers.UpSampling2D(2)(layers.MaxPooling2D(2)(skip))
@@ -131,7 +131,7 @@ def test_an_embedding_of_one_pixel_is_no_skip():
     assert [block.input.shape[1:] for block in sharp_blocks(sharpen_skips(model))] == [(32, 64, 4)]
 
 
-def test_it_is_compiled_as_before_trains_and_saves(tmp_path):
+def test_the_copy_is_compiled_trains_and_saves(tmp_path):
     model = foreign_unet(MERGES["keras.ops"], lambda: layers.UpSampling2D(2))
     model.compile("sgd", "categorical_crossentropy")
     sharpened = sharpen_skips(model)
@@ -143,7 +143,7 @@ def test_it_is_compiled_as_before_trains_and_saves(tmp_path):
     np.testing.assert_array_equal(again(images(model)), sharpened(images(model)))
 
 
-def test_where_there_is_no_long_skip_it_says_so():
+def test_without_a_long_skip_it_raises():
     inputs = keras.Input((32, 32, 3))
     x = layers.Conv2D(4, 3, padding="same")(inputs)
     x = layers.Add()([x, layers.Conv2D(4, 3, padding="same")(x)])  # residual, not long

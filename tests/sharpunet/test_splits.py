@@ -15,7 +15,7 @@ def metadata():
 
 
 @pytest.mark.parametrize("protocol", ["thesis", "clean"])
-def test_the_three_parts_are_disjoint_and_every_image_is_tested_once_a_repeat(metadata, protocol):
+def test_subsets_are_disjoint_and_each_repetition_tests_every_image_once(metadata, protocol):
     all_splits = list(splits(metadata, protocol, folds=5, repeats=3))
     assert len(all_splits) == 15
     for repeat in range(3):
@@ -35,7 +35,7 @@ def test_clean_keeps_groups_whole(metadata):
         assert sum(map(len, parts)) == len(set.union(*parts)) == 10
 
 
-def test_thesis_does_not(metadata):
+def test_thesis_splits_groups(metadata):
     group = dict(zip(metadata["id"], metadata["group"], strict=True))
     split = next(splits(metadata, "thesis"))
     assert {group[id] for id in split.test} & {group[id] for id in split.train}
@@ -71,29 +71,29 @@ def test_only_released_validates_on_test_images(metadata):
     ("protocol", "folds", "message"),
     [("clean", 11, "10 groups are too few"), ("thesis", 41, "40 images"), ("best", 5, "unknown")],
 )
-def test_what_cannot_be_split_is_said(metadata, protocol, folds, message):
+def test_an_impossible_split_raises(metadata, protocol, folds, message):
     with pytest.raises(InputError, match=message):
         splits(metadata, protocol, folds=folds)
 
 
 @pytest.mark.parametrize(("images", "folds"), [(3, 3), (4, 2), (5, 5), (12, 2)])
-def test_every_part_has_an_image(metadata, images, folds):
+def test_every_subset_has_an_image(metadata, images, folds):
     for split in splits(metadata.head(images), folds=folds, repeats=1):
         assert all([split.train, split.validation, split.test])
 
 
 @pytest.mark.parametrize(("images", "folds"), [(2, 2), (3, 2), (2, 3)])
-def test_or_it_is_said_that_there_are_too_few(metadata, images, folds):
+def test_too_few_images_raise(metadata, images, folds):
     with pytest.raises(InputError, match="too few"):
         splits(metadata.head(images), folds=folds, repeats=1)
 
 
-def test_too_few_folds(metadata):
-    with pytest.raises(InputError, match="2 and 1 are the least"):
+def test_too_few_folds_raise(metadata):
+    with pytest.raises(InputError, match="at least 2 and 1 are needed"):
         splits(metadata, folds=1)
 
 
-def test_seeds_are_not_global(metadata):
+def test_the_global_seed_has_no_effect(metadata):
     np.random.seed(0)
     before = [split.test for split in splits(metadata, repeats=1)]
     np.random.seed(1)

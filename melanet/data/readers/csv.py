@@ -8,14 +8,22 @@ from melanet.data.errors import InputError
 
 
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV file, each with its place for messages: the file and the row's first line.
+    r"""Reads the rows of a CSV file, each with its place for messages: the file and first line.
 
     Args:
         path: The file: UTF-8, with a header. A byte-order mark and any line ends are fine.
-        columns: The columns that it must have; the rows hold these alone, without outer spaces.
+        columns: The columns to return, without outer spaces; others are left out.
 
     Raises:
-        InputError: If it cannot be read, lacks a column, or a row has not as many as the header.
+        InputError: If the file cannot be read or lacks a column, or a row and the header differ
+            in length.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.readers.csv import read_rows
+        >>> n = Path("labels.csv").write_text("id,label,note\na, benign,\n")
+        >>> list(read_rows(Path("labels.csv"), ("id", "label")))
+        [('labels.csv: line 2', {'id': 'a', 'label': 'benign'})]
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

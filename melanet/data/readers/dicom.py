@@ -1,4 +1,4 @@
-"""DICOM files of one grey image, as 8-bit pixels."""
+"""DICOM files that hold one grey image."""
 
 import warnings
 from pathlib import Path
@@ -14,26 +14,36 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def read_dicom(path: Path) -> np.ndarray:
-    """The image of a DICOM file as it is meant to be seen: uint8, `(height, width)`, 0 black.
+    """Reads the image of a DICOM file as it is meant to be seen.
 
-    Stored values become the modality's units (slope and intercept, or its table); these become
-    grey by the file's table or window, the first if it has several (DICOM PS3.3, C.11.1 and
-    C.11.2). Without either, 8-bit pixels stay as they are stored and others are scaled from their
-    own smallest and largest value. MONOCHROME1, where 0 is white, is inverted.
+    Stored values are converted to the modality's units (slope and intercept, or its table), and
+    these to grey by the file's table or window, the first one if there are several (DICOM PS3.3,
+    C.11.1 and C.11.2). Without either, 8-bit pixels are kept and others are scaled by their own
+    minimum and maximum. MONOCHROME1, where 0 is white, is inverted.
+
+    Returns:
+        uint8 `(height, width)`; 0 is black.
 
     Raises:
-        InputError: If it is missing, truncated or no DICOM, has no pixels, several frames or
-            colour, or is compressed in a way that no installed package decodes.
+        InputError: If the file is missing, truncated or not DICOM, has no pixels, several frames
+            or colour, or is compressed in a way that no installed package decodes.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> from melanet.data.readers.dicom import read_dicom
+        >>> read_dicom(Path(get_testdata_file("CT_small.dcm"))).shape
+        (128, 128)
     """
     try:
-        with warnings.catch_warnings():  # of small breaches of the standard, which are common
+        with warnings.catch_warnings():  # small breaches of the standard are common
             warnings.simplefilter("ignore")
             return _read(path)
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except Exception as error:  # pydicom and its decoders raise any kind on a damaged file
+    except Exception as error:  # pydicom and its decoders raise anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read as DICOM ({reason}); get it anew") from None
 
@@ -71,7 +81,7 @@ def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
             f"{path}: nothing installed decodes {syntax.name}; install pylibjpeg with "
             "pylibjpeg-libjpeg, or gdcm"
         )
-    # Decoders differ by a grey value: the same one everywhere gives the same prepared set.
+    # Decoders differ by a grey value; the same one everywhere gives the same dataset.
     plugin = "pillow" if "pillow" in decoder.available_plugins else ""
     return pixel_array(dataset, decoding_plugin=plugin)
 
@@ -88,12 +98,12 @@ def _to_8_bit(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
     else:
         grey = _stretch(np.asarray(values, "float64"))
     if not np.isfinite(grey).all():
-        raise ValueError("values that are no finite numbers")
+        raise ValueError("values that are not finite numbers")
     return np.rint(grey).astype("uint8")
 
 
 def _window(dataset: pydicom.Dataset) -> pydicom.Dataset:
-    """The window alone, for 8-bit grey: `apply_windowing` would keep the range of the values."""
+    """The window for 8-bit grey; `apply_windowing` would keep the range of the stored values."""
     window = pydicom.Dataset()
     for name in ("WindowCenter", "WindowWidth", "VOILUTFunction", "PhotometricInterpretation"):
         if name in dataset:

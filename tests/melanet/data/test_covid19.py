@@ -1,4 +1,4 @@
-"""The two merged sets of COVID-19, from small files in the official layouts and from real ones."""
+"""The two merged datasets of COVID-19, from small files in the official layouts and real ones."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_normal_and_pneumonia_each_with_the_same_positives(xrays, tmp_path):
         "one": "covid-1",
         "two-b-": "covid-1",
         "three": "covid-326b",
-        "One-2": "covid-4",  # no file system may take it for the first
+        "One-2": "covid-4",  # file systems that ignore case must not take it for the first
     }
     normal = prepare("normal_covid19", xrays, tmp_path / "normal")
     assert normal.info.labels == ("normal", "covid19")
@@ -49,10 +49,10 @@ def test_sizes_titles_and_counts_are_those_of_section_2_3_1():
         ("normal_covid19", "Normal vs. COVID-19", 8851 + 226),
         ("pneumonia_covid19", "Pneumonia vs. COVID-19", 6012 + 226),
     ]:
-        described = BUILDERS[name].info
-        assert (described.title, BUILDERS[name].published_count) == (title, published)
-        assert (described.image_size, described.channels) == ((256, 256), 1)
-        assert not described.keep_aspect_ratio
+        info = BUILDERS[name].info
+        assert (info.title, BUILDERS[name].published_count) == (title, published)
+        assert (info.image_size, info.channels) == ((256, 256), 1)
+        assert not info.keep_aspect_ratio
 
 
 def test_another_count_than_the_published_is_a_warning(xrays, tmp_path):
@@ -115,13 +115,13 @@ def test_what_lies_beside_the_two_downloads_does_not_matter(xrays, tmp_path):
         prepare("normal_covid19", xrays, tmp_path / "prepared")
 
 
-def test_a_prepared_set_opens_when_a_download_is_gone(xrays, tmp_path):
+def test_a_dataset_opens_when_a_download_is_gone(xrays, tmp_path):
     first = prepare("normal_covid19", xrays, tmp_path / "prepared")
     (xrays / CHALLENGE).rename(tmp_path / "elsewhere")
     assert prepare("normal_covid19", xrays, tmp_path / "prepared").fingerprint == first.fingerprint
 
 
-def test_a_set_that_was_prepared_before_there_were_notes_opens(xrays, tmp_path):
+def test_a_dataset_without_notes_opens(xrays, tmp_path):
     dataset = prepare("normal_covid19", xrays, tmp_path / "prepared")
     path = dataset.folder / "dataset.json"
     info = json.loads(path.read_text())
@@ -134,14 +134,14 @@ def test_a_set_that_was_prepared_before_there_were_notes_opens(xrays, tmp_path):
     "form", [lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text]
 )
 def test_byte_order_marks_and_dos_line_ends_are_fine(form, xrays):
-    before = {id: item.group for id, item in items(xrays).items()}
+    before = {id: sample.group for id, sample in samples(xrays).items()}
     for name in (METADATA, CLASSES):
         (xrays / name).write_bytes(form((xrays / name).read_text()).encode())
-    assert {id: item.group for id, item in items(xrays).items()} == before
+    assert {id: sample.group for id, sample in samples(xrays).items()} == before
 
 
-def items(folder):
-    return {item.id: item for item in BUILDERS["normal_covid19"].read(folder)}
+def samples(folder):
+    return {sample.id: sample for sample in BUILDERS["normal_covid19"].read(folder)}
 
 
 def rewrite(name, old, new):
@@ -165,7 +165,7 @@ def nih(old, new):
     return lambda folder: (folder / NIH).write_text(NIH_ROWS.replace(old, new))
 
 
-#: By case: what is done to the folder, and what the message says. Each row of `metadata.csv` has
+#: By case: what is done to the folder, and what the message says. Each row of `metadata.csv` takes
 #: two lines, the first row lines 2 and 3.
 CASES = {
     "no collection": (remove(COLLECTION), [f"{COLLECTION}: no such folder", "ieee8023"]),
@@ -241,7 +241,7 @@ def test_left_out_images_need_not_be_there(xrays):
     for name in ("sars.png", "ct.png", "lateral.png"):
         (xrays / COLLECTION / "images" / name).unlink()
     (xrays / CHALLENGE / "stage_2_train_images/cccc-1.dcm").unlink()
-    assert len(items(xrays)) == 6
+    assert len(samples(xrays)) == 6
 
 
 def test_a_row_that_fails_twice_is_counted_once(tmp_path):
@@ -263,17 +263,17 @@ def test_real_metadata_is_filtered_as_the_thesis_does(real_data):
     folder = real_data / COLLECTION
     kept = covid_collection.read(folder)
     assert len(kept) == 226  # section 2.3.1
-    # 143 numbers of patients, of whom two pairs are one.
-    assert len({item.group for item in kept}) == 143 - len(covid_collection.SAME_PATIENT)
+    # There are 143 patient numbers, of which two pairs are one patient.
+    assert len({sample.group for sample in kept}) == 143 - len(covid_collection.SAME_PATIENT)
     assert list(covid_collection.count_left_out(folder).values()) == [25, 15, 0]
 
 
 def test_real_patients_of_two_numbers_have_the_same_pictures_and_no_others_have(real_data):
     kept = covid_collection.read(real_data / COLLECTION)
     small = []
-    for item in kept:
-        image = Image.fromarray(item.image()).convert("L")
-        side = max(image.size)  # padded to square, as they are trained with
+    for sample in kept:
+        image = Image.fromarray(sample.image()).convert("L")
+        side = max(image.size)  # padded to square
         square = Image.new("L", (side, side))
         square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
         pixels = np.asarray(square.resize((32, 32), Image.Resampling.BOX), float).ravel()
@@ -291,6 +291,6 @@ def test_real_challenge_has_patients_in_both_classes(real_data):
     folder = real_data / CHALLENGE
     normal, opacity = (rsna.read(folder, name, "x") for name in ("Normal", "Lung Opacity"))
     assert len(normal) == len(opacity) == 500
-    assert all(item.group.startswith("nih-") for item in normal + opacity)
-    assert {item.group for item in normal} & {item.group for item in opacity}
+    assert all(sample.group.startswith("nih-") for sample in normal + opacity)
+    assert {sample.group for sample in normal} & {sample.group for sample in opacity}
     assert normal[0].image().shape == (320, 320)

@@ -1,288 +1,19 @@
+"""The layout of a dataset on disk, and what `open_dataset` refuses."""
+
 import dataclasses
 import json
-import shutil
-import subprocess
-import sys
-import threading
 import time
-import warnings
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from melanet.data import write_dataset
-from melanet.data.dataset import COLUMNS
-from sharpunet.data import BUILDERS, InputError, find_builder, open_dataset, prepare
-from sharpunet.data.__main__ import main
-from sharpunet.data.phantom import generate
-from tests.conftest import square_mask, write_dsb2018, write_isbi2012
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
-
-
-def png(path):
-    return np.asarray(Image.open(path))
-
-
-def files_below(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def test_isbi2012_is_one_image_a_slice_with_the_cells_as_foreground(isbi2012, tmp_path):
-    dataset = prepare("isbi2012", isbi2012, tmp_path / "prepared")
-    assert len(dataset.metadata) == 12
-    assert list(dataset.metadata) == COLUMNS
-    first = dataset.metadata.iloc[0]
-    np.testing.assert_array_equal(
-        png(dataset.folder / first["mask_file_name"]), square_mask(64, 64)
-    )
-    assert png(dataset.folder / first["file_name"]).shape == (64, 64)
-
-
-def test_isbi2012_groups_are_blocks_of_neighbouring_slices(isbi2012, tmp_path):
-    metadata = prepare("isbi2012", isbi2012, tmp_path / "prepared").metadata
-    assert list(metadata["group"]) == ["block-0"] * 6 + ["block-1"] * 6
-
-
-def test_dsb2018_merges_the_nuclei_of_an_image_and_drops_transparency(dsb2018, tmp_path):
-    dataset = prepare("dsb2018", dsb2018, tmp_path / "prepared")
-    row = dataset.metadata.iloc[0]
-    expected = np.zeros((40, 48), "uint8")
-    expected[5:15, 10:20] = expected[20:30, 10:20] = 255
-    np.testing.assert_array_equal(png(dataset.folder / row["mask_file_name"]), expected)
-    assert png(dataset.folder / row["file_name"]).shape == (40, 48, 3)
-
-
-def test_own_images_need_only_two_folders(own_images, tmp_path):
-    dataset = prepare("mine", own_images, tmp_path / "prepared")
-    assert list(dataset.metadata["id"]) == ["case-0", "case-1", "case-2"]
-    assert dataset.info.title == "mine"
-
-
-def test_the_phantom_is_the_same_for_the_same_seed_and_needs_no_folder(tmp_path):
-    first = prepare("phantom", tmp_path / "nowhere", tmp_path / "first")
-    second = prepare("phantom", tmp_path / "nowhere", tmp_path / "second")
-    assert first.fingerprint == second.fingerprint
-    assert not np.array_equal(generate(0, seed=1)[0], generate(0, seed=2)[0])
-
-
-def test_a_threshold_does_not_solve_the_phantom():
-    for index in range(6):
-        image, mask = generate(index, size=64)
-        inside = mask > 0
-        best = max(
-            np.sum((image > t) & inside) / np.sum((image > t) | inside) for t in range(0, 255, 5)
-        )
-        assert best < 0.65
-
-
-def test_what_was_prepared_from_something_else_is_not_taken_for_it(own_images, tmp_path):
-    prepare("mine", own_images, tmp_path / "prepared")
-    with pytest.raises(InputError, match="holds the set 'mine'"):
-        prepare("phantom", own_images, tmp_path / "prepared")
-    for kind in ("images", "masks"):
-        (own_images / kind / "case-2.png").unlink()
-    with pytest.raises(InputError, match="prepared from other files"):
-        prepare("mine", own_images, tmp_path / "prepared")
-
-
-def test_a_phantom_of_another_version_is_not_taken_for_it(tmp_path):
-    first = prepare("phantom", ".", tmp_path / "prepared").folder / "dataset.json"
-    info = json.loads(first.read_text())
-    first.write_text(json.dumps({**info, "origin": "before"}))
-    with pytest.raises(InputError, match="another version of the generator"):
-        prepare("phantom", ".", tmp_path / "prepared")
-
-
-def test_a_prepared_set_outlives_its_download(tmp_path):
-    first = prepare("isbi2012", write_isbi2012(tmp_path / "isbi"), tmp_path / "prepared")
-    shutil.rmtree(tmp_path / "isbi")
-    assert (
-        prepare("isbi2012", tmp_path / "isbi", tmp_path / "prepared").fingerprint
-        == first.fingerprint
-    )
-
-
-def test_two_that_prepare_the_same_set_at_once_both_get_it(own_images, tmp_path):
-    target = tmp_path / "prepared"
-    source = find_builder("mine", own_images)
-    items = source.read(own_images)
-    reading, asked = threading.Event(), []
-
-    def slowly():
-        reading.set()
-        time.sleep(0.2)
-        asked.append(1)
-        return items[0].image()
-
-    racing = [dataclasses.replace(items[0], image=slowly), *items[1:]]
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(write_dataset, target, source.info, racing)
-        reading.wait()
-        second = pool.submit(write_dataset, target, source.info, racing)
-        assert first.result().fingerprint == second.result().fingerprint
-    assert len(asked) == 1  # the second waited and opened what the first wrote
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_a_place_that_cannot_be_written_is_named(own_images, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file/prepared: cannot be written"):
-        prepare("mine", own_images, tmp_path / "file/prepared")
-
-
-def test_the_digest_changes_with_the_pixels(own_images, tmp_path):
-    before = prepare("mine", own_images, tmp_path / "before").fingerprint
-    image = own_images / "images/case-0.png"
-    changed = png(image).copy()
-    changed[0, 0] ^= 1
-    Image.fromarray(changed).save(image)
-    assert prepare("mine", own_images, tmp_path / "after").fingerprint != before
-
-
-def test_preparing_again_opens_what_is_there(own_images, tmp_path):
-    first = prepare("mine", own_images, tmp_path / "prepared")
-    stamp = (tmp_path / "prepared/metadata.csv").stat().st_mtime_ns
-    assert prepare("mine", own_images, tmp_path / "prepared").fingerprint == first.fingerprint
-    assert (tmp_path / "prepared/metadata.csv").stat().st_mtime_ns == stamp
-
-
-def test_a_count_that_differs_from_the_published_one_is_a_warning(isbi2012, tmp_path):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        prepare("isbi2012", isbi2012, tmp_path / "prepared")
-    assert "12 images found, 30 are published" in str(caught[0].message)
-
-
-class Killed(BaseException):
-    """Ends a run in its midst, as a signal does."""
-
-
-@pytest.mark.parametrize(("cut", "first"), [(0, 2), (9, 1), (10_000, 0)])
-def test_what_a_killed_run_left_is_gone_on_with(cut, first, own_images, tmp_path):
-    whole = prepare("mine", own_images, tmp_path / "whole")
-    source = find_builder("mine", own_images)
-    info = whole.info
-    asked = []
-
-    def items(killed_at):
-        def read(number, item):
-            if number == killed_at:
-                raise Killed
-            asked.append(number)
-            return item.image()
-
-        return [
-            dataclasses.replace(item, image=partial(read, number, item))
-            for number, item in enumerate(source.read(own_images))
-        ]
-
-    with pytest.raises(Killed):
-        write_dataset(tmp_path / "prepared", info, items(killed_at=2))
-    metadata = tmp_path / ".prepared.partial/metadata.csv"
-    written = metadata.read_text()
-    metadata.write_text(written[: max(0, len(written) - cut)])  # the last line may be cut off
-    asked.clear()
-    assert write_dataset(tmp_path / "prepared", info, items(None)).fingerprint == whole.fingerprint
-    assert asked == list(range(first, 3))
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_a_damaged_or_foreign_left_over_is_made_anew(own_images, tmp_path):
-    whole = prepare("mine", own_images, tmp_path / "whole")
-    left = tmp_path / ".prepared.partial"
-    for spoil in (
-        lambda: (left / "images/case-0.png").write_bytes(b""),
-        lambda: (left / "dataset.json").write_text("{}"),
-    ):
-        shutil.copytree(tmp_path / "whole", left)
-        spoil()
-        assert prepare("mine", own_images, tmp_path / "prepared").fingerprint == whole.fingerprint
-        shutil.rmtree(tmp_path / "prepared")
-
-
-def test_every_source_says_where_its_files_are_found():
-    for source in BUILDERS.values():
-        assert source.generated or "http" in source.download
-
-
-def truncate(path, keep=0.5):
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * keep)])
-    return path
-
-
-def overwrite_mask(array, name="case-1.png"):
-    def spoil(folder):
-        Image.fromarray(np.asarray(array, "uint8")).save(folder / "masks" / name)
-
-    return spoil
-
-
-def remove_all(folder):
-    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
-        path.unlink()
-
-
-OWN_CASES = {
-    "an image without its mask": (
-        lambda f: (f / "masks/case-1.png").unlink(),
-        "images/case-1.png",
-        "has no mask",
-    ),
-    "a mask without its image": (
-        lambda f: (f / "images/case-1.png").unlink(),
-        "masks/case-1.png",
-        "has no image",
-    ),
-    "sizes that differ": (overwrite_mask(square_mask(41, 48)), "masks/case-1.png", "48x41 differs"),
-    "a mask with one value": (overwrite_mask(np.zeros((40, 48))), "masks/case-1.png", "one value"),
-    "a mask that is not binary": (
-        overwrite_mask(np.arange(40 * 48).reshape(40, 48) % 256),
-        "masks/case-1.png",
-        "not binary: it holds 256 values",
-    ),
-    "a mask in colour": (
-        overwrite_mask(np.random.default_rng(0).integers(0, 256, (40, 48, 3))),
-        "masks/case-1.png",
-        "in colour",
-    ),
-    "an empty set": (remove_all, "prepared", "nothing to prepare"),
-    "two files of one name": (
-        lambda f: truncate(f / "images/case-1.png").with_suffix(".jpg").write_bytes(b""),
-        "images/case-1.png",
-        "same name",
-    ),
-    "an image too thin to resize": (
-        lambda f: Image.fromarray(np.zeros((2, 90), "uint8")).save(f / "images/case-1.png"),
-        "images/case-1.png",
-        "90x2 is too long",
-    ),
-    "no folder of masks": (lambda f: (f / "masks").rename(f / "labels"), "masks", "no such folder"),
-}
-
-
-def assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason):
-    before = files_below(tmp_path)
-    assert main(arguments) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1
-    assert file in lines[0]
-    assert reason in lines[0]
-    assert files_below(tmp_path) == before
-    assert not list(tmp_path.rglob(".*partial*"))
-
-
-@pytest.mark.parametrize("case", OWN_CASES)
-def test_bad_own_images(case, own_images, tmp_path, capsys):
-    spoil, file, reason = OWN_CASES[case]
-    spoil(own_images)
-    arguments = ["mine", "--download", str(own_images), "--prepared", str(tmp_path / "prepared")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason)
+from melanet.data import DatasetInfo, InputError, open_dataset
+from melanet.data import dataset as dataset_module
+from melanet.data.dataset import COLUMNS, open_existing
+from sharpunet.data import prepare as prepare_masks
 
 
 def flip_byte(path, at=0.5):
@@ -291,123 +22,202 @@ def flip_byte(path, at=0.5):
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("at", [0.2, 0.25, 0.3, 0.35, 0.4])
-def test_a_damaged_entry_of_a_zip(at, dsb2018, tmp_path, capsys):
-    flip_byte(dsb2018 / "stage1_train.zip", at)
-    arguments = ["dsb2018", "--download", str(dsb2018), "--prepared", str(tmp_path / "p")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, "stage1_train.zip", "")
+def test_the_layout_is_that_of_an_image_folder(small_phantom):
+    """`datasets` 5.2 opens it with `load_dataset("imagefolder")`: image and mask are pictures."""
+    table = pd.read_csv(small_phantom.folder / "metadata.csv")
+    assert list(table) == COLUMNS
+    assert COLUMNS[:2] == ["file_name", "mask_file_name"]
+    assert table["file_name"][3] == "images/phantom-003.png"
+    assert table["mask_file_name"][3] == "masks/phantom-003.png"
+    for name in [*table["file_name"], *table["mask_file_name"]]:
+        assert Image.open(small_phantom.folder / name).size == (32, 32)
+    assert sorted(path.name for path in small_phantom.folder.iterdir()) == [
+        "dataset.json", "images", "masks", "metadata.csv",
+    ]  # fmt: skip
 
 
-DSB_CASES = {
-    "an image without masks": ([("b/images/b.png", b"")], "b/images/b.png", "has no mask"),
-    "masks without an image": ([("b/masks/1.png", b"")], "b/masks/1.png", "has no image"),
-    "a broken image in the zip": (
-        [("b/images/b.png", b"\x89PNG"), ("b/masks/1.png", b"")],
-        "b/images/b.png",
-        "cannot be read as an image",
-    ),
+def test_a_dataset_for_classification_has_labels_and_no_masks(dermoscopy):
+    table = pd.read_csv(dermoscopy.folder / "metadata.csv")
+    assert list(table) == COLUMNS
+    assert table["mask_file_name"].isna().all()
+    assert set(table["label"]) == set(dermoscopy.info.labels)
+    assert not (dermoscopy.folder / "masks").exists()
+
+
+def test_metadata_is_the_table_with_the_ids_before_it(small_phantom):
+    assert list(small_phantom.metadata) == ["id", *COLUMNS]
+    assert small_phantom.ids()[:2] == ["phantom-000", "phantom-001"]
+
+
+def test_ids_values_and_paths(dermoscopy):
+    malignant = dermoscopy.ids(label="malignant", split="test")
+    assert dermoscopy.values("label", malignant) == ["malignant"]
+    assert dermoscopy.values("split", malignant) == ["test"]
+    backwards = dermoscopy.ids()[::-1]
+    assert [Path(path).stem for path in dermoscopy.paths(backwards)] == backwards
+    with pytest.raises(InputError, match="no image has the id 'x'"):
+        dermoscopy.paths(["x"])
+
+
+def test_the_earlier_layout_is_to_be_prepared_anew(tmp_path):
+    (tmp_path / "manifest.csv").write_text("id,image,mask\n")
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(InputError, match=r"layout of an earlier version.*prepare the dataset anew"):
+        open_dataset(tmp_path)
+
+
+def test_damaged_files_are_found_before_training(small_phantom):
+    small_phantom.verify()
+    flip_byte(small_phantom.folder / "images/phantom-001.png")
+    with pytest.raises(InputError, match=r"phantom-001\.png: is damaged"):
+        small_phantom.verify()
+
+
+def save_changed(path, change):
+    Image.fromarray(change(np.array(Image.open(path)))).save(path)
+
+
+def one_grey_value(pixels):
+    pixels[5, 7] ^= 1
+    return pixels
+
+
+CHANGES = {
+    "a pixel": ("images", one_grey_value),
+    "an inverted mask": ("masks", lambda pixels: 255 - pixels),
+    "another size": ("masks", lambda pixels: pixels[1:]),
+    "a sound picture in other colours": ("masks", lambda pixels: np.stack([pixels] * 3, -1)),
+    "more bits": ("masks", lambda pixels: pixels.astype("uint16")),
 }
 
 
-@pytest.mark.parametrize("case", DSB_CASES)
-def test_bad_zip_entries(case, tmp_path, capsys):
-    entries, file, reason = DSB_CASES[case]
-    write_dsb2018(tmp_path / "dsb", {"a": (40, 48)}, entries)
-    arguments = ["dsb2018", "--download", str(tmp_path / "dsb"), "--prepared", str(tmp_path / "p")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, file, reason)
+@pytest.mark.parametrize("verified_before", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_sound_file_with_other_pixels_is_found_before_training(
+    change, verified_before, small_phantom
+):
+    if verified_before:
+        small_phantom.verify()
+    kind, edit = CHANGES[change]
+    save_changed(small_phantom.folder / kind / "phantom-003.png", edit)
+    with pytest.raises(InputError, match=r"phantom-003\.png: .*prepare the dataset anew"):
+        small_phantom.verify()
 
 
-@pytest.mark.parametrize("keep", [0, 0.001, 0.5, 0.9])
-@pytest.mark.parametrize("names", [["train-volume.tif"], ["train-volume.tif", "train-labels.tif"]])
-def test_truncated_stacks(names, keep, isbi2012, tmp_path, capsys):
-    for name in names:
-        truncate(isbi2012 / name, keep)
-    arguments = ["isbi2012", "--download", str(isbi2012), "--prepared", str(tmp_path / "p")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, names[0], "cannot be read")
+def test_files_that_have_not_changed_are_verified_once(small_phantom, monkeypatch):
+    small_phantom.verify()
+    assert (small_phantom.folder / ".verified.json").is_file()
+    assert open_dataset(small_phantom.folder).fingerprint == small_phantom.fingerprint
+    decoded = []
+    monkeypatch.setattr(dataset_module, "hash_pixels", lambda *paths: decoded.append(paths))
+    small_phantom.verify()
+    assert not decoded
 
 
-@pytest.mark.parametrize("name", ["isbi2012", "dsb2018", "unknown"])
-def test_a_missing_folder(name, tmp_path, capsys):
-    arguments = [name, "--download", str(tmp_path / "no"), "--prepared", str(tmp_path / "p")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, str(tmp_path / "no"), "")
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"images/phantom-000.png": 3}', b"\xff"])
+def test_a_broken_cache_is_ignored(content, small_phantom):
+    (small_phantom.folder / ".verified.json").write_bytes(content)
+    small_phantom.verify()
 
 
-def test_what_stands_in_the_place_is_left_alone(own_images, tmp_path, capsys):
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken/thesis.doc").write_text("years of work")
-    arguments = ["mine", "--download", str(own_images), "--prepared", str(tmp_path / "taken")]
-    assert_one_line_and_nothing_written(capsys, tmp_path, arguments, "taken", "choose another")
+def test_a_dataset_that_cannot_be_written_is_verified_every_time(small_phantom):
+    (small_phantom.folder / ".verified.json").mkdir()  # as root may write to any folder
+    small_phantom.verify()
+    small_phantom.verify()
 
 
-def test_the_command_line_ends_with_code_2_and_no_traceback(own_images, tmp_path):
-    truncate(own_images / "images/case-0.png")
-    words = ["mine", "--download", own_images, "--prepared", tmp_path / "prepared"]
-    done = subprocess.run(
-        [sys.executable, "-m", "sharpunet.data", *words], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-
-
-def edit_description(folder, **fields):
-    path = folder / "dataset.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-def test_a_damaged_png_of_a_prepared_set_is_found_before_training(own_images, tmp_path):
-    dataset = prepare("mine", own_images, tmp_path / "prepared")
+def test_real_images_are_verified_in_seconds(real_data, tmp_path):
+    dataset = prepare_masks("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
+    began = time.monotonic()
     dataset.verify()
-    flip_byte(dataset.folder / "images/case-1.png")
-    with pytest.raises(InputError, match=r"case-1\.png: is damaged"):
-        dataset.verify()
+    first = time.monotonic()
+    dataset.verify()
+    assert first - began < 10
+    assert time.monotonic() - first < 1
 
 
-PREPARED_CASES = {
-    "no manifest": (lambda f: (f / "metadata.csv").unlink(), "metadata.csv"),
-    "no description": (lambda f: (f / "dataset.json").unlink(), "dataset.json"),
+def edit_table(edit):
+    def spoil(folder):
+        table = pd.read_csv(folder / "metadata.csv", dtype=str, keep_default_na=False)
+        edit(table).to_csv(folder / "metadata.csv", index=False)
+
+    return spoil
+
+
+def set_cell(column, value):
+    def edit(table):
+        table.loc[1, column] = value
+        return table
+
+    return edit_table(edit)
+
+
+def edit_info(**fields):
+    def spoil(folder):
+        path = folder / "dataset.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+    return spoil
+
+
+DAMAGED = {
+    "no table": (lambda f: (f / "metadata.csv").unlink(), "it has no metadata.csv"),
+    "no description": (lambda f: (f / "dataset.json").unlink(), "it has no dataset.json"),
     "a broken description": (lambda f: (f / "dataset.json").write_text("{"), "cannot read"),
-    "a field too many": (
-        lambda f: (f / "dataset.json").write_text(json.dumps({"image_size": [1, 1], "x": 1})),
-        "cannot read",
-    ),
-    "a number out of its range": (
-        lambda f: edit_description(f, channels="three"),
-        "channels must be 1 or 3",
-    ),
-    "a file that is gone": (lambda f: (f / "masks/case-1.png").unlink(), "masks/case-1.png"),
-    "a missing column": (
-        lambda f: pd.read_csv(f / "metadata.csv").drop(columns="group").to_csv(f / "metadata.csv"),
-        "'group' is missing",
-    ),
-    "no rows": (
-        lambda f: pd.read_csv(f / "metadata.csv").head(0).to_csv(f / "metadata.csv", index=False),
-        "lists no image",
-    ),
-    "an id twice": (
-        lambda f: pd.concat([pd.read_csv(f / "metadata.csv")] * 2).to_csv(f / "metadata.csv"),
-        "twice",
-    ),
+    "an unknown field": (edit_info(x=1), "cannot read"),
+    "channels in words": (edit_info(channels="three"), "`channels` must be 1 or 3"),
+    "a huge size": (edit_info(image_size=[10**9, 8]), "two whole numbers from 1 to 8192"),
+    "too many classes": (edit_info(classes=257), "from 1 to 256"),
+    "a missing image": (lambda f: (f / "images/phantom-001.png").unlink(), "but missing"),
+    "a missing mask": (lambda f: (f / "masks/phantom-001.png").unlink(), "but missing"),
+    "a missing column": (edit_table(lambda t: t.drop(columns="group")), "'group' is missing"),
+    "no rows": (edit_table(lambda t: t.head(0)), "lists no image"),
+    "an id twice": (edit_table(lambda t: pd.concat([t, t])), "'phantom-000' twice"),
+    "an invalid id": (set_cell("file_name", "images/a b.png"), "'a b' is not valid as an id"),
+    "a path out of the folder": (set_cell("mask_file_name", "../../a.png"), "lies outside"),
+    "an absolute path": (set_cell("mask_file_name", "/etc/passwd"), "lies outside"),
+    "an unknown split": (set_cell("split", "tset"), "the split 'tset' is none of train, test"),
+    "an unknown source": (set_cell("source", "?"), "the source '\\?' is none of real"),
+    "a row that is cut off": (set_cell("sha256", "12ab"), "phantom-001 is cut off"),
 }
 
 
-@pytest.mark.parametrize("case", PREPARED_CASES)
-def test_a_damaged_prepared_set_is_named(case, own_images, tmp_path):
-    spoil, reason = PREPARED_CASES[case]
-    prepare("mine", own_images, tmp_path / "prepared")
-    spoil(tmp_path / "prepared")
-    with pytest.raises(ValueError, match=reason):
-        open_dataset(tmp_path / "prepared")
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_dataset_is_refused(case, small_phantom):
+    spoil, reason = DAMAGED[case]
+    spoil(small_phantom.folder)
+    with pytest.raises(InputError, match=reason):
+        open_dataset(small_phantom.folder)
 
 
-def test_real_isbi2012(real_data, tmp_path):
-    dataset = prepare("isbi2012", real_data / "isbi2012", tmp_path / "prepared")
-    assert len(dataset.metadata) == 30
-    mask = png(dataset.folder / dataset.metadata["mask_file_name"].iloc[0])
-    assert mask.shape == (512, 512)
-    assert 0.7 < (mask == 255).mean() < 0.9  # cells fill most of the tissue
+def test_an_unknown_label_is_refused(dermoscopy):
+    set_cell("label", "nan")(dermoscopy.folder)
+    with pytest.raises(InputError, match="the label 'nan' is none of benign, malignant"):
+        open_dataset(dermoscopy.folder)
 
 
-def test_real_dsb2018(real_data, tmp_path):
-    dataset = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
-    assert len(dataset.metadata) == 101
+def test_what_was_made_from_something_else_is_not_taken_for_it(small_phantom):
+    assert open_existing(small_phantom.folder, small_phantom.info) is not None
+    other = dataclasses.replace(small_phantom.info, source_fingerprint="other")
+    with pytest.raises(InputError, match="made from other images or with other settings"):
+        open_existing(small_phantom.folder, other)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"image_size": (0, 8)}, {"channels": 2}, {"channels": True}, {"classes": 0}, {"title": None},
+     {"labels": ("a", "a")}, {"labels": "ab"}, {"keep_aspect_ratio": 1}, {"name": "a/b"},
+     {"name": ""}],
+)  # fmt: skip
+def test_info_checks_its_values(wrong):
+    with pytest.raises(ValueError, match=r"must|not valid"):
+        DatasetInfo(**{"name": "x", "title": "X", "image_size": (8, 8), "channels": 1, **wrong})
+
+
+def test_the_fingerprint_follows_the_pixels(small_phantom, tmp_path):
+    table = (small_phantom.folder / "metadata.csv").read_text()
+    before, hashes = small_phantom.fingerprint, set(small_phantom.metadata["sha256"])
+    assert len(hashes) == 10
+    (small_phantom.folder / "metadata.csv").write_text(table.replace(hashes.pop(), "0" * 64))
+    assert open_dataset(small_phantom.folder).fingerprint != before
+    assert np.char.str_len(list(hashes)).tolist() == [64] * 9

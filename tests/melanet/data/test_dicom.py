@@ -128,7 +128,7 @@ CASES = {
 
 @pytest.mark.parametrize("jpeg", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_wrong_is_said_in_one_line_with_the_file(case, jpeg, tmp_path):
+def test_what_is_wrong_is_named_in_one_line(case, jpeg, tmp_path):
     spoil, reason = CASES[case]
     path = write_dicom(tmp_path / "x.dcm", gradient(), jpeg=jpeg)
     spoil(path)
@@ -139,7 +139,7 @@ def test_what_is_wrong_is_said_in_one_line_with_the_file(case, jpeg, tmp_path):
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_a_compression_that_nothing_decodes_names_the_cure(tmp_path, monkeypatch):
+def test_a_compression_that_nothing_decodes_names_the_remedy(tmp_path, monkeypatch):
     path = write_dicom(tmp_path / "x.dcm", gradient(), jpeg=True)
     syntax(JPEG2000Lossless)(path)
     monkeypatch.setattr(type(get_decoder(JPEG2000Lossless)), "is_available", False)

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that can send the rest of a file, and cut it off."""
+"""Downloads from a local server that can send the rest of a file and cut it off."""
 
 import dataclasses
 import hashlib
@@ -20,7 +20,7 @@ CONTENT = bytes(range(256)) * 20
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers from `server.files`; sends at most `server.cut` bytes a request."""
+    """Answers from `server.files`; sends at most `server.cut` bytes per request."""
 
     def do_GET(self):
         content = self.server.files.get(self.path)
@@ -71,7 +71,7 @@ def test_a_file_arrives_whole_and_is_not_asked_for_twice(server, tmp_path):
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_what_was_cut_off_goes_on_where_it_stopped(server, tmp_path):
+def test_interrupted_downloads_resume(server, tmp_path):
     server.cut = 2000
     for _ in range(2):
         with pytest.raises(
@@ -84,14 +84,14 @@ def test_what_was_cut_off_goes_on_where_it_stopped(server, tmp_path):
     assert server.asked == [None, "bytes=2000-", "bytes=4000-"]
 
 
-def test_a_server_that_cannot_go_on_sends_all_of_it_again(server, tmp_path):
+def test_a_server_that_cannot_resume_sends_the_whole_file_again(server, tmp_path):
     (tmp_path / "file.partial").write_bytes(b"old")
     server.ranges = False
     fetch(f"{server.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_server_that_tells_no_size_is_believed(server, tmp_path):
+def test_a_server_need_not_know_the_size(server, tmp_path):
     server.lengths = False
     fetch(f"{server.url}/file", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -106,7 +106,7 @@ def test_a_partial_file_that_is_whole_is_only_renamed(lengths, server, tmp_path)
 
 
 @pytest.mark.parametrize("sha256", ["0" * 64, None])
-def test_what_is_damaged_is_removed(sha256, server, tmp_path):
+def test_damaged_downloads_are_removed(sha256, server, tmp_path):
     if sha256 is None:
         (tmp_path / "file.partial").write_bytes(CONTENT + b"more")
     with pytest.raises(InputError, match=rf"file.*{server.url}/file is damaged"):
@@ -114,7 +114,7 @@ def test_what_is_damaged_is_removed(sha256, server, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_no_such_file_no_server_and_no_place_are_named(server, tmp_path):
+def test_what_stops_a_download_is_named(server, tmp_path):
     with pytest.raises(InputError, match=rf"file: .*{server.url}/none.*404"):
         fetch(f"{server.url}/none", tmp_path / "file")
     with pytest.raises(InputError, match=r"file: .*http://127.0.0.1:9/"):
@@ -146,7 +146,7 @@ def test_files_are_downloaded_and_unpacked_once(server, urls, tmp_path):
     assert len(server.asked) == 2
 
 
-def test_two_that_download_the_same_do_not_get_in_each_other_s_way(server, urls, tmp_path):
+def test_two_that_download_the_same_do_not_harm_each_other(server, urls, tmp_path):
     fetching = [threading.Thread(target=fetch_files, args=(tmp_path / "a", urls)) for _ in range(2)]
     for thread in fetching:
         thread.start()
@@ -156,9 +156,7 @@ def test_two_that_download_the_same_do_not_get_in_each_other_s_way(server, urls,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
-def test_the_folder_may_be_this_one_and_what_is_around_it_is_not_touched(
-    server, urls, tmp_path, monkeypatch
-):
+def test_the_current_folder_may_be_meant(server, urls, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path / "data")
     fetch_files(Path("."), urls)
@@ -175,7 +173,7 @@ def test_a_damaged_zip_is_named_and_leaves_nothing_half_unpacked(server, urls, t
     assert {path.name for path in tmp_path.iterdir()} == {"images.zip", ".downloading"}
 
 
-def test_prepare_downloads_where_no_account_is_needed_and_goes_on(
+def test_prepare_downloads_where_no_account_is_needed_and_resumes(
     server, covid_ct, tmp_path, monkeypatch
 ):
     files = {path.name: path.read_bytes() for path in covid_ct.iterdir()}
@@ -192,14 +190,14 @@ def test_prepare_downloads_where_no_account_is_needed_and_goes_on(
     with pytest.warns(UserWarning, match="100 are published"):
         dataset = prepare("covid_ct", download, tmp_path / "prepared")
     assert {path.name: path.read_bytes() for path in download.iterdir()} == files
-    assert len(server.asked) == 3  # what had come was not asked for again
+    assert len(server.asked) == 3  # what was there was not asked for again
     (download / "tr_im.nii.gz").unlink()
     assert prepare_raises(download, tmp_path / "other") == "tr_im.nii.gz"
     assert dataset.info.name == "covid_ct"
 
 
 def prepare_raises(download, folder):
-    """The file that is missing; a folder with files of one's own is not filled."""
+    """The file that is missing; a folder that holds files is not filled."""
     with pytest.raises(InputError) as error:
         prepare("covid_ct", download, folder)
     return str(error.value).split(": no such file")[0].rpartition("/")[2]

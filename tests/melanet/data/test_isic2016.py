@@ -101,11 +101,6 @@ def test_bad_input_is_named_and_nothing_is_written(case, isic2016, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["isic2016"]
 
 
-def test_an_unknown_dataset_is_named(tmp_path):
-    with pytest.raises(InputError, match="'ham10000' is no known dataset"):
-        prepare("ham10000", tmp_path, tmp_path / "prepared")
-
-
 def test_real_isic2016(real_data, tmp_path):
     metadata = prepare("isic2016", real_data / "isic2016", tmp_path / "prepared").metadata
     assert dict(metadata["label"].value_counts()) == {"benign": 687, "malignant": 173}

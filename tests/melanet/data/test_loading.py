@@ -6,25 +6,11 @@ import pytest
 
 from melanet.data import InputError, load_dataset, load_for_translation, load_unpaired
 from melanet.data.loading import make_epoch_counter
-from melanet.data.phantom import BENIGN_TO_MALIGNANT, read
 
 
 def arrays(dataset):
     parts = zip(*dataset.as_numpy_iterator(), strict=True)
     return [np.concatenate(part) for part in parts]
-
-
-def ids_of(dataset, label):
-    return list(dataset.metadata["id"][dataset.metadata["label"] == label])
-
-
-def test_the_phantom_is_four_to_one_with_an_official_test_split():
-    items = read()
-    assert len(items) == 225
-    for split, count in (("train", 150), ("test", 75)):
-        labels = [item.label for item in items if item.split == split]
-        assert len(labels) == count
-        assert labels.count("benign") == BENIGN_TO_MALIGNANT * labels.count("malignant")
 
 
 def test_shapes_ranges_and_labels(dermoscopy):
@@ -37,8 +23,8 @@ def test_shapes_ranges_and_labels(dermoscopy):
     np.testing.assert_array_equal(labels[:, 1], malignant)
 
 
-def test_several_sets_are_merged_and_shuffled_together(dermoscopy):
-    benign, malignant = (ids_of(dermoscopy, label) for label in ("benign", "malignant"))
+def test_several_datasets_are_merged_and_shuffled_together(dermoscopy):
+    benign, malignant = (dermoscopy.ids(label=label) for label in ("benign", "malignant"))
     parts = (dermoscopy, benign), (dermoscopy, malignant)
     _, ordered = arrays(load_dataset(*parts))
     assert list(ordered[:, 1]) == [0] * 20 + [1] * 5
@@ -47,8 +33,8 @@ def test_several_sets_are_merged_and_shuffled_together(dermoscopy):
     assert list(shuffled[:, 1]) != list(ordered[:, 1])
 
 
-def test_unpaired_batches_end_with_the_smaller_domain_and_are_symmetric(dermoscopy):
-    benign, malignant = (ids_of(dermoscopy, label) for label in ("benign", "malignant"))
+def test_unpaired_batches_end_with_the_smaller_domain_and_lie_in_minus_1_to_1(dermoscopy):
+    benign, malignant = (dermoscopy.ids(label=label) for label in ("benign", "malignant"))
     pairs = load_unpaired((dermoscopy, benign), (dermoscopy, malignant))
     first, second = arrays(pairs)
     assert first.shape == second.shape == (5, 32, 32, 3)
@@ -58,12 +44,12 @@ def test_unpaired_batches_end_with_the_smaller_domain_and_are_symmetric(dermosco
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_unpaired_orders_follow_the_seed_and_differ_from_pass_to_pass(dermoscopy, flip):
-    def epoch_counter(seed):
+def test_unpaired_orders_follow_the_seed_and_differ_between_epochs(dermoscopy, flip):
+    def two_epochs(seed):
         pairs = load_unpaired(dermoscopy, dermoscopy, seed=seed, flip=flip)
         return [np.stack(arrays(pairs)) for _ in range(2)]
 
-    first, again, other = epoch_counter(1), epoch_counter(1), epoch_counter(2)
+    first, again, other = two_epochs(1), two_epochs(1), two_epochs(2)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], other[0])
@@ -81,22 +67,28 @@ def test_flips_mirror_about_half_of_the_images(dermoscopy):
     assert 5 <= sum(mirrored) <= 20
 
 
-def test_what_cannot_be_loaded_is_said(dermoscopy):
+def test_what_cannot_be_loaded_is_refused(dermoscopy, small_phantom):
     with pytest.raises(InputError, match="no image was chosen"):
         load_dataset((dermoscopy, []))
+    with pytest.raises(InputError, match="no dataset was given"):
+        load_dataset()
+    with pytest.raises(InputError, match="no image has the id 'x'"):
+        load_dataset((dermoscopy, ["x"]))
+    with pytest.raises(InputError, match=r"masks but no labels; sharpunet.data.load_dataset loads"):
+        load_dataset(small_phantom)
     with pytest.raises(InputError, match="5 images are fewer than a batch of 6"):
-        load_unpaired(dermoscopy, (dermoscopy, ids_of(dermoscopy, "malignant")), batch_size=6)
+        load_unpaired(dermoscopy, (dermoscopy, dermoscopy.ids(label="malignant")), batch_size=6)
 
 
 def relabelled(dataset, labels):
-    """The set with other labels in its description; its manifest stays."""
+    """The dataset with other labels in its info; its table stays."""
     info = dataclasses.replace(dataset.info, labels=labels)
     return dataclasses.replace(dataset, info=info)
 
 
-def test_a_set_with_other_labels_joins_with_what_the_first_one_knows(dermoscopy):
+def test_a_dataset_with_other_labels_joins_with_what_the_first_one_knows(dermoscopy):
     other = relabelled(dermoscopy, ("nevus", "benign", "malignant"))
-    malignant = list(other.metadata["id"][other.metadata["label"] == "malignant"])
+    malignant = other.ids(label="malignant")
     merged = load_dataset(dermoscopy, (other, malignant))
     labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
     assert labels.sum(axis=0).tolist() == [20, 5 + 5]
@@ -105,14 +97,14 @@ def test_a_set_with_other_labels_joins_with_what_the_first_one_knows(dermoscopy)
         load_dataset((two, malignant), dermoscopy)
 
 
-def test_a_set_with_other_channels_is_named(dermoscopy):
+def test_a_dataset_with_other_channels_is_refused(dermoscopy):
     grey = dataclasses.replace(dermoscopy.info, channels=1)
     with pytest.raises(InputError, match="its channels differ"):
         load_dataset(dermoscopy, dataclasses.replace(dermoscopy, info=grey))
 
 
-def test_the_order_of_a_pass_depends_on_seed_and_number_alone(dermoscopy):
-    def first_pass(global_seed, number, seed=3):
+def test_the_order_of_an_epoch_depends_on_seed_and_number_alone(dermoscopy):
+    def one_epoch(global_seed, number, seed=3):
         keras.utils.set_random_seed(global_seed)
         epoch_counter = make_epoch_counter()
         epoch_counter.assign(number)
@@ -120,6 +112,28 @@ def test_the_order_of_a_pass_depends_on_seed_and_number_alone(dermoscopy):
         images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
         return images.mean(axis=(1, 2, 3))
 
-    np.testing.assert_array_equal(first_pass(0, 4), first_pass(7, 4))
-    assert not np.array_equal(first_pass(0, 4), first_pass(0, 5))
-    assert not np.array_equal(first_pass(0, 4), first_pass(0, 4, seed=2))
+    np.testing.assert_array_equal(one_epoch(0, 4), one_epoch(7, 4))
+    assert not np.array_equal(one_epoch(0, 4), one_epoch(0, 5))
+    assert not np.array_equal(one_epoch(0, 4), one_epoch(0, 4, seed=2))
+
+
+def test_a_folder_is_a_subset_like_its_dataset(dermoscopy):
+    ids = dermoscopy.ids(split="test")
+    for subset in (str(dermoscopy.folder), dermoscopy.folder):
+        assert len(list(load_dataset(subset, batch_size=25))) == 1
+        images, labels = arrays(load_dataset((subset, ids)))
+        expected, _ = arrays(load_dataset((dermoscopy, ids)))
+        np.testing.assert_array_equal(images, expected)
+        assert labels.sum(axis=0).tolist() == [4, 1]
+
+
+def test_pixels_are_scaled_as_asked(dermoscopy):
+    by_extremes, by_255, raw = (
+        arrays(load_dataset((dermoscopy, dermoscopy.ids()[:3]), scaling=scaling))[0]
+        for scaling in ("min_max", "unit", "none")
+    )
+    np.testing.assert_allclose(by_255, raw / 255, rtol=1e-6)
+    low, high = (f(raw, axis=(1, 2, 3), keepdims=True) for f in (np.min, np.max))
+    np.testing.assert_allclose(by_extremes, (raw - low) / (high - low), rtol=1e-5)
+    with pytest.raises(ValueError, match="`scaling` must be one of"):
+        load_dataset(dermoscopy, scaling="half")

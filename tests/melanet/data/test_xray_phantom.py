@@ -5,11 +5,11 @@ from melanet.data import prepare
 from melanet.data.xray_phantom import generate, read
 
 
-def pixels(items):
-    return np.stack([item.image() for item in items]).astype(float)
+def pixels(samples):
+    return np.stack([sample.image() for sample in samples]).astype(float)
 
 
-def test_an_image_is_the_same_each_time_and_another_by_number_kind_and_seed():
+def test_images_follow_number_kind_and_seed():
     image = generate(3, 0, "normal")
     assert (image.shape, image.dtype) == ((64, 64), "uint8")
     np.testing.assert_array_equal(image, generate(3, 0, "normal"))
@@ -23,31 +23,33 @@ def test_an_image_is_the_same_each_time_and_another_by_number_kind_and_seed():
     assert generate(3, 0, "normal", size=32).shape == (32, 32)
 
 
-def test_both_sets_have_the_same_positives_and_share_patients_with_both_images():
+def test_both_datasets_share_the_positives_and_some_patients():
     normal, pneumonia = read(negative="normal"), read(negative="pneumonia")
-    for items, negative in ((normal, "normal"), (pneumonia, "pneumonia")):
-        assert [item.label for item in items] == [negative] * 120 + ["covid19"] * 24
-        assert {item.split for item in items} == {""}
-        assert len({item.id for item in items}) == 144
-    positives = [item.id for item in normal[-24:]]
-    assert positives == [item.id for item in pneumonia[-24:]]
+    for samples, negative in ((normal, "normal"), (pneumonia, "pneumonia")):
+        assert [sample.label for sample in samples] == [negative] * 120 + ["covid19"] * 24
+        assert {sample.split for sample in samples} == {""}
+        assert len({sample.id for sample in samples}) == 144
+    positives = [sample.id for sample in normal[-24:]]
+    assert positives == [sample.id for sample in pneumonia[-24:]]
     np.testing.assert_array_equal(pixels(normal[-24:]), pixels(pneumonia[-24:]))
-    shared = {item.group for item in normal[:-24]} & {item.group for item in pneumonia[:-24]}
+    shared = groups(normal[:-24]) & groups(pneumonia[:-24])
     assert len(shared) == 20
-    assert not {item.group for item in normal[-24:]} & {
-        item.group for item in normal[:-24] + pneumonia[:-24]
-    }
+    assert not groups(normal[-24:]) & groups(normal[:-24] + pneumonia[:-24])
+
+
+def groups(samples):
+    return {sample.group for sample in samples}
 
 
 def test_patients_have_one_to_three_images():
-    groups = [item.group for item in read()]
-    assert {groups.count(group) for group in groups} == {1, 2, 3}
+    listed = [sample.group for sample in read()]
+    assert {listed.count(group) for group in listed} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (4, 2), (7, 5)])
-def test_any_number_of_images_can_be_had(counts):
+def test_any_number_of_images_can_be_generated(counts):
     negatives, positives = counts
-    labels = [item.label for item in read(negatives=negatives, positives=positives, size=16)]
+    labels = [sample.label for sample in read(negatives=negatives, positives=positives, size=16)]
     assert labels == ["normal"] * negatives + ["covid19"] * positives
 
 
@@ -70,7 +72,7 @@ def test_pneumonia_is_a_patch_in_one_lung():
     assert np.mean(list(differences("pneumonia"))) > 1.5 * np.mean(list(differences("normal")))
 
 
-def test_it_is_prepared_without_a_download(tmp_path):
+def test_it_needs_no_download(tmp_path):
     for name, negative in (("phantom_normal", "normal"), ("phantom_pneumonia", "pneumonia")):
         dataset = prepare(name, tmp_path / "nowhere", tmp_path / name)
         assert dataset.info.labels == (negative, "covid19")

@@ -15,9 +15,9 @@ def arrays(dataset):
 
 
 def prepare_arrays(folder, image, mask, **info):
-    item = Sample("a", "a", lambda: image, lambda: mask, "image", "mask")
+    sample = Sample("a", "a", lambda: image, lambda: mask, "image", "mask")
     fields = {"name": "x", "title": "X", "image_size": (8, 8), "channels": 1, **info}
-    return write_dataset(folder, DatasetInfo(**fields), [item])
+    return write_dataset(folder, DatasetInfo(**fields), [sample])
 
 
 def test_eq_2_7_scales_each_image_by_its_own_extremes():
@@ -75,17 +75,17 @@ def test_classes_are_one_hot(tmp_path):
 
 def test_ids_are_taken_in_their_order(small_phantom):
     every, _ = arrays(load_dataset(small_phantom))
-    ids = list(small_phantom.metadata["id"])
-    some, _ = arrays(load_dataset(small_phantom, [ids[7], ids[2]]))
+    ids = small_phantom.ids()
+    some, _ = arrays(load_dataset((small_phantom, [ids[7], ids[2]])))
     np.testing.assert_array_equal(some, every[[7, 2]])
 
 
-def test_shuffling_follows_the_seed_and_differs_from_pass_to_pass(small_phantom):
-    def epoch_counter(seed):
+def test_shuffling_follows_the_seed_and_differs_between_epochs(small_phantom):
+    def two_epochs(seed):
         dataset = load_dataset(small_phantom, shuffle=True, seed=seed)
         return [arrays(dataset)[0] for _ in range(2)]
 
-    first, again, other = epoch_counter(1), epoch_counter(1), epoch_counter(2)
+    first, again, other = two_epochs(1), two_epochs(1), two_epochs(2)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first[0], first[1])
     assert not np.array_equal(first[0], other[0])
@@ -94,17 +94,46 @@ def test_shuffling_follows_the_seed_and_differs_from_pass_to_pass(small_phantom)
     )
 
 
-def test_a_folder_will_do(small_phantom):
+def test_a_folder_is_a_subset_like_its_dataset(small_phantom):
     assert len(list(load_dataset(small_phantom.folder, batch_size=3))) == 4
+    images, _ = arrays(load_dataset((str(small_phantom.folder), ["phantom-003"])))
+    expected, _ = arrays(load_dataset((small_phantom, ["phantom-003"])))
+    np.testing.assert_array_equal(images, expected)
+
+
+def test_several_datasets_with_masks_are_merged_in_their_order(small_phantom, tmp_path):
+    mask = square_mask(32, 32)
+    other = prepare_arrays(tmp_path / "other", mask, mask)
+    parts = (small_phantom, ["phantom-001"]), other, (small_phantom, ["phantom-000"])
+    images, masks = arrays(load_dataset(*parts))
+    assert images.shape == (3, 32, 32, 1)
+    np.testing.assert_array_equal(masks[1, :, :, 0], mask // 255)
+    every, _ = arrays(load_dataset(small_phantom))
+    np.testing.assert_array_equal(images[[2, 0]], every[:2])
+    shuffled, _ = arrays(load_dataset(*parts, shuffle=True, seed=1))
+    assert sorted(shuffled.sum(axis=(1, 2, 3))) == sorted(images.sum(axis=(1, 2, 3)))
+
+
+def test_datasets_that_do_not_fit_together_are_refused(small_phantom, dermoscopy, tmp_path):
+    mask = np.arange(64, dtype="uint8").reshape(8, 8) % 3
+    classes = prepare_arrays(tmp_path / "classes", mask, mask, classes=3)
+    colour = prepare_arrays(tmp_path / "colour", mask, (mask > 0) * 1, channels=3)
+    for other, reason in (
+        (classes, "its classes differ"),
+        (colour, "its channels differ"),
+        (dermoscopy, r"labels but no masks; melanet\.data\.load_dataset loads it"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            load_dataset(small_phantom if other is not dermoscopy else other, other)
 
 
 @pytest.mark.parametrize(("ids", "message"), [([], "no image was chosen"), (["x"], "the id 'x'")])
-def test_ids_that_are_not_there(small_phantom, ids, message):
+def test_ids_that_are_not_there_are_refused(small_phantom, ids, message):
     with pytest.raises(InputError, match=message):
-        load_dataset(small_phantom, ids)
+        load_dataset((small_phantom, ids))
 
 
-def test_grey_images_become_colour_where_the_set_is_in_colour(own_images, tmp_path):
+def test_grey_images_become_colour_where_the_dataset_is_in_colour(own_images, tmp_path):
     dataset = prepare("mine", own_images, tmp_path / "prepared")
     images, _ = arrays(load_dataset(dataset, image_size=(16, 32)))
     assert images.shape == (3, 16, 32, 3)

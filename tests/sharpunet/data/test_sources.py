@@ -1,20 +1,23 @@
 """The datasets of table 3.1, from small files in their official layouts."""
 
+import dataclasses
 import shutil
 
 import nibabel
 import numpy as np
 import pytest
 import tifffile
+from experiments.published import DATASETS
 from PIL import Image
 
-from experiments.published import DATASETS
 from melanet.data import Sample
-from sharpunet.data import BUILDERS, InputError, files, prepare
-from tests.conftest import save_nifti, save_png, square_mask, write_cvc_clinicdb
+from melanet.data.readers.nifti import read_nifti
+from sharpunet.data import BUILDERS, InputError, ct, prepare
+from sharpunet.data.__main__ import main
+from tests.conftest import save_nifti, save_png, square_mask, write_cvc_clinicdb, write_dsb2018
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
-NEW = ["cvc_clinicdb", "covid_ct", "isic2018", "lung"]
+OFFICIAL = ["isbi2012", "dsb2018", "cvc_clinicdb", "covid_ct", "isic2018", "lung"]
 
 
 @pytest.fixture
@@ -24,11 +27,16 @@ def download(request):
 
 
 def prepare_beside(folder):
+    """Prepares a dataset whose folder has its name."""
     return prepare(folder.name, folder, folder.parent / "prepared")
 
 
-def pixels(dataset, id, column="mask"):
-    return np.asarray(Image.open(dataset.paths([id], column)[0]))
+def image_of(dataset, id):
+    return np.asarray(Image.open(dataset.paths([id])[0]))
+
+
+def mask_of(dataset, id):
+    return np.asarray(Image.open(dataset.paths([id], "mask_file_name")[0]))
 
 
 def groups(dataset):
@@ -43,9 +51,9 @@ def test_the_sources_are_the_datasets_of_table_3_1_and_the_phantom():
 
 def test_sizes_channels_classes_and_counts_are_those_of_section_3_3_1():
     found = {
-        name: (*d.image_size, d.channels, d.classes, d.keep_aspect_ratio, source.published_count)
-        for name, source in BUILDERS.items()
-        if (d := source.info)
+        name: (*info.image_size, info.channels, info.classes, info.keep_aspect_ratio, published)
+        for name, builder in BUILDERS.items()
+        if (info := builder.info) and (published := builder.published_count)
     }
     assert found["isic2018"] == (192, 256, 3, 1, True, 2594)
     assert found["cvc_clinicdb"] == (192, 256, 3, 1, True, 612)
@@ -53,29 +61,48 @@ def test_sizes_channels_classes_and_counts_are_those_of_section_3_3_1():
     assert found["covid_ct"] == (512, 512, 1, 4, False, 100)
 
 
-@pytest.mark.parametrize("download", NEW, indirect=True)
+@pytest.mark.parametrize("download", OFFICIAL, indirect=True)
 def test_listing_decodes_no_pixels(download, monkeypatch):
     monkeypatch.setattr(tifffile, "imread", None)
     monkeypatch.setattr(Image, "open", None)
     monkeypatch.setattr(nibabel.Nifti1Image, "get_fdata", None)
-    items = BUILDERS[download.name].read(download)
-    assert items
-    assert all(isinstance(item, Sample) for item in items)
+    samples = BUILDERS[download.name].read(download)
+    assert samples
+    assert all(isinstance(sample, Sample) for sample in samples)
 
 
-@pytest.mark.parametrize("download", NEW, indirect=True)
+@pytest.mark.parametrize("download", OFFICIAL, indirect=True)
 def test_another_count_than_the_published_is_a_warning(download):
     published = BUILDERS[download.name].published_count
     with pytest.warns(UserWarning, match=f"images found, {published} are published"):
         prepare_beside(download)
 
 
+def test_isbi2012_is_one_image_per_slice_with_the_cells_as_foreground(isbi2012):
+    dataset = prepare_beside(isbi2012)
+    assert len(dataset.ids()) == 12
+    np.testing.assert_array_equal(mask_of(dataset, "slice-00"), square_mask(64, 64))
+    assert image_of(dataset, "slice-00").shape == (64, 64)
+
+
+def test_isbi2012_groups_are_blocks_of_neighbouring_slices(isbi2012):
+    assert list(groups(prepare_beside(isbi2012)).values()) == ["block-0"] * 6 + ["block-1"] * 6
+
+
+def test_dsb2018_merges_the_nuclei_of_an_image_and_drops_transparency(dsb2018):
+    dataset = prepare_beside(dsb2018)
+    expected = np.zeros((40, 48), "uint8")
+    expected[5:15, 10:20] = expected[20:30, 10:20] = 255
+    np.testing.assert_array_equal(mask_of(dataset, dataset.ids()[0]), expected)
+    assert image_of(dataset, dataset.ids()[0]).shape == (40, 48, 3)
+
+
 def test_isic2018_pairs_images_with_masks_and_leaves_its_texts_out(isic2018):
     dataset = prepare_beside(isic2018)
     names = ["ISIC_0000000", "ISIC_0000001", "ISIC_0000002"]
     assert groups(dataset) == dict(zip(names, names, strict=True))
-    np.testing.assert_array_equal(pixels(dataset, "ISIC_0000001"), square_mask())
-    image = pixels(dataset, "ISIC_0000002", "image")
+    np.testing.assert_array_equal(mask_of(dataset, "ISIC_0000001"), square_mask())
+    image = image_of(dataset, "ISIC_0000002")
     assert image.shape == (40, 48, 3)
     assert abs(image.astype(int) - 160).max() <= 1  # JPEG
 
@@ -94,9 +121,9 @@ def test_cvc_clinicdb_has_29_videos_of_612_frames(tmp_path):
         (tmp_path / kind).mkdir()
         for frame in range(1, 613):
             (tmp_path / kind / f"{frame}.tif").touch()
-    items = BUILDERS["cvc_clinicdb"].read(tmp_path)
-    assert [item.id for item in items] == [f"frame-{frame:03d}" for frame in range(1, 613)]
-    videos = [item.group for item in items]
+    samples = BUILDERS["cvc_clinicdb"].read(tmp_path)
+    assert [sample.id for sample in samples] == [f"frame-{frame:03d}" for frame in range(1, 613)]
+    videos = [sample.group for sample in samples]
     assert videos == sorted(videos)  # each is a run of frames
     assert len(set(videos)) == 29
 
@@ -105,32 +132,32 @@ def test_cvc_clinicdb_has_29_videos_of_612_frames(tmp_path):
 def test_cvc_clinicdb_is_read_from_its_copy_too(part, suffix, tmp_path):
     folder = write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], part, suffix)
     dataset = prepare_beside(folder)
-    np.testing.assert_array_equal(pixels(dataset, "frame-003"), square_mask())
-    assert (pixels(dataset, "frame-003", "image") == 3).all()
+    np.testing.assert_array_equal(mask_of(dataset, "frame-003"), square_mask())
+    assert (image_of(dataset, "frame-003") == 3).all()
 
 
-def test_cvc_clinicdb_masks_are_cut_at_half(tmp_path):
+def test_cvc_clinicdb_masks_are_thresholded_at_half(tmp_path):
     mask = square_mask()
     mask[0, :4] = [3, 127, 128, 252]
     dataset = prepare_beside(write_cvc_clinicdb(tmp_path / "cvc_clinicdb", [3], mask=mask))
-    assert pixels(dataset, "frame-003")[0, :5].tolist() == [0, 0, 255, 255, 0]
+    assert mask_of(dataset, "frame-003")[0, :5].tolist() == [0, 0, 255, 255, 0]
 
 
-def test_covid_ct_has_four_classes_and_a_group_a_slice(covid_ct):
+def test_covid_ct_has_four_classes_and_a_group_per_slice(covid_ct):
     dataset = prepare_beside(covid_ct)
     assert groups(dataset) == {f"slice-00{n}": f"slice-00{n}" for n in range(4)}
-    labels = pixels(dataset, "slice-001")
+    labels = mask_of(dataset, "slice-001")
     assert labels[9:13, 3:9].tolist() == [  # rows are NIfTI's second axis, columns its first
         [0, 0, 0, 0, 0, 0],
         [0, 1, 1, 1, 1, 0],
         [0, 2, 2, 2, 2, 0],
         [0, 3, 3, 3, 3, 0],
     ]
-    assert not pixels(dataset, "slice-000").any()
+    assert not mask_of(dataset, "slice-000").any()
 
 
 def test_covid_ct_windows_air_to_black_and_tissue_to_white(covid_ct):
-    image = pixels(prepare_beside(covid_ct), "slice-002", "image")
+    image = image_of(prepare_beside(covid_ct), "slice-002")
     # -1200 and below -1000: 0; -300: 700 / 1400 of 255; 400 and above: 255; 0: 1000 / 1400 of 255
     assert image[:4, 0].tolist() == [0, 128, 255, 255]
     assert image[0, 5] == 182
@@ -148,24 +175,24 @@ def test_lung_slices_and_volumes_of_a_scan_are_one_group(lung):
 def test_lung_windows_as_azad_et_al(lung):
     dataset = prepare_beside(lung)
     # -1000 and -512: 0; 0: half of 255; 512 and above: 255
-    image = pixels(dataset, "ID_0000_Z_0142", "image")
+    image = image_of(dataset, "ID_0000_Z_0142")
     assert image[0, :5].tolist() == [0, 128, 255, 255, 0]
-    assert pixels(dataset, "scan-0002-slice-003", "image")[0, :3].tolist() == [0, 255, 0]
+    assert image_of(dataset, "scan-0002-slice-003")[0, :3].tolist() == [0, 255, 0]
 
 
 def test_lung_masks_of_slices_and_volumes_and_slices_without_lung(lung):
     dataset = prepare_beside(lung)
-    np.testing.assert_array_equal(pixels(dataset, "ID_0000_Z_0142"), square_mask(24, 24))
-    mask = pixels(dataset, "scan-0002-slice-003")
+    np.testing.assert_array_equal(mask_of(dataset, "ID_0000_Z_0142"), square_mask(24, 24))
+    mask = mask_of(dataset, "scan-0002-slice-003")
     assert (mask[4:9, 4:20] == 255).all()
     assert np.count_nonzero(mask) == 5 * 16
-    assert not pixels(dataset, "scan-0002-slice-000").any()
+    assert not mask_of(dataset, "scan-0002-slice-000").any()
 
 
 def test_lung_eight_bit_slices_stay_as_they_are(lung):
     page = np.arange(24 * 24).reshape(24, 24).astype("uint8")
     tifffile.imwrite(lung / "2d_images/ID_0000_Z_0142.tif", page)
-    image = pixels(prepare_beside(lung), "ID_0000_Z_0142", "image")
+    image = image_of(prepare_beside(lung), "ID_0000_Z_0142")
     np.testing.assert_array_equal(image, page)
 
 
@@ -177,7 +204,7 @@ def test_lung_slices_or_volumes_alone_suffice(gone, left, lung):
 
 
 @pytest.mark.parametrize("download", ["covid_ct", "lung"], indirect=True)
-def test_a_volume_is_unpacked_once_and_not_once_a_slice(download, monkeypatch):
+def test_a_volume_is_unpacked_once_not_for_every_slice(download, monkeypatch):
     unpacked = []
     open_nifti = nibabel.Nifti1Image.get_fdata
 
@@ -193,18 +220,64 @@ def test_a_volume_is_unpacked_once_and_not_once_a_slice(download, monkeypatch):
 def test_axial_slices_lie_across_the_axis_that_is_not_square(tmp_path):
     wide = save_nifti(tmp_path / "wide.nii.gz", np.zeros((24, 20, 16), "int16"))
     with pytest.raises(InputError, match=r"wide.nii.gz.*\(24, 20, 16\)"):
-        files.slice_volume(wide, wide, files.read_nifti, name="slice", window=(-1, 1))
+        ct.slice_volume(wide, wide, read_nifti, prefix="slice", window=(-1, 1))
 
 
 def truncate(path, keep=0.5):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
 
 
+@pytest.mark.parametrize("at", [0.2, 0.25, 0.3, 0.35, 0.4])
+def test_a_damaged_entry_of_a_zip_file_is_refused(at, dsb2018):
+    path = dsb2018 / "stage1_train.zip"
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at)] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"stage1_train\.zip"):
+        prepare_beside(dsb2018)
+
+
+@pytest.mark.parametrize("keep", [0, 0.001, 0.5, 0.9])
+@pytest.mark.parametrize("names", [["train-volume.tif"], ["train-volume.tif", "train-labels.tif"]])
+def test_truncated_stacks_are_refused(names, keep, isbi2012):
+    for name in names:
+        truncate(isbi2012 / name, keep)
+    with pytest.raises(InputError, match=r"train-volume\.tif.*cannot be read"):
+        prepare_beside(isbi2012)
+
+
+@pytest.mark.parametrize("name", [*OFFICIAL, "unknown"])
+def test_a_missing_folder_is_named(name, tmp_path, monkeypatch, capsys):
+    if name in BUILDERS:  # without a download
+        builder = dataclasses.replace(BUILDERS[name], fetch=None)
+        monkeypatch.setitem(BUILDERS, name, builder)
+    arguments = [name, "--download", str(tmp_path / "no"), "--prepared", str(tmp_path / "p")]
+    assert main(arguments) == 2
+    assert str(tmp_path / "no") in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 ISIC_MASKS = "ISIC2018_Task1_Training_GroundTruth"
 ISIC_IMAGES = "ISIC2018_Task1-2_Training_Input"
 NOISE = np.random.default_rng(0).integers(-1000, 1000, (24, 24, 4)).astype("int16")
+
+
+def zip_with(*entries):
+    return lambda folder: write_dsb2018(folder, {"a": (40, 48)}, entries)
+
+
 #: By case: the dataset, what is done to its folder, what the message names, and what it says.
 BAD = {
+    "an image without nuclei": (
+        "dsb2018", zip_with(("b/images/b.png", b"")), "b/images/b.png", "has no mask",
+    ),
+    "nuclei without an image": (
+        "dsb2018", zip_with(("b/masks/1.png", b"")), "b/masks/1.png", "has no image",
+    ),
+    "a broken image in the zip file": (
+        "dsb2018", zip_with(("b/images/b.png", b"\x89PNG"), ("b/masks/1.png", b"")),
+        "b/images/b.png", "cannot be read as an image",
+    ),
     "no folder of images": (
         "isic2018", lambda f: shutil.rmtree(f / ISIC_IMAGES), ISIC_IMAGES, "https://challenge.isic",
     ),
@@ -270,7 +343,7 @@ BAD = {
     "values that are no numbers": (
         "covid_ct",
         lambda f: save_nifti(f / "tr_im.nii.gz", np.full((24, 24, 4), np.nan, "float32")),
-        "tr_im.nii.gz", "no finite numbers",
+        "tr_im.nii.gz", "not finite numbers",
     ),
     "a volume in other units": (
         "covid_ct", lambda f: save_nifti(f / "tr_im.nii.gz", np.ones((24, 24, 4), "float32")),
@@ -307,7 +380,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_with_a_download_is_said_in_one_line(case, request, tmp_path):
+def test_what_is_wrong_with_a_download_is_named_in_one_line(case, request, tmp_path):
     name, spoil, file, reason = BAD[case]
     folder = request.getfixturevalue(name)
     spoil(folder)
@@ -316,3 +389,16 @@ def test_what_is_wrong_with_a_download_is_said_in_one_line(case, request, tmp_pa
     assert file in str(raised.value)
     assert reason in str(raised.value)
     assert not (tmp_path / "prepared").exists()
+
+
+def test_real_isbi2012(real_data, tmp_path):
+    dataset = prepare("isbi2012", real_data / "isbi2012", tmp_path / "prepared")
+    assert len(dataset.ids()) == 30
+    mask = mask_of(dataset, "slice-00")
+    assert mask.shape == (512, 512)
+    assert 0.7 < (mask == 255).mean() < 0.9  # cells fill most of the tissue
+
+
+def test_real_dsb2018(real_data, tmp_path):
+    dataset = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
+    assert len(dataset.ids()) == 101

@@ -1,0 +1,77 @@
+"""Images and masks of one's own, from the folder to the command's one line about what is wrong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sharpunet.data import InputError, find_builder, prepare
+from sharpunet.data.__main__ import main
+from tests.conftest import square_mask
+
+
+def test_own_images_need_only_two_folders(own_images, tmp_path):
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    assert dataset.ids() == ["case-0", "case-1", "case-2"]
+    assert dataset.info.title == "mine"
+
+
+def test_a_folder_without_images_is_not_own_data(tmp_path):
+    with pytest.raises(InputError, match=r"'mine' is not a known dataset.*put your images"):
+        find_builder("mine", tmp_path)
+
+
+def mask(array, name="case-1.png"):
+    def spoil(folder):
+        Image.fromarray(np.asarray(array, "uint8")).save(folder / "masks" / name)
+
+    return spoil
+
+
+def remove_all(folder):
+    for path in [*folder.glob("images/*"), *folder.glob("masks/*")]:
+        path.unlink()
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 3))
+CASES = {
+    "an image without its mask": (
+        lambda f: (f / "masks/case-1.png").unlink(), "images/case-1.png", "has no mask",
+    ),
+    "a mask without its image": (
+        lambda f: (f / "images/case-1.png").unlink(), "masks/case-1.png", "has no image",
+    ),
+    "sizes that differ": (mask(square_mask(41, 48)), "masks/case-1.png", "48x41 differs"),
+    "an empty mask": (mask(np.zeros((40, 48))), "masks/case-1.png", "single value"),
+    "a mask that is not binary": (
+        mask(np.arange(40 * 48).reshape(40, 48) % 256), "masks/case-1.png",
+        "not binary: it holds 256 values",
+    ),
+    "a mask in colour": (mask(NOISE), "masks/case-1.png", "in colour"),
+    "no files": (remove_all, "prepared", "nothing to prepare"),
+    "two files of one name": (
+        lambda f: (f / "images/case-1.jpg").write_bytes(b""), "images/case-1.png", "same name",
+    ),
+    "an image too thin to resize": (
+        lambda f: Image.fromarray(np.zeros((2, 90), "uint8")).save(f / "images/case-1.png"),
+        "images/case-1.png", "90x2 is too long",
+    ),
+    "no folder of masks": (lambda f: (f / "masks").rename(f / "labels"), "masks", "no such folder"),
+}  # fmt: skip
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_files_are_named_in_one_line_and_nothing_is_written(case, own_images, tmp_path, capsys):
+    spoil, file, reason = CASES[case]
+    spoil(own_images)
+    before = files_below(tmp_path)
+    arguments = ["mine", "--download", str(own_images), "--prepared", str(tmp_path / "prepared")]
+    assert main(arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert file in lines[0]
+    assert reason in lines[0]
+    assert files_below(tmp_path) == before
