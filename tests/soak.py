@@ -453,11 +453,13 @@ def main(arguments=None) -> int:
         name, inputs, out = options.do
         # A process without a terminal may have been started with interrupts ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        melanet.checkpoint.SHARE = 1.0  # these epochs take a second: save after each
+        melanet.checkpoint.MAX_SAVING_SHARE = 1.0  # these epochs take a second: save after each
         keras.utils.disable_interactive_logging()
         codes: list[int | None] = []
         Path(out).with_name("begun").touch()
-        return run_cli(lambda: codes.append(JOBS[name].run(Path(inputs), Path(out)))) or codes[0] or 0
+        return (
+            run_cli(lambda: codes.append(JOBS[name].run(Path(inputs), Path(out)))) or codes[0] or 0
+        )
     with (
         tempfile.TemporaryDirectory() as folder,
         tqdm(total=sum(_kills(name, options.kills) for name in options.only), unit="kill") as bar,

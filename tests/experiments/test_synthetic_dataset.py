@@ -11,8 +11,7 @@ import pytest
 
 from experiments.synthetic_dataset import Evidence, main, verdict
 from melanet.cyclegan import CycleGAN, build_cyclegan
-from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset
-from melanet.data import writing
+from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset, writing
 from melanet.networks import patchgan_discriminator
 from melanet.privacy import closeness, reidentification
 from tests.conftest import write_xrays

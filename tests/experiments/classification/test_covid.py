@@ -159,23 +159,23 @@ def test_an_error_names_a_damaged_file_of_features(tmp_path):
 def test_validation_without_positives_does_not_stop_a_training(xrays, tmp_path, monkeypatch):
     trials = {t.condition.name: t for t in plan(NORMAL, xrays, tmp_path, "--protocol", "clean")}
     assert count(xrays[0], trials["real"].split.validation, "covid19")
-    watched = {}
 
     class Stopped(Exception):
         """Ends a trial before its training."""
 
-    def record_what_is_watched(*_, stopping, validation, **__):
-        watched[name] = stopping.monitor, validation is not None
-        raise Stopped
+    def stop(*_, stopping, validation, **__):
+        raise Stopped(stopping.monitor, validation is not None)
 
-    monkeypatch.setattr("experiments.classification.trial.train", record_what_is_watched)
+    monkeypatch.setattr("experiments.classification.trial.train", stop)
     monkeypatch.setattr(
         "experiments.classification.synthesis.SyntheticSetStage.run",
         lambda stage, _: (stage.dataset, {}),
     )
+    watched = {}
     for name, trial in trials.items():
-        with pytest.raises(Stopped):
+        with pytest.raises(Stopped) as stopped:
             trial.run(tmp_path)
+        watched[name] = stopped.value.args
     assert watched == {
         "real": ("val_loss", True),
         "own": ("val_loss", True),
@@ -184,9 +184,7 @@ def test_validation_without_positives_does_not_stop_a_training(xrays, tmp_path, 
     }
 
 
-def test_another_positive_class_is_an_error_before_anything_is_trained(
-    xrays, dermoscopy, tmp_path
-):
+def test_another_positive_class_is_an_error_before_anything_is_trained(xrays, dermoscopy, tmp_path):
     with pytest.raises(InputError, match="translates to malignant, not to covid19"):
         plan(NORMAL, [xrays[0], dermoscopy], tmp_path)
 

@@ -18,7 +18,8 @@ from melanet.classifiers import vgg_gap
 from melanet.data import open_dataset
 
 SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",
-         "--gan-filters", "4", "4", "--image-size", "32", "32", "--precision", "float32"]  # fmt: skip
+         "--gan-filters", "4", "4", "--image-size", "32", "32",
+         "--precision", "float32"]  # fmt: skip
 
 
 def words(dermoscopy, out, *more):
@@ -176,9 +177,7 @@ def test_unsuitable_or_unavailable_weights_are_reported_first(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_protocol_configures_the_cyclegan_unless_an_option_says_otherwise(
-    dermoscopy, tmp_path
-):
+def test_the_protocol_configures_the_cyclegan_unless_an_option_says_otherwise(dermoscopy, tmp_path):
     def config(*more):
         arguments = words(dermoscopy, tmp_path, "--gan-filters", "32", "64", *more)
         return cyclegan_config(parse(TABLE, arguments))

@@ -68,9 +68,7 @@ def test_nobody_who_is_tested_is_trained_with_in_either_dataset(xrays):
         tested, seen, positives = set(), set(), []
         for dataset, other in (xrays, reversed(xrays)):
             split = split_images(dataset, protocol, 0, split_jointly_with=[other])
-            train, validation, test = (
-                set(dataset.values("group", part)) for part in parts(split)
-            )
+            train, validation, test = (set(dataset.values("group", part)) for part in parts(split))
             assert not train & validation
             tested |= test
             seen |= train | validation

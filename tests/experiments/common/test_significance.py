@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.common.significance import bootstrap, comparisons, corrected_t_test
+from experiments.common.significance import bootstrap, comparisons, corrected_t_test, holm
 
 DIFFERENCES = [1.2, 0.4, -0.3, 2.1, 0.9]
 
@@ -43,6 +43,20 @@ def test_the_bootstrap_interval_is_close_to_the_normal_one():
         (values.mean() - reach, values.mean() + reach), abs=0.03
     )
     assert found == bootstrap(values)
+
+
+def test_the_bootstrap_draws_whole_groups():
+    values = np.repeat([0.0, 1.0, 2.0, 3.0], 100)
+    grouped = bootstrap(values, np.repeat(list("abcd"), 100))
+    single = bootstrap(values)
+    assert grouped.mean == single.mean == 1.5
+    # The mean of four groups has ten times the standard error of that of 400 images.
+    ratio = (grouped.high - grouped.low) / (single.high - single.low)
+    assert ratio == pytest.approx(10, rel=0.15)
+
+
+def test_holm_multiplies_the_smallest_p_by_the_number_of_tests():
+    np.testing.assert_allclose(holm([0.04, 0.01, np.nan, 0.03]), [0.06, 0.03, np.nan, 0.06])
 
 
 def record(model, fold, scores, repeat=0):

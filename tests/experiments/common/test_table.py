@@ -18,7 +18,11 @@ class NamedTrial(Trial):
     def key(self):
         return self.name
 
-    title = config = key
+    @property
+    def title(self):
+        return self.name.rpartition("-")[0]
+
+    config = key
 
     @property
     def shared_artifacts(self):
@@ -27,7 +31,7 @@ class NamedTrial(Trial):
     def train_and_test(self, out):
         return {}
 
-    def run(self, out):
+    def run(self, out):  # without what is trained on
         write_record(self.record_path(out), {"key": self.key})
 
 
@@ -57,6 +61,14 @@ def test_the_last_shard_to_finish_returns_all_records(tmp_path, capsys):
     )
     records = run_trials(TRIALS, tmp_path, (2, 2))
     assert [record["key"] for record in records] == [trial.key for trial in TRIALS]
+
+
+def test_records_of_other_settings_are_counted_and_not_used(tmp_path, capsys):
+    stale = NamedTrial("x-r0-aaaaaaaa")
+    run_trials([stale], tmp_path)
+    [record] = run_trials([NamedTrial("x-r0-bbbbbbbb")], tmp_path)
+    assert record["key"] == "x-r0-bbbbbbbb"
+    assert "1 records are of other settings, data, models or code" in capsys.readouterr().out
 
 
 def test_a_checkpoint_left_by_a_finished_trial_is_removed(tmp_path):

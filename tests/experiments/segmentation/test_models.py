@@ -90,9 +90,7 @@ def test_the_kernel_ablation_compares_kernels_with_plain_unet(small_phantom, tmp
     }
     table = dataclasses.replace(kernel_ablation.TABLE, builders=builders, models=list(builders))
     assert run_table(table, words(small_phantom, out)) == 0
-    counts = {
-        record["model"]: tuple(record["parameters"].values()) for record in read_records(out)
-    }
+    counts = {record["model"]: tuple(record["parameters"].values()) for record in read_records(out)}
     assert counts["laplacian"] == (counts["unet"][0], 36)
     assert counts["learned"] == (counts["unet"][0] + 36, 0)
     assert "learned less U-Net" in (out / "comparison.csv").read_text()

@@ -97,6 +97,13 @@ def test_the_key_changes_with_the_split_and_with_how_images_are_resized(finished
     assert dataclasses.replace(trial, dataset=padded).key != trial.key
 
 
+def test_the_key_changes_with_the_model_behind_the_same_name(finished):
+    trial = finished[0]
+    edited = dataclasses.replace(trial, build=partial(sharp_unet, filters=(4, 5)))
+    assert edited.key != trial.key
+    assert dataclasses.replace(trial, build=partial(sharp_unet, filters=(4, 4))).key == trial.key
+
+
 def test_the_key_does_not_change_with_the_devices_that_share_the_work(finished):
     trial = finished[0]
     for name, value in (("distribute", "mirrored"), ("precision", "mixed_float16")):
@@ -124,9 +131,11 @@ class Killed(BaseException):
     """Ends a run in its midst, as a signal does."""
 
 
-def test_a_killed_trial_resumes_after_another_one_and_gives_the_same_record(finished, tmp_path, monkeypatch):
+def test_a_killed_trial_resumes_after_another_one_and_gives_the_same_record(
+    finished, tmp_path, monkeypatch
+):
     trial, whole, _ = finished
-    monkeypatch.setattr("melanet.checkpoint.SHARE", 1e9)  # save after every epoch
+    monkeypatch.setattr("melanet.checkpoint.MAX_SAVING_SHARE", 1e9)  # save after every epoch
     on_epoch_begin, begun = training.EpochBar.on_epoch_begin, []
 
     def kill_in_third_epoch(self, epoch, logs=None):
