@@ -9,8 +9,9 @@ has the true one, 26.67 and 70.67.
 
 import sys
 
+from experiments.classification.protocols import MELANOMA_PROTOCOLS
 from experiments.classification.report import melanoma_figures
-from experiments.classification.table import MELANOMA_PROTOCOLS, ClassificationTable
+from experiments.classification.table import ClassificationTable
 from experiments.classification.trial import Condition
 from experiments.common.published import melanoma_cells
 from experiments.common.table import run_table

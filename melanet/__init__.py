@@ -1,4 +1,4 @@
-"""MelaNet (chapter 2): a rare class over-sampled by translating the common class into it."""
+"""MelaNet (chapter 2): over-samples a rare class by translating the common class into it."""
 
 from melanet import lazy
 
@@ -32,4 +32,5 @@ _EXPORTS = {
 }
 __all__ = sorted(name for names in _EXPORTS.values() for name in names)
 __getattr__ = lazy.attributes(__name__, _EXPORTS)
-lazy.import_with_keras("melanet.losses", "melanet.cyclegan")
+lazy.import_with_keras("melanet.classifiers", "melanet.losses")
+lazy.import_with_keras("melanet.cyclegan", backend="tensorflow")

@@ -1,48 +1,55 @@
-"""CycleGAN: two generators that translate between two classes without pairs (eq. 2.1 to 2.5)."""
+"""CycleGAN: two generators that translate between two unpaired domains (eq. 2.1 to 2.5)."""
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from melanet.distribution import batch_fraction
-from melanet.losses import cycle_loss, discriminator_loss, generator_loss, validate_variant
-from melanet.networks import patchgan_discriminator, unet_generator
+from melanet import distribution, losses, networks
+
+_NETWORKS = ("first_to_second", "second_to_first", "first_discriminator", "second_discriminator")
 
 
 @keras.saving.register_keras_serializable("melanet")
 class CycleGAN(keras.Model):
-    """Unpaired translation between a first and a second domain, trained with plain `fit`.
+    """Unpaired translation between a first and a second domain.
 
-    `fit` takes a `tf.data.Dataset` of `(first, second)` batches: images of the two domains in
-    [-1, 1], `(batch, height, width, channels)`, not paired. Every loss term is a logged metric.
-    Saves and loads whole, optimizers included.
+    `fit` takes a `tf.data.Dataset` of `(first, second)` batches: unpaired images of the two domains
+    in [-1, 1], `(batch, height, width, channels)`. It logs every term of the loss as a metric. The
+    model saves and loads with its optimizers.
 
     Args:
-        first_to_second: Generator G_B of eq. 2.1, as `unet_generator`.
+        first_to_second: Generator G_B of eq. 2.1, as made by `unet_generator`.
         second_to_first: Generator G_M.
-        first_discriminator: D_B, which scores images of the first domain, as
+        first_discriminator: D_B, which scores images of the first domain, as made by
             `patchgan_discriminator`.
         second_discriminator: D_M.
-        domains: Names of the two domains; translations are called by them.
+        domains: Names of the two domains, which `translate` uses.
+
+    Example:
+        >>> from melanet import CycleGAN, patchgan_discriminator, unet_generator
+        >>> generators = [unet_generator((16, 16, 1), filters=2) for _ in range(2)]
+        >>> discriminators = [patchgan_discriminator((16, 16, 1), filters=2) for _ in range(2)]
+        >>> CycleGAN(*generators, *discriminators, domains=("cat", "dog")).domains
+        ('cat', 'dog')
     """
 
     def __init__(
         self,
-        first_to_second,
-        second_to_first,
-        first_discriminator,
-        second_discriminator,
-        domains=("benign", "malignant"),
-        **kwargs,
+        first_to_second: keras.Model,
+        second_to_first: keras.Model,
+        first_discriminator: keras.Model,
+        second_discriminator: keras.Model,
+        domains: tuple[str, str] = ("benign", "malignant"),
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.first_to_second, self.second_to_first = first_to_second, second_to_first
         self.first_discriminator = first_discriminator
         self.second_discriminator = second_discriminator
-        self.domains = tuple(domains)
-        first, second = self.domains
+        first, second = self.domains = tuple(domains)
         self.terms = [
             *(f"adversarial_{name}" for name in (second, first)),
             *(f"cycle_{name}" for name in (first, second)),
@@ -56,24 +63,25 @@ class CycleGAN(keras.Model):
 
     def compile(
         self,
-        generator_optimizer=None,
-        discriminator_optimizer=None,
+        generator_optimizer: Any = None,
+        discriminator_optimizer: Any = None,
         *,
-        cycle_weight=10.0,
-        identity_weight=0.0,
-        adversarial_loss="log",
-        **kwargs,
-    ):
-        """Configures the training. Defaults are the thesis's (section 2.3.3).
+        cycle_weight: float = 10.0,
+        identity_weight: float = 0.0,
+        adversarial_loss: str = "log",
+        **kwargs: Any,
+    ) -> None:
+        """Configures the training; the defaults are the thesis's (section 2.3.3).
 
         Args:
-            generator_optimizer, discriminator_optimizer: One for both generators and one for both
-                discriminators. Adam with rate 2e-4 if None, and beta_1 = 0.5, which the thesis
-                does not give and the released code does.
+            generator_optimizer: One optimizer for both generators. None is Adam with a rate of 2e-4
+                and beta_1 = 0.5, which the released code has and the thesis does not give.
+            discriminator_optimizer: One optimizer for both discriminators, likewise.
             cycle_weight: λ of eq. 2.1.
-            identity_weight: Weight of the mean absolute change of an image that is in the target
-                domain already. The thesis has none; the released code 0.1 λ.
+            identity_weight: Weight of the mean absolute change of images that are in the target
+                domain already. The thesis has no such term; the released code has 0.1 λ.
             adversarial_loss: `"log"` (thesis) or `"least_squares"` (released).
+            **kwargs: Passed to `keras.Model.compile`.
 
         Raises:
             ValueError: If a weight is negative or `adversarial_loss` is unknown.
@@ -83,25 +91,23 @@ class CycleGAN(keras.Model):
                 "`cycle_weight` and `identity_weight` must be 0 or more. "
                 f"Received: {cycle_weight}, {identity_weight}"
             )
-        super().compile(optimizer=None, **kwargs)  # not a third one beside its two
+        super().compile(optimizer=None, **kwargs)  # Keras's default would be a third optimizer
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
-        self.adversarial_loss = validate_variant(adversarial_loss)
-        self.generator_optimizer = with_loss_scaling(
-            generator_optimizer or _adam(), self.first_to_second
-        )
-        self.discriminator_optimizer = with_loss_scaling(
-            discriminator_optimizer or _adam(), self.first_discriminator
+        self.adversarial_loss = losses.validate_variant(adversarial_loss)
+        self.generator_optimizer = _with_loss_scaling(generator_optimizer, self.first_to_second)
+        self.discriminator_optimizer = _with_loss_scaling(
+            discriminator_optimizer, self.first_discriminator
         )
         self.generator_optimizer.build(self.generator_weights)
         self.discriminator_optimizer.build(self.discriminator_weights)
 
     @property
-    def generator_weights(self):
+    def generator_weights(self) -> list[keras.Variable]:
         """Trainable weights of both generators."""
         return self.first_to_second.trainable_weights + self.second_to_first.trainable_weights
 
     @property
-    def discriminator_weights(self):
+    def discriminator_weights(self) -> list[keras.Variable]:
         """Trainable weights of both discriminators."""
         return (
             self.first_discriminator.trainable_weights + self.second_discriminator.trainable_weights
@@ -115,20 +121,27 @@ class CycleGAN(keras.Model):
         """Translates from the first domain to the second."""
         return self.first_to_second(images, training=training)
 
-    def translate(self, images, direction: str):
-        """Translates images, `"FIRST_to_SECOND"` or back, by the names of the domains.
+    def translate(self, images: Any, direction: str) -> Any:
+        """Translates images from one domain to the other.
 
         Args:
             images: An array of images in [-1, 1], `(images, height, width, channels)`, or a
                 `tf.data.Dataset` of batches of them.
-            direction: For example `"benign_to_malignant"`.
+            direction: `"FIRST_to_SECOND"` or `"SECOND_to_FIRST"`, by the names of the domains.
 
         Returns:
-            A float32 array in [-1, 1] of the same shape, or a dataset of batches of them, which
-            translates as it is read.
+            A float32 array in [-1, 1] of the same shape, or a dataset of batches of them, which are
+            translated as they are read.
 
         Raises:
             ValueError: If `direction` is unknown.
+
+        Example:
+            >>> import numpy as np
+            >>> from melanet import build_cyclegan
+            >>> model = build_cyclegan((16, 16, 1), generator_filters=2, discriminator_filters=2)
+            >>> model.translate(np.zeros((3, 16, 16, 1)), "benign_to_malignant").shape
+            (3, 16, 16, 1)
         """
         first, second = self.domains
         generators = {
@@ -144,12 +157,18 @@ class CycleGAN(keras.Model):
             return images.map(lambda batch: generator(batch, training=False))
         return generator.predict(images, verbose=0)
 
-    def compute_losses(self, first, second) -> dict[str, tf.Tensor]:
-        """Every loss term of eq. 2.1 for one batch of each domain, as float32 scalars by name.
+    def compute_losses(self, first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Computes every term of eq. 2.1 for one batch of each domain.
 
-        What can be one call is one call: instance norm treats each image by itself, so a
-        generator's translation and identity inputs share a batch, and so do a discriminator's
-        real and fake images.
+        Instance norm treats each image by itself, so a generator's translation and identity inputs
+        share a call, and so do a discriminator's real and translated images.
+
+        Args:
+            first: Images of the first domain in [-1, 1], `(batch, height, width, channels)`.
+            second: Images of the second domain, likewise.
+
+        Returns:
+            Float32 scalars by the names in `terms`.
         """
         fake_second, same_second = self._translate_with_identity(
             self.first_to_second, first, second
@@ -157,40 +176,40 @@ class CycleGAN(keras.Model):
         fake_first, same_first = self._translate_with_identity(self.second_to_first, second, first)
         cycled_first = self.second_to_first(fake_second, training=True)
         cycled_second = self.first_to_second(fake_first, training=True)
-        real_d1, fake_d1 = self._discriminate(self.first_discriminator, first, fake_first)
-        real_d2, fake_d2 = self._discriminate(self.second_discriminator, second, fake_second)
-        form = self.adversarial_loss
+        real_1, fake_1 = self._discriminate(self.first_discriminator, first, fake_first)
+        real_2, fake_2 = self._discriminate(self.second_discriminator, second, fake_second)
+        variant = self.adversarial_loss
         terms = [
-            generator_loss(fake_d2, form),
-            generator_loss(fake_d1, form),
-            cycle_loss(first, cycled_first),
-            cycle_loss(second, cycled_second),
-            cycle_loss(first, same_first),
-            cycle_loss(second, same_second),
-            discriminator_loss(real_d1, fake_d1, form),
-            discriminator_loss(real_d2, fake_d2, form),
+            losses.generator_loss(fake_2, variant),
+            losses.generator_loss(fake_1, variant),
+            losses.cycle_loss(first, cycled_first),
+            losses.cycle_loss(second, cycled_second),
+            losses.cycle_loss(first, same_first),
+            losses.cycle_loss(second, same_second),
+            losses.discriminator_loss(real_1, fake_1, variant),
+            losses.discriminator_loss(real_2, fake_2, variant),
         ]
-        adversarial, cycle, identity, judged = (sum(terms[at : at + 2]) for at in (0, 2, 4, 6))
-        whole = adversarial + self.cycle_weight * cycle + self.identity_weight * identity
-        return dict(zip(self.terms, [*terms, whole, judged], strict=True))
+        adversarial, cycle, identity, discriminator = (sum(terms[i : i + 2]) for i in (0, 2, 4, 6))
+        generator = adversarial + self.cycle_weight * cycle + self.identity_weight * identity
+        return dict(zip(self.terms, [*terms, generator, discriminator], strict=True))
 
-    def fit(self, *arguments, **named):
-        """As that of any Keras model."""
+    def fit(self, *args, **kwargs):
+        """Trains the model; see `keras.Model.fit`."""
         with _without_remapper():
-            return super().fit(*arguments, **named)
+            return super().fit(*args, **kwargs)
 
     def train_step(self, data):
         first, second = data
         with tf.GradientTape(persistent=True) as tape:
             terms = self.compute_losses(first, second)
-            # The gradients of all replicas are added: each one's mean counts for its part.
-            part = batch_fraction(tf.shape(first)[0])
-            to_generators = self.generator_optimizer.scale_loss(part * terms["generator_loss"])
-            to_discriminators = self.discriminator_optimizer.scale_loss(
-                part * terms["discriminator_loss"]
+            # Gradients are summed over the replicas, whose batches may differ in size.
+            fraction = distribution.batch_fraction(tf.shape(first)[0])
+            generator_loss = self.generator_optimizer.scale_loss(fraction * terms["generator_loss"])
+            discriminator_loss = self.discriminator_optimizer.scale_loss(
+                fraction * terms["discriminator_loss"]
             )
-        generator_gradients = tape.gradient(to_generators, self.generator_weights)
-        discriminator_gradients = tape.gradient(to_discriminators, self.discriminator_weights)
+        generator_gradients = tape.gradient(generator_loss, self.generator_weights)
+        discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator_weights)
         self.generator_optimizer.apply(generator_gradients, self.generator_weights)
         self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_weights)
         return self._log(terms, first)
@@ -200,97 +219,93 @@ class CycleGAN(keras.Model):
         return self._log(self.compute_losses(first, second), first)
 
     def get_config(self):
-        parts = (
-            "first_to_second",
-            "second_to_first",
-            "first_discriminator",
-            "second_discriminator",
-        )
         serialised = {
-            part: keras.saving.serialize_keras_object(getattr(self, part)) for part in parts
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _NETWORKS
         }
         return {"name": self.name, "domains": list(self.domains), **serialised}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            key: keras.saving.deserialize_keras_object(value) if isinstance(value, dict) else value
-            for key, value in config.items()
-        }
-        return cls(**parts)
+        built = {name: keras.saving.deserialize_keras_object(config[name]) for name in _NETWORKS}
+        return cls(**{**config, **built})
 
     def get_compile_config(self):
         if not self.compiled:
             return None
-        return {
-            "generator_optimizer": keras.saving.serialize_keras_object(self.generator_optimizer),
-            "discriminator_optimizer": keras.saving.serialize_keras_object(
-                self.discriminator_optimizer
-            ),
-            "cycle_weight": self.cycle_weight,
-            "identity_weight": self.identity_weight,
-            "adversarial_loss": self.adversarial_loss,
+        optimizers = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in ("generator_optimizer", "discriminator_optimizer")
         }
+        settings = ("cycle_weight", "identity_weight", "adversarial_loss")
+        return {**optimizers, **{name: getattr(self, name) for name in settings}}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def _translate_with_identity(self, generator, images, own):
-        """Translated `images`; and `own`, of the target domain, as the generator keeps them.
+    def _translate_with_identity(self, generator, images, targets):
+        """Translates `images`, and `targets`, which are in the target domain already.
 
-        Without an identity weight the second is `own` itself: its loss is 0 and costs nothing.
+        Without an identity weight the targets are returned as they are: the term is 0 and free.
         """
         if not self.identity_weight:
-            return generator(images, training=True), own
-        both = generator(tf.concat([images, own], axis=0), training=True)
-        return tf.split(both, [tf.shape(images)[0], tf.shape(own)[0]])
+            return generator(images, training=True), targets
+        both = generator(tf.concat([images, targets], axis=0), training=True)
+        return tf.split(both, [tf.shape(images)[0], tf.shape(targets)[0]])
 
     def _discriminate(self, discriminator, real, fake):
         both = discriminator(tf.concat([tf.cast(real, fake.dtype), fake], axis=0), training=True)
         return tf.split(both, [tf.shape(real)[0], tf.shape(fake)[0]])
 
     def _log(self, terms, images):
-        for mean in self.loss_trackers:
-            mean.update_state(terms[mean.name], sample_weight=tf.shape(images)[0])
-        return {mean.name: mean.result() for mean in self.loss_trackers}
+        for tracker in self.loss_trackers:
+            tracker.update_state(terms[tracker.name], sample_weight=tf.shape(images)[0])
+        return {tracker.name: tracker.result() for tracker in self.loss_trackers}
 
 
 def build_cyclegan(
-    input_shape=(256, 256, 3),
-    domains=("benign", "malignant"),
+    input_shape: tuple[int, ...] = (256, 256, 3),
+    domains: tuple[str, str] = ("benign", "malignant"),
     *,
-    generator_filters=32,
-    discriminator_filters=64,
-    name="cyclegan",
+    generator_filters: int = 32,
+    discriminator_filters: int = 64,
+    name: str = "cyclegan",
 ) -> CycleGAN:
-    """A CycleGAN of two `unet_generator`s and two `patchgan_discriminator`s.
+    """Builds the CycleGAN of the thesis (section 2.2.1).
 
     Args:
-        input_shape: `(height, width, channels)`, sides multiples of 16.
+        input_shape: `(height, width, channels)`; sides are multiples of 16.
         domains: Names of the two domains.
-        generator_filters, discriminator_filters: Filters of their first blocks.
+        generator_filters: Filters of the first block of both `unet_generator`s.
+        discriminator_filters: Filters of the first block of both `patchgan_discriminator`s.
         name: Name of the model.
+
+    Returns:
+        A `CycleGAN`, not compiled.
+
+    Raises:
+        ValueError: If a side is not a multiple of 16, or a number of filters is not positive.
+
+    Example:
+        >>> from melanet import build_cyclegan
+        >>> model = build_cyclegan((16, 16, 1), generator_filters=2, discriminator_filters=2)
+        >>> model.compile(adversarial_loss="least_squares", identity_weight=1.0)
     """
     first, second = domains
+    generator, discriminator = networks.unet_generator, networks.patchgan_discriminator
     return CycleGAN(
-        unet_generator(input_shape, generator_filters, name=f"{first}_to_{second}"),
-        unet_generator(input_shape, generator_filters, name=f"{second}_to_{first}"),
-        patchgan_discriminator(input_shape, discriminator_filters, f"{first}_discriminator"),
-        patchgan_discriminator(input_shape, discriminator_filters, f"{second}_discriminator"),
+        generator(input_shape, generator_filters, f"{first}_to_{second}"),
+        generator(input_shape, generator_filters, f"{second}_to_{first}"),
+        discriminator(input_shape, discriminator_filters, f"{first}_discriminator"),
+        discriminator(input_shape, discriminator_filters, f"{second}_discriminator"),
         domains,
         name=name,
     )
 
 
-def _adam():
-    return keras.optimizers.Adam(2e-4, beta_1=0.5)
-
-
-def with_loss_scaling(optimizer, network):
-    """The optimizer, with loss scaling where float16 would lose small gradients."""
-    half = network.dtype_policy.name == "mixed_float16" or any(
-        layer.dtype_policy.name == "mixed_float16" for layer in network.layers
-    )
+def _with_loss_scaling(optimizer, network):
+    """The optimizer, or the default; with loss scaling where float16 loses small gradients."""
+    optimizer = optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+    half = any(layer.dtype_policy.name == "mixed_float16" for layer in (network, *network.layers))
     if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
@@ -298,7 +313,7 @@ def with_loss_scaling(optimizer, network):
 
 @contextlib.contextmanager
 def _without_remapper() -> Iterator[None]:
-    """TensorFlow's remapper of operations fails on the step's graph, and says so amid progress."""
+    """Turns off TensorFlow's remapper, which fails on the step's graph and prints an error."""
     before = tf.config.optimizer.get_experimental_options().get("remapping", True)
     tf.config.optimizer.set_experimental_options({"remapping": False})
     try:

@@ -12,8 +12,11 @@ def attributes(module: str, exports: Mapping[str, Sequence[str]]) -> Callable[[s
     """Makes a module's `__getattr__` (PEP 562), which imports an attribute on first use.
 
     Args:
-        module: `__name__` of the module that exports.
+        module: `__name__` of the package that exports the attributes.
         exports: Names of attributes by the module that defines them.
+
+    Returns:
+        The `__getattr__` to assign in the package. Unknown names raise AttributeError.
 
     Example:
         >>> from melanet import lazy
@@ -32,20 +35,25 @@ def attributes(module: str, exports: Mapping[str, Sequence[str]]) -> Callable[[s
     return __getattr__
 
 
-def import_with_keras(*modules: str) -> None:
-    """Imports modules as soon as Keras is imported, or now if it is already.
+def import_with_keras(*modules: str, backend: str | None = None) -> None:
+    """Imports modules as soon as Keras is imported, or now if it already is.
 
-    Modules that register serialisable classes must be there before Keras loads a saved model.
+    Keras loads a saved model without `custom_objects` only if the classes are registered before.
+    Keras may be imported by a module of the package itself, so the modules listed here refer to
+    each other as modules (`from melanet import losses`), which works while one is half imported.
 
     Args:
-        *modules: Their names.
+        *modules: Names of the modules that register serialisable classes.
+        backend: The only Keras backend on which to import them; any if None.
 
     Example:
         >>> from melanet import lazy
         >>> lazy.import_with_keras("melanet.losses")
+        >>> lazy.import_with_keras("melanet.cyclegan", backend="tensorflow")
     """
 
     @wrapt.when_imported("keras")
-    def import_all(_: Any) -> None:
-        for module in modules:
-            importlib.import_module(module)
+    def import_all(keras: Any) -> None:
+        if backend in (None, keras.config.backend()):
+            for module in modules:
+                importlib.import_module(module)

@@ -1,71 +1,119 @@
-"""Metrics of chapter 2 for a positive class, on labels and probabilities (section 2.3.4)."""
+"""Metrics of chapter 2, on labels and probabilities of the positive class (section 2.3.4)."""
 
 import warnings
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
 
 
-def sensitivity(y_true, y_score, threshold=0.5) -> float:
-    """Part of the positive samples that are found, TP / (TP + FN) (eq. 2.9).
+def sensitivity(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> float:
+    """Share of the positive samples that are found, TP / (TP + FN) (eq. 2.9).
 
     Args:
-        y_true: Labels, 1 for positive and 0 for negative, of shape `(samples,)`.
-        y_score: Probability of the positive class, of the same shape.
-        threshold: A sample is called positive at this probability or above. With 0.5 this is
-            the larger of two softmax columns, a tie being positive.
+        y_true: Labels of shape `(samples,)`, 1 for positive and 0 for negative.
+        y_score: Probabilities of the positive class, of the same shape.
+        threshold: Samples are called positive at this probability or above. At 0.5 that is the
+            larger of two softmax columns; a tie is positive.
 
     Returns:
-        A float in [0, 1]; NaN without a positive sample.
+        A float in [0, 1]; NaN if there are no positive samples.
 
     Raises:
-        ValueError: If the shapes differ, are not 1-D or empty, a label is neither 0 nor 1, or a
-            score is not in [0, 1].
+        ValueError: If the shapes differ or are not 1-D, there are no samples, a label is neither
+            0 nor 1, or a score is not in [0, 1].
+
+    Example:
+        >>> from melanet import sensitivity
+        >>> sensitivity([1, 1, 0, 0], [0.9, 0.4, 0.2, 0.6])
+        0.5
     """
-    _, _, missed, found = _counts(y_true, y_score, threshold)
-    return _ratio(found, found + missed)
+    _, _, fn, tp = _confusion(y_true, y_score, threshold)
+    return _ratio(tp, tp + fn)
 
 
-def specificity(y_true, y_score, threshold=0.5) -> float:
-    """Part of the negative samples that are cleared, TN / (TN + FP); NaN without one.
+def specificity(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> float:
+    """Share of the negative samples that are called negative, TN / (TN + FP).
 
-    Arguments and what is raised are those of `sensitivity`.
+    See `sensitivity` for arguments and errors.
+
+    Returns:
+        A float in [0, 1]; NaN if there are no negative samples.
+
+    Example:
+        >>> from melanet import specificity
+        >>> specificity([1, 1, 0, 0], [0.9, 0.4, 0.2, 0.6])
+        0.5
     """
-    cleared, accused, _, _ = _counts(y_true, y_score, threshold)
-    return _ratio(cleared, cleared + accused)
+    tn, fp, _, _ = _confusion(y_true, y_score, threshold)
+    return _ratio(tn, tn + fp)
 
 
-def false_negatives(y_true, y_score, threshold=0.5) -> int:
-    """Number of positive samples that are missed. Arguments are those of `sensitivity`."""
-    return _counts(y_true, y_score, threshold)[2]
+def false_negatives(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> int:
+    """Number of positive samples that are missed.
 
+    See `sensitivity` for arguments and errors.
 
-def negative_predictive_value(y_true, y_score, threshold=0.5) -> float:
-    """Part of the samples called negative that are, TN / (TN + FN); NaN if none is called so.
-
-    This is what table 2.1 prints as "sensitivity". Arguments are those of `sensitivity`.
+    Example:
+        >>> from melanet import false_negatives
+        >>> false_negatives([1, 1, 0, 0], [0.9, 0.4, 0.2, 0.6])
+        1
     """
-    cleared, _, missed, _ = _counts(y_true, y_score, threshold)
-    return _ratio(cleared, cleared + missed)
+    return _confusion(y_true, y_score, threshold)[2]
 
 
-def f_score(y_true, y_score, threshold=0.5) -> float:
-    """Harmonic mean of sensitivity and precision; 0 if nothing is found, NaN without a positive.
+def negative_predictive_value(
+    y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5
+) -> float:
+    """Share of the samples called negative that are negative, TN / (TN + FN).
 
-    Arguments and what is raised are those of `sensitivity`.
+    This is what table 2.1 prints as "sensitivity". See `sensitivity` for arguments and errors.
+
+    Returns:
+        A float in [0, 1]; NaN if no sample is called negative.
+
+    Example:
+        >>> from melanet import negative_predictive_value
+        >>> negative_predictive_value([1, 1, 0, 0], [0.9, 0.4, 0.2, 0.6])
+        0.5
     """
-    y_true, y_score = _checked(y_true, y_score)
+    tn, _, fn, _ = _confusion(y_true, y_score, threshold)
+    return _ratio(tn, tn + fn)
+
+
+def f_score(y_true: ArrayLike, y_score: ArrayLike, threshold: float = 0.5) -> float:
+    """Harmonic mean of sensitivity and precision.
+
+    See `sensitivity` for arguments and errors.
+
+    Returns:
+        A float in [0, 1], 0 if no positive sample is found; NaN if there are none.
+
+    Example:
+        >>> from melanet import f_score
+        >>> f_score([1, 1, 0, 0], [0.9, 0.4, 0.2, 0.6])
+        0.5
+    """
+    y_true, y_score = _check_samples(y_true, y_score)
     if not y_true.any():
         return float("nan")
     return float(f1_score(y_true, y_score >= threshold, zero_division=0))
 
 
-def auc(y_true, y_score) -> float:
-    """Area under the ROC curve; NaN without a sample of each class.
+def auc(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Area under the ROC curve.
 
-    Arguments and what is raised are those of `sensitivity`.
+    See `sensitivity` for arguments and errors.
+
+    Returns:
+        A float in [0, 1]; NaN unless there are samples of both classes.
+
+    Example:
+        >>> from melanet import auc
+        >>> auc([1, 1, 0, 0], [0.9, 0.4, 0.2, 0.6])
+        0.75
     """
-    y_true, y_score = _checked(y_true, y_score)
+    y_true, y_score = _check_samples(y_true, y_score)
     if len(np.unique(y_true)) < 2:
         return float("nan")
     with warnings.catch_warnings():
@@ -73,47 +121,53 @@ def auc(y_true, y_score) -> float:
         return float(roc_auc_score(y_true, y_score))
 
 
-def skew(y_true) -> float:
-    """Negative samples a positive one (eq. 2.8): 1 is balanced, more a negative majority.
+def skew(y_true: ArrayLike) -> float:
+    """Negative samples per positive sample (eq. 2.8); 1 is balanced.
 
     Args:
-        y_true: Labels, 1 for positive and 0 for negative.
+        y_true: Labels of shape `(samples,)`, 1 for positive and 0 for negative.
 
     Returns:
-        A float; infinity without a positive sample.
+        A float, 0 or more; infinity if there are no positive samples.
 
     Raises:
-        ValueError: If there is no sample, or a label is neither 0 nor 1.
+        ValueError: If there are no samples, or a label is neither 0 nor 1.
+
+    Example:
+        >>> from melanet import skew
+        >>> skew([1, 0, 0, 0])
+        3.0
     """
-    y_true = _checked_labels(y_true)
+    y_true = _check_labels(y_true)
     positives = int(y_true.sum())
     return (len(y_true) - positives) / positives if positives else float("inf")
 
 
-def _counts(y_true, y_score, threshold) -> tuple[int, int, int, int]:
-    """True negatives, false positives, false negatives, true positives."""
-    y_true, y_score = _checked(y_true, y_score)
-    table = confusion_matrix(y_true, y_score >= threshold, labels=[0, 1])
-    true_negative, false_positive, false_negative, true_positive = map(int, table.ravel())
-    return true_negative, false_positive, false_negative, true_positive
+def _confusion(
+    y_true: ArrayLike, y_score: ArrayLike, threshold: float
+) -> tuple[int, int, int, int]:
+    y_true, y_score = _check_samples(y_true, y_score)
+    tn, fp, fn, tp = confusion_matrix(y_true, y_score >= threshold, labels=[0, 1]).ravel().tolist()
+    return tn, fp, fn, tp
 
 
-def _checked(y_true, y_score):
-    y_true, y_score = _checked_labels(y_true), np.asarray(y_score, "float64")
+def _check_samples(y_true: ArrayLike, y_score: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    y_true, y_score = _check_labels(y_true), np.asarray(y_score, "float64")
     if y_true.shape != y_score.shape:
         raise ValueError(
-            f"`y_true` and `y_score` must have one shape. Received: {y_true.shape}, {y_score.shape}"
+            "`y_true` and `y_score` must have the same shape. "
+            f"Received: {y_true.shape}, {y_score.shape}"
         )
     if not ((y_score >= 0) & (y_score <= 1)).all():
         raise ValueError("`y_score` must be probabilities in [0, 1]; some are not")
     return y_true, y_score
 
 
-def _checked_labels(y_true):
+def _check_labels(y_true: ArrayLike) -> np.ndarray:
     y_true = np.asarray(y_true)
     if y_true.ndim != 1 or not len(y_true):
         raise ValueError(
-            f"`y_true` must be 1-D, with a sample or more. Received shape {y_true.shape}"
+            f"`y_true` must be 1-D and hold at least one sample. Received shape {y_true.shape}"
         )
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError(f"`y_true` must hold 0 and 1 only. Received: {np.unique(y_true)[:5]}")

@@ -4,25 +4,36 @@ import keras
 from keras import layers
 
 
-def unet_generator(input_shape=(256, 256, 3), filters=32, name="unet_generator") -> keras.Model:
-    """U-Net that translates an image of one class into the other.
+def unet_generator(
+    input_shape: tuple[int, ...] = (256, 256, 3),
+    filters: int = 32,
+    name: str = "unet_generator",
+) -> keras.Model:
+    """U-Net that translates images of one class into the other.
 
-    Four 4x4 convolutions of stride 2 down (`filters` to `8 * filters`), three upsampled and
-    concatenated blocks up, instance norm throughout. 1,546,819 parameters by default.
+    Four 4x4 convolutions of stride 2 (`filters` to `8 * filters`) on the way down, three blocks of
+    upsampling, convolution and concatenated skip on the way up, instance norm throughout.
+    1,546,819 parameters by default.
 
     Args:
-        input_shape: `(height, width, channels)`; a side is a multiple of 16.
+        input_shape: `(height, width, channels)`; sides are multiples of 16.
         filters: Filters of the first block.
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from images in [-1, 1] to images in [-1, 1] of the same shape, float32
-        under any precision.
+        A `keras.Model` from images in [-1, 1], `(batch, height, width, channels)`, to images in
+        [-1, 1] of the same shape; float32 under any precision.
 
     Raises:
         ValueError: If a side is not a multiple of 16, or `filters` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import unet_generator
+        >>> tuple(unet_generator((32, 32, 3), filters=4)(np.zeros((2, 32, 32, 3))).shape)
+        (2, 32, 32, 3)
     """
-    _check_arguments(input_shape, filters, multiple=16)
+    _check_arguments(input_shape, filters)
     inputs = x = keras.Input(input_shape)
     skips = []
     for scale in (1, 2, 4, 8):
@@ -44,26 +55,35 @@ def unet_generator(input_shape=(256, 256, 3), filters=32, name="unet_generator")
 
 
 def patchgan_discriminator(
-    input_shape=(256, 256, 3), filters=64, name="patchgan_discriminator"
+    input_shape: tuple[int, ...] = (256, 256, 3),
+    filters: int = 64,
+    name: str = "patchgan_discriminator",
 ) -> keras.Model:
-    """PatchGAN: a score for each patch of an image, whether it is real.
+    """PatchGAN, which scores each patch of an image as real or translated.
 
-    Four 4x4 convolutions of stride 2 (`filters` to `8 * filters`), instance norm but on the first.
-    2,766,529 parameters and 16 x 16 patches by default.
+    Four 4x4 convolutions of stride 2 (`filters` to `8 * filters`), instance norm on all but the
+    first. 2,766,529 parameters and 16 x 16 patches by default.
 
     Args:
-        input_shape: `(height, width, channels)`; a side is a multiple of 16.
+        input_shape: `(height, width, channels)`; sides are multiples of 16.
         filters: Filters of the first block.
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from images in [-1, 1] to logits, `(batch, height / 16, width / 16, 1)`,
-        float32 under any precision. `sigmoid(logit)` is D of eq. 2.2.
+        A `keras.Model` from images in [-1, 1], `(batch, height, width, channels)`, to logits,
+        `(batch, height / 16, width / 16, 1)`, float32 under any precision. `sigmoid(logit)` is D of
+        eq. 2.2.
 
     Raises:
         ValueError: If a side is not a multiple of 16, or `filters` is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import patchgan_discriminator
+        >>> tuple(patchgan_discriminator((32, 48, 3), filters=4)(np.zeros((2, 32, 48, 3))).shape)
+        (2, 2, 3, 1)
     """
-    _check_arguments(input_shape, filters, multiple=16)
+    _check_arguments(input_shape, filters)
     inputs = x = keras.Input(input_shape)
     for scale in (1, 2, 4, 8):
         x = layers.Conv2D(scale * filters, 4, strides=2, padding="same")(x)
@@ -74,17 +94,15 @@ def patchgan_discriminator(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _instance_norm():
+def _instance_norm() -> keras.Layer:
     return layers.GroupNormalization(groups=-1)
 
 
-def _check_arguments(input_shape, filters, multiple):
+def _check_arguments(input_shape: tuple[int, ...], filters: int) -> None:
     if filters < 1:
         raise ValueError(f"`filters` must be 1 or more. Received: {filters}")
-    if len(input_shape) != 3 or any(
-        side is not None and side % multiple for side in input_shape[:2]
-    ):
+    if len(input_shape) != 3 or any(side is not None and side % 16 for side in input_shape[:2]):
         raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides that are multiples of "
-            f"{multiple}. Received: {input_shape}"
+            "`input_shape` must be (height, width, channels) with sides that are multiples of 16. "
+            f"Received: {input_shape}"
         )

@@ -21,7 +21,8 @@ from melanet.data.loading import (
     make_epoch_counter,
     training_ids,
 )
-from melanet.distribution import count_replicas, fit, make_strategy, on_one_device, scope
+from melanet.distribution import count_replicas, make_strategy
+from melanet.training import train
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
@@ -148,19 +149,14 @@ def train_cyclegan(
 
     checkpoint = checkpoint or EpochCheckpoint(None)
     checkpoint.epoch_counter = epoch_counter
-    with scope(strategy):
-        training = compiled()
-        first_epoch = checkpoint.restore(training)
-    fit(
-        training,
+    return train(
+        compiled,
         pairs,
         epochs=epochs,
-        initial_epoch=first_epoch,
-        callbacks=[*callbacks, checkpoint],
-        shuffle=False,
-        verbose=0,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        distribute=distribute,
     )
-    return training if strategy is None else on_one_device(training, compiled())
 
 
 def translate_majority(

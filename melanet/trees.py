@@ -1,9 +1,9 @@
 """DenseNet-121 with bagged trees: "DenseNet-121 + BGT" of tables 2.2 and 2.3."""
 
 import json
-import tempfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
@@ -16,22 +16,21 @@ from melanet.classifiers import densenet121_features
 from melanet.data.writing import atomic_write
 
 NETWORK, TREES, SETTINGS = "network.keras", "trees.skops", "settings.json"
-#: What skops loads beyond what it trusts by itself; `_check_trees` looks into it.
-TRUSTED = ["sklearn.tree._tree.Tree"]
+#: Types that skops loads beyond those it trusts by itself; `_check_trees` checks their content.
+TRUSTED_TYPES = ["sklearn.tree._tree.Tree"]
 
 
 class BaggedTrees:
-    """Decision trees, each on a bootstrap of the features of a frozen DenseNet-121 ([62]).
+    """Bagged decision trees on the features of a frozen DenseNet-121 ([62]).
 
-    Only the trees are trained. The thesis does not say how many there are; 10 is the default of
-    scikit-learn. They are grown one after another; within `joblib.parallel_config(n_jobs=...)`
-    beside one another, with the same result.
+    Only the trees are trained. The thesis does not give their number; 10 is scikit-learn's default.
+    They grow in parallel within `joblib.parallel_config(n_jobs=...)`, with the same result.
 
     Args:
-        input_shape: `(height, width, channels)`, 32 pixels a side or more, 1 or 3 channels.
+        input_shape: `(height, width, channels)`, sides of 32 pixels or more, 1 or 3 channels.
         classes: Number of classes, the positive one last.
-        weights: Of the network: `"imagenet"` (downloaded once by Keras), None for random weights,
-            or a weights file that `Model.save_weights` of `network` wrote.
+        weights: Weights of the network: `"imagenet"` (downloaded once by Keras), None for random
+            weights, or a weights file written by `Model.save_weights` of `network`.
         trees: Number of trees.
         seed: Seed of the bootstraps and the trees.
 
@@ -40,16 +39,30 @@ class BaggedTrees:
         bagging: The `BaggingClassifier` of scikit-learn.
 
     Raises:
-        ValueError: If an argument is out of its range, or `weights` is a file that is not there or
-            does not fit.
+        ValueError: If an argument is out of range, or `weights` is a file that is missing or does
+            not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import BaggedTrees
+        >>> model = BaggedTrees((32, 32, 1), weights=None, trees=3)
+        >>> images = np.random.default_rng(0).random((4, 32, 32, 1))
+        >>> model.fit(images, np.eye(2)[[0, 1, 0, 1]]).predict(images).shape
+        (4, 2)
     """
 
     def __init__(
-        self, input_shape=(256, 256, 3), classes=2, *, weights="imagenet", trees=10, seed=0
+        self,
+        input_shape: tuple[int, ...] = (256, 256, 3),
+        classes: int = 2,
+        *,
+        weights: str | Path | None = "imagenet",
+        trees: int = 10,
+        seed: int = 0,
     ):
         if classes < 2 or trees < 1:
             raise ValueError(
-                "`classes` must be 2 or more, `trees` 1 or more. "
+                "`classes` must be 2 or more and `trees` 1 or more. "
                 f"Received: classes={classes}, trees={trees}"
             )
         self.classes = classes
@@ -58,44 +71,45 @@ class BaggedTrees:
         )
         self.network = densenet121_features(input_shape, weights=weights)
 
-    def fit(self, dataset, labels=None) -> "BaggedTrees":
-        """Grows the trees anew, with one pass over the images.
+    def fit(self, dataset: Any, labels: np.ndarray | None = None) -> "BaggedTrees":
+        """Grows new trees, in one pass over the images.
 
         Args:
-            dataset: Batches of `(images, labels)`, as `load_dataset` makes them; or images,
-                `(images, height, width, channels)`, in [0, 1].
-            labels: One-hot, `(images, classes)`, if `dataset` is images. A class may be missing.
+            dataset: Batches of `(images, labels)`, as `load_dataset` returns them; or an array of
+                images in [0, 1], `(images, height, width, channels)`.
+            labels: One-hot labels, `(images, classes)`, if `dataset` is an array. A class may be
+                missing.
 
         Returns:
-            Itself.
+            This object.
 
         Raises:
-            ValueError: If there is no image, or labels are not one-hot, one an image.
+            ValueError: If there are no images, or the labels are not one-hot, one row per image.
         """
         batches = dataset if labels is None else [(dataset, labels)]
         pairs = [(self._features(images), np.asarray(one_hot)) for images, one_hot in batches]
         if not pairs:
-            raise ValueError("`dataset`: there is no image")
+            raise ValueError("`dataset` holds no images")
         features, one_hot = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
         if one_hot.shape != (len(features), self.classes) or not _is_one_hot(one_hot):
             raise ValueError(
-                f"`labels` must be one-hot, (images, classes), here {(len(features), self.classes)}"
-                f". Received shape {one_hot.shape}"
+                f"`labels` must be one-hot, of shape {(len(features), self.classes)}. "
+                f"Received shape {one_hot.shape}"
             )
         self.bagging.fit(features, one_hot.argmax(axis=1))
         return self
 
-    def predict(self, dataset) -> np.ndarray:
-        """Probabilities of the classes: the mean over the trees.
+    def predict(self, dataset: Any) -> np.ndarray:
+        """Predicts class probabilities, the mean over the trees.
 
         Args:
-            dataset: Images, in [0, 1], or a dataset of them with or without labels, as of `fit`.
+            dataset: An array of images in [0, 1], or a dataset of them, with or without labels.
 
         Returns:
-            float32, `(images, classes)`; 0 for a class that `fit` did not meet.
+            A float32 array, `(images, classes)`; 0 for classes that were missing in `fit`.
 
         Raises:
-            ValueError: Before `fit`, and, as an InputError, if the file system refuses to write.
+            ValueError: If the trees are not fitted.
         """
         check_is_fitted(self.bagging)
         features = self.network.predict(dataset, verbose=0)
@@ -104,16 +118,19 @@ class BaggedTrees:
         return probabilities
 
     def count_params(self) -> int:
-        """Parameters of the network."""
+        """Number of parameters of the network."""
         return self.network.count_params()
 
     def save(self, path: str | Path) -> None:
-        """Writes one zip file, whole or not at all; a file that is there is replaced.
+        """Writes the model as one zip file, whole or not at all.
 
         It holds the network in Keras's format, the trees in that of skops, and the settings.
 
+        Args:
+            path: The file; an existing one is replaced.
+
         Raises:
-            ValueError: Before `fit`, and, as an InputError, if the file system refuses to write.
+            ValueError: If the trees are not fitted; as an InputError, if the file system refuses.
         """
         check_is_fitted(self.bagging)
         path = Path(path)
@@ -139,27 +156,33 @@ class BaggedTrees:
 
     @classmethod
     def load(cls, path: str | Path) -> "BaggedTrees":
-        """Reads what `save` wrote. Nothing in the file is executed.
+        """Reads a model written by `save`, without executing anything in the file.
 
-        The network is built here and takes its weights from the file, whatever the file says of
-        its architecture; of the trees, only the types that `fit` makes are accepted.
+        Only weights are taken from the saved network, not its architecture; of the trees, only the
+        types that `fit` makes are accepted.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The model, ready to predict.
 
         Raises:
-            ValueError: If the file is not there, or is not whole, or holds anything else.
+            ValueError: If the file is missing, damaged or not a saved `BaggedTrees`.
         """
         if not Path(path).is_file():
             raise ValueError(f"{path}: no such file")
         try:
             return cls._read(path)
-        except Exception as error:  # whatever a damaged file makes its readers raise
+        except Exception as error:  # whatever the readers raise on a damaged file
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ValueError(f"{path}: cannot be read as saved BaggedTrees: {reason}") from error
 
     @classmethod
-    def _read(cls, path):
-        with ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+    def _read(cls, path: str | Path) -> "BaggedTrees":
+        with ZipFile(path) as archive, TemporaryDirectory() as folder:
             settings = json.loads(archive.read(SETTINGS))
-            bagging = skops.io.loads(archive.read(TREES), trusted=TRUSTED)
+            bagging = skops.io.loads(archive.read(TREES), trusted=TRUSTED_TYPES)
             model = cls(
                 tuple(settings["input_shape"]),
                 settings["classes"],
@@ -172,7 +195,7 @@ class BaggedTrees:
         return model
 
     def _features(self, images) -> np.ndarray:
-        # A batch of a dataset comes as a tensor, and is one step; an array may be far larger.
+        # A batch of a dataset is a tensor and one step; an array may be far larger.
         if isinstance(images, np.ndarray):
             return self.network.predict(images, verbose=0)
         return self.network.predict_on_batch(images)
@@ -183,7 +206,7 @@ def _is_one_hot(labels) -> bool:
 
 
 def _check_trees(bagging, model: BaggedTrees) -> None:
-    """Whether it is what `fit` makes: scikit-learn itself reads past the end if it is not."""
+    """Raises unless `fit` could have made them: scikit-learn would read out of bounds."""
     channels = model.network.output_shape[-1]
     sound = (
         type(bagging) is BaggingClassifier
@@ -195,11 +218,11 @@ def _check_trees(bagging, model: BaggedTrees) -> None:
         and all(_is_sound(tree, channels) for tree in bagging.estimators_)
     )
     if not sound:
-        raise ValueError("its trees are not those that `fit` grows")
+        raise ValueError("its trees are not of the kind that `fit` grows")
 
 
 def _is_sound(tree, channels) -> bool:
-    """Whether every child comes after its parent, and every split is at one of the features."""
+    """Whether every child comes after its parent and every split uses one of the features."""
     if type(tree) is not DecisionTreeClassifier or tree.n_features_in_ != channels:
         return False
     nodes = tree.tree_

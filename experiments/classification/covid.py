@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from experiments.classification.protocols import COVID_PROTOCOLS
 from experiments.classification.report import covid_figures
-from experiments.classification.table import COVID_PROTOCOLS, ClassificationTable
+from experiments.classification.table import ClassificationTable
 from experiments.classification.trial import BAGGED_TREES, Condition
 from experiments.common.published import Detection, covid_cells
 from melanet.classifiers import CLASSIFIERS

@@ -217,7 +217,8 @@ def _describe(results: Results) -> dict[str, str]:
     synthetic = [notes for record in records for notes in record["synthetic"]]
     gan_seconds = {notes["key"]: notes["seconds"] for notes in synthetic}
     described = {
-        "protocol": f"{protocol}: {table.protocols[protocol]}" + _departures(protocol, synthetic),
+        "protocol": f"{protocol}: {table.protocols[protocol].text}"
+        + _departures(table.protocols[protocol].cyclegan, synthetic),
         "images (train / validation / test)": distinct_values(
             records, lambda r: " / ".join(map(str, r["images"].values()))
         ),
@@ -251,14 +252,14 @@ def _describe_classifier(record: dict[str, Any]) -> str:
     )
 
 
-def _departures(protocol: str, synthetic: Sequence[dict[str, Any]]) -> str:
-    """Where an option made the CycleGANs depart from the protocol."""
-    own, departures = CycleGANConfig.for_protocol(protocol), []
-    for notes in synthetic[:1]:
-        if notes["adversarial_loss"] != own.adversarial_loss:
-            departures.append(f"{notes['adversarial_loss'].replace('_', ' ')} loss")
-        if notes["identity_weight"] != own.identity_weight:
-            departures.append(f"identity weight {notes['identity_weight']:g}")
+def _departures(own: CycleGANConfig, synthetic: Sequence[dict[str, Any]]) -> str:
+    """Where an option made the CycleGANs depart from the protocol's."""
+    departures = [
+        f"{name.replace('_', ' ')} {str(notes[name]).replace('_', ' ')}"
+        for notes in synthetic[:1]
+        for name, value in dataclasses.asdict(own).items()
+        if notes[name] != (list(value) if isinstance(value, tuple) else value)
+    ]
     return f" – but here, by option: {', '.join(departures)}" if departures else ""
 
 

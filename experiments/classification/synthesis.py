@@ -49,13 +49,6 @@ class CycleGANConfig:
     identity_weight: float = 0.0
     flip: bool = False
 
-    @classmethod
-    def for_protocol(cls, protocol: str) -> "CycleGANConfig":
-        """How a protocol trains its CycleGAN."""
-        if protocol == "released":
-            return cls(adversarial_loss="least_squares", identity_weight=1.0, flip=True)
-        return cls()
-
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticSetStage:

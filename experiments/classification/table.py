@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.classification import report
+from experiments.classification.protocols import ClassifierProtocol
 from experiments.classification.splits import Split, split_images
 from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
 from experiments.classification.trial import (
@@ -31,25 +32,13 @@ from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.distribution import count_replicas, make_strategy, resolve
 from melanet.trees import BaggedTrees
 
-#: What each protocol of chapter 2 does, in a sentence.
-MELANOMA_PROTOCOLS = {
-    "thesis": "trained until the training loss stops improving, best weights kept; log loss, no "
-    "identity loss, images padded to square (sections 2.2 and 2.3.3)",
-    "released": "as the author's code: early stopping and best weights by the test set (its score "
-    "flatters), class weights, released focal loss, least squares, identity loss, flips, stretched",
-    "clean": "as thesis, but stopped by a tenth of the training images, which no training sees",
-}
-COVID_PROTOCOLS = {
-    "thesis": "trained until the training loss stops improving, best weights kept",
-    "clean": "as thesis, but stopped by a tenth of the training patients, whom no training sees",
-}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassificationTable(Table):
     """A table of chapter 2 as data.
 
     Attributes:
+        protocols: What each protocol does, by name.
         datasets: The dataset that is classified; then those whose synthetic images can join.
         models: Names of the classifiers that are run by default.
         model_choices: Names of all that can be run.
@@ -64,6 +53,7 @@ class ClassificationTable(Table):
         default_data: Default of `--data`; it must be given if None.
     """
 
+    protocols: Mapping[str, ClassifierProtocol]
     datasets: tuple[str, ...]
     models: tuple[str, ...]
     model_choices: tuple[str, ...]
@@ -95,18 +85,18 @@ class ClassificationTable(Table):
         add("--protocol", choices=self.protocols, default="thesis")
         add("--weights", default="imagenet", help="imagenet, none, or a weights file")
         add("--repeats", type=bounded_int(1, 1000), default=1, help="seeds; the thesis trains once")
-        add("--epochs", type=bounded_int(1), default=100,
-            help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
-        gan, pair = CycleGANConfig(), ("GENERATOR", "DISCRIMINATOR")
-        add("--gan-epochs", type=bounded_int(1), default=gan.epochs, help="default: %(default)s")
-        add("--gan-batch-size", type=bounded_int(1), default=gan.batch_size,
-            help="default: %(default)s")  # fmt: skip
-        add("--gan-filters", type=bounded_int(1, 1024), nargs=2, default=gan.filters, metavar=pair,
-            help="filters of their first blocks; default: %(default)s")  # fmt: skip
-        add("--gan-rates", type=positive_float, nargs=2, default=gan.rates, metavar=pair,
-            help="learning rates of Adam; default: %(default)s")  # fmt: skip
-        add("--adversarial-loss", choices=("log", "least_squares"), help="default: the protocol's")
-        add("--identity-weight", type=non_negative_float, help="default: the protocol's")
+        add("--epochs", type=bounded_int(1),
+            help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
+        pair = ("GENERATOR", "DISCRIMINATOR")
+        of_protocol = "default: the protocol's"
+        add("--gan-epochs", type=bounded_int(1), help=of_protocol)
+        add("--gan-batch-size", type=bounded_int(1), help=of_protocol)
+        add("--gan-filters", type=bounded_int(1, 1024), nargs=2, metavar=pair,
+            help=f"filters of their first blocks; {of_protocol}")  # fmt: skip
+        add("--gan-rates", type=positive_float, nargs=2, metavar=pair,
+            help=f"learning rates of Adam; {of_protocol}")  # fmt: skip
+        add("--adversarial-loss", choices=("log", "least_squares"), help=of_protocol)
+        add("--identity-weight", type=non_negative_float, help=of_protocol)
         add("--save-models", action=argparse.BooleanOptionalAction, default=False,
             help="keep every trained classifier below OUT/models")  # fmt: skip
         add_common_arguments(parser, out)
@@ -126,15 +116,13 @@ class ClassificationTable(Table):
             InputError: If a size or weights do not suit the networks, or a class cannot be split.
         """
         _check_positive_class(datasets)
-        models = list(dict.fromkeys(options.models))
+        models, protocol = list(dict.fromkeys(options.models)), self.protocols[options.protocol]
         settings = {model: self._settings(datasets[0], options, model) for model in models}
-        config = cyclegan_config(options)
+        config = cyclegan_config(protocol.cyclegan, options)
         trials = []
         for seed in range(options.seed, options.seed + options.repeats):
             splits = [
-                split_images(
-                    dataset, options.protocol, seed, [d for d in datasets if d is not dataset]
-                )
+                split_images(dataset, protocol, seed, [d for d in datasets if d is not dataset])
                 for dataset in datasets
             ]
             stages = tuple(
@@ -178,6 +166,7 @@ class ClassificationTable(Table):
             raise InputError(
                 f"{dataset.folder}: has {len(dataset.info.labels)} classes; two are expected"
             )
+        protocol = self.protocols[options.protocol]
         weights = None if options.weights == "none" else options.weights
         if not options.dry_run:
             _check_weights(model, weights, (*size, dataset.info.channels))
@@ -186,30 +175,34 @@ class ClassificationTable(Table):
             model=model,
             weights=weights,
             weights_sha256=_file_hash(weights),
-            epochs=options.epochs,
+            epochs=options.epochs or protocol.epochs,
             batch_size=options.batch_size,
             image_size=size,
             precision=resolve_precision(options.precision),
             loss=self.loss,
+            patience=protocol.patience,
+            plateau=protocol.plateau,
+            watch=protocol.watch,
+            loss_form=protocol.loss_form,
+            keep_aspect_ratio=protocol.keep_aspect_ratio,
+            scaling=protocol.scaling,
             deterministic=options.deterministic,
             distribute=resolve(options.distribute),
         )
 
 
-def cyclegan_config(options: argparse.Namespace) -> CycleGANConfig:
-    """How the CycleGAN is trained: as the protocol says, unless an option says otherwise."""
-    own = CycleGANConfig.for_protocol(options.protocol)
-    return CycleGANConfig(
-        epochs=options.gan_epochs,
-        batch_size=options.gan_batch_size,
-        filters=tuple(options.gan_filters),
-        rates=tuple(options.gan_rates),
-        adversarial_loss=options.adversarial_loss or own.adversarial_loss,
-        identity_weight=(
-            own.identity_weight if options.identity_weight is None else options.identity_weight
-        ),
-        flip=own.flip,
-    )
+def cyclegan_config(own: CycleGANConfig, options: argparse.Namespace) -> CycleGANConfig:
+    """How the CycleGAN is trained: as the protocol's own, unless an option says otherwise."""
+    chosen = {
+        "epochs": options.gan_epochs,
+        "batch_size": options.gan_batch_size,
+        "filters": options.gan_filters and tuple(options.gan_filters),
+        "rates": options.gan_rates and tuple(options.gan_rates),
+        "adversarial_loss": options.adversarial_loss,
+        "identity_weight": options.identity_weight,
+    }
+    changes = {name: value for name, value in chosen.items() if value is not None}
+    return dataclasses.replace(own, **changes)
 
 
 def _prepared(name: str, options: argparse.Namespace) -> ImageDataset:

@@ -4,7 +4,6 @@ import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from experiments.common.training import (
 from melanet.augmentation import augment_offline
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import ImageDataset, load_dataset
-from melanet.data.loading import Subset, make_epoch_counter, open_subset
+from melanet.data.loading import Scaling, Subset, make_epoch_counter, open_subset
 from melanet.distribution import chief_first, is_chief
 from melanet.losses import focal_loss
 from melanet.trees import BaggedTrees
@@ -70,11 +69,10 @@ class ClassifierSettings:
     Attributes:
         weights: `"imagenet"`, None or a file. From random weights the thesis's Adadelta at 1e-3
             hardly moves: then the optimizer is Adam at 1e-4.
+        weights_sha256: Hash of a weights file.
         loss: `"focal"` (melanoma) or `"cross_entropy"` (COVID-19).
-        patience: Epochs without a better loss before training stops; not in the thesis, 8 in the
-            released code.
-        plateau: Epochs without a better loss before the learning rate falls to a tenth; not in the
-            thesis, 5 in the released code.
+        epochs, patience, plateau, watch, loss_form, keep_aspect_ratio, scaling: As in
+            `ClassifierProtocol`.
     """
 
     protocol: str
@@ -88,13 +86,12 @@ class ClassifierSettings:
     weights_sha256: str | None = None
     patience: int = 8
     plateau: int = 5
+    watch: str = "train"
+    loss_form: str = "thesis"
+    keep_aspect_ratio: bool | None = None
+    scaling: Scaling = "min_max"
     deterministic: bool = True
     distribute: str = "none"
-
-    @property
-    def released(self) -> bool:
-        """Whether the author's code is followed where it differs from the thesis."""
-        return self.protocol == "released"
 
     @property
     def optimizer(self) -> tuple[str, float]:
@@ -106,12 +103,7 @@ class ClassifierSettings:
         """The loss. On two softmax columns, cross-entropy is the binary one of the positive."""
         if self.loss == "cross_entropy":
             return keras.losses.CategoricalCrossentropy()
-        return focal_loss(form="released" if self.released else "thesis")
-
-    @property
-    def keep_aspect_ratio(self) -> bool | None:
-        """Whether images are padded; as their dataset says, but the released code stretches."""
-        return False if self.released else None
+        return focal_loss(variant=self.loss_form)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +166,7 @@ class ClassifierTrial(Trial):
         seed_everything(self.seed, settings.deterministic)
         test = (self.dataset, split.test)
         fit = self._fit_trees if settings.model == BAGGED_TREES else self._fit_network
-        model, training = fit(subsets, counts, out)
+        model, training = fit(subsets, out)
         if not is_chief():
             return None
         scores = _positive_scores(model, self._load(test))
@@ -222,17 +214,15 @@ class ClassifierTrial(Trial):
             image_size=settings.image_size,
             batch_size=settings.batch_size,
             keep_aspect_ratio=settings.keep_aspect_ratio,
+            scaling=settings.scaling,
             **order,
         )
 
     def _fit_network(
-        self, subsets: Sequence[Subset], counts: Counter, out: Path
+        self, subsets: Sequence[Subset], out: Path
     ) -> tuple[keras.Model, dict[str, Any]]:
         settings, epoch_counter = self.settings, make_epoch_counter()
         batches = self._load(*subsets, shuffle=True, seed=self.seed, epoch_counter=epoch_counter)
-        weights = self._class_weights(counts)
-        if weights is not None:
-            batches = batches.map(partial(_add_class_weights, weights))
         validation, watch = None, "loss"
         # Real negatives alone would choose the weights that call nobody positive.
         if self.split.validation and self.condition.real_positives:
@@ -258,7 +248,7 @@ class ClassifierTrial(Trial):
         return trained.model, {"optimizer": optimizer, **trained.summary()}
 
     def _fit_trees(
-        self, subsets: Sequence[Subset], counts: Counter, out: Path
+        self, subsets: Sequence[Subset], out: Path
     ) -> tuple[BaggedTrees, dict[str, Any]]:
         settings = self.settings
         batches = self._load(*subsets, shuffle=True, seed=self.seed)
@@ -285,13 +275,6 @@ class ClassifierTrial(Trial):
     def _input_shape(self) -> tuple[int, int, int]:
         return (*self.settings.image_size, self.dataset.info.channels)
 
-    def _class_weights(self, counts: Counter) -> list[float] | None:
-        """`class_weight="balanced"` of scikit-learn, which the released code computes."""
-        if not self.settings.released:
-            return None
-        labels = self.dataset.info.labels
-        return [counts.total() / (len(labels) * counts[label]) for label in labels]
-
     def _save(self, model: Any, subsets: Sequence[Subset], out: Path) -> None:
         """Saves features of some of the images, and the model if asked to."""
         network = model.network if isinstance(model, BaggedTrees) else model
@@ -309,11 +292,6 @@ def _random_network(model: str, input_shape: tuple[int, int, int]) -> keras.Mode
     if model == BAGGED_TREES:
         return BaggedTrees(input_shape, 2, weights=None).network
     return CLASSIFIERS[model](input_shape, 2, weights=None)
-
-
-def _add_class_weights(weights: list[float], images: tf.Tensor, labels: tf.Tensor) -> tuple:
-    """A batch with its images' class weights; a shared `fit` takes no `class_weight`."""
-    return images, labels, tf.linalg.matvec(labels, weights)
 
 
 def _positive_scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:

@@ -14,8 +14,7 @@ from experiments.common.training import PRECISIONS
 from melanet.data import ImageDataset, InputError
 from melanet.data.dataset import MAX_SIDE
 from melanet.data.errors import os_errors_as_input_errors
-from melanet.distribution import NAMES as STRATEGIES
-from melanet.distribution import WORKER_ERRORS, barrier, is_chief, is_single_worker
+from melanet.distribution import STRATEGIES, WORKER_ERRORS, barrier, is_chief, is_single_worker
 
 
 class Parser(argparse.ArgumentParser):

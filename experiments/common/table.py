@@ -11,6 +11,7 @@ Each stage leaves plain files and skips what is there already, so that interrupt
 import abc
 import argparse
 import dataclasses
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,14 @@ class Trial(abc.ABC):
         return record
 
 
+class Protocol(typing.Protocol):
+    """How a table's data are split and its models trained."""
+
+    @property
+    def text(self) -> str:
+        """What it does, in a sentence."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table(abc.ABC):
     """A table of the thesis as data, with its four stages.
@@ -110,13 +119,13 @@ class Table(abc.ABC):
     Attributes:
         name: Name of its command.
         title: Title of its page.
-        protocols: What each protocol does, in a sentence, by name.
+        protocols: What each protocol does, by name.
         results: Name of its folder below `results`, if other tables share it.
     """
 
     name: str
     title: str
-    protocols: Mapping[str, str]
+    protocols: Mapping[str, Protocol]
     results: str = ""
 
     def page_folder(self, out: Path) -> Path:
@@ -164,7 +173,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     parser = Parser(
         prog=f"python -m experiments.{table.name}",
         description=table.title,
-        epilog="; ".join(f"{name}: {text}" for name, text in table.protocols.items()),
+        epilog="; ".join(f"{name}: {each.text}" for name, each in table.protocols.items()),
     )
     table.add_arguments(parser, Path("results") / (table.results or table.name))
     return parser.parse_args(arguments)

@@ -14,9 +14,10 @@ import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 from tqdm import tqdm
 
+from melanet import training
 from melanet.checkpoint import EpochCheckpoint
 from melanet.data import InputError
-from melanet.distribution import count_replicas, fit, make_strategy, on_one_device, scope
+from melanet.distribution import count_replicas, make_strategy
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -80,28 +81,19 @@ def train(
         precision: A Keras dtype policy.
         distribute: A name in `melanet.distribution.STRATEGIES`.
     """
-    strategy = make_strategy(distribute)
-    others = [stopping, *callbacks]
-    saving = EpochCheckpoint(checkpoint, others, epoch_counter)
-    with precision_policy(precision), scope(strategy):
-        model = build()
-        first_epoch = saving.restore(model)
-    fit(
-        model,
-        batches,
-        validation_data=validation,
-        epochs=epochs,
-        initial_epoch=first_epoch,
-        callbacks=[*others, saving],
-        shuffle=False,
-        verbose=0,
-    )
-    if strategy is not None:
-        with precision_policy(precision):
-            model = on_one_device(model, build())
-    return TrainedModel(
-        model, saving.history, stopping.best_epoch + 1, saving.seconds, count_replicas(strategy)
-    )
+    saving = EpochCheckpoint(checkpoint, [stopping, *callbacks], epoch_counter)
+    with precision_policy(precision):
+        model = training.train(
+            build,
+            batches,
+            validation_data=validation,
+            epochs=epochs,
+            callbacks=[stopping, *callbacks],
+            checkpoint=saving,
+            distribute=distribute,
+        )
+    replicas = count_replicas(make_strategy(distribute))
+    return TrainedModel(model, saving.history, stopping.best_epoch + 1, saving.seconds, replicas)
 
 
 class EpochBar(keras.callbacks.Callback):

@@ -292,7 +292,10 @@ def _load_images(dataset: ImageDataset, records):
     """Test images in [0, 1] and their true masks by id, at the size of the training."""
     ids = list(dict.fromkeys(score["id"] for r in records for score in r["scores"]))
     size = tuple(records[0]["image_size"])
-    loaded = load_dataset((dataset, ids), image_size=size, batch_size=1, cache=False)
+    keep = records[0].get("keep_aspect_ratio")
+    loaded = load_dataset(
+        (dataset, ids), image_size=size, batch_size=1, cache=False, keep_aspect_ratio=keep
+    )
     arrays = [(image[0], mask[0]) for image, mask in loaded.as_numpy_iterator()]
     images = {id: image for id, (image, _) in zip(ids, arrays, strict=True)}
     return images, {id: mask for id, (_, mask) in zip(ids, arrays, strict=True)}

@@ -1,6 +1,7 @@
 """The report of a table of chapter 3: records to a table beside the thesis's, and its figures."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ from experiments.segmentation.figures import (
     learning_curves,
     model_bars,
 )
+from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS
 from melanet.data import ImageDataset
-from sharpunet.splits import PROTOCOLS as SPLIT_PROTOCOLS
 
 if TYPE_CHECKING:
     from experiments.segmentation.table import SegmentationTable
@@ -34,7 +35,7 @@ def make_section(
 ) -> Section:
     """Writes the table and its figures into `out`."""
     runs = runs_frame(records)
-    summary = summarise(runs)
+    summary = summarise(runs, SEGMENTATION_PROTOCOLS[records[0]["protocol"]].ddof)
     titles = {dataset.info.name: dataset.info.title for dataset in datasets}
     figures = {
         "learning-curves": (
@@ -109,15 +110,20 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summarise(runs: pd.DataFrame) -> pd.DataFrame:
-    """Mean and sample standard deviation over the runs of each dataset and model, in percent."""
+def summarise(runs: pd.DataFrame, ddof: int = 1) -> pd.DataFrame:
+    """Mean and standard deviation over the runs of each dataset and model, in percent.
+
+    Args:
+        runs: As `runs_frame` makes it.
+        ddof: 1 for the sample's standard deviation, 0 for the population's.
+    """
     grouped = runs.groupby(["dataset", "model"], sort=False)
     return grouped.agg(
         runs=("jaccard", "size"),
         **{
             f"{metric}_{name}": (metric, function)
             for metric in SCORES
-            for name, function in (("mean", "mean"), ("sd", "std"))
+            for name, function in (("mean", "mean"), ("sd", partial(pd.Series.std, ddof=ddof)))
         },
         trainable=("trainable", "first"),
         frozen=("frozen", "first"),
@@ -175,7 +181,7 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """How the results were made, for a reader."""
     first = records[0]
     return {
-        "protocol": f"{first['protocol']}: {SPLIT_PROTOCOLS[first['protocol']]}",
+        "protocol": f"{first['protocol']}: {SEGMENTATION_PROTOCOLS[first['protocol']].text}",
         "images (train / validation / test)": distinct_values(
             records,
             lambda r: f"{r['dataset']['name']} " + " / ".join(map(str, r["images"].values())),
@@ -183,7 +189,7 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "size": distinct_values(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
         "epochs at most": distinct_values(records, lambda r: r["epochs"]),
         "early stopping": f"after {first['patience']} epochs without a better validation "
-        + ("Jaccard" if first["protocol"] == "released" else "loss"),
+        + ("loss" if first["watch"] == "val_loss" else "Jaccard"),
         "optimizer": f"Adam {first['learning_rate']:g}, "
         f"batch {distinct_values(records, lambda r: r['batch_size'])}",
         "loss": distinct_values(records, lambda r: r["loss"].replace("_", " ")),
@@ -200,8 +206,9 @@ def _caption(records) -> str:
     counts = pd.Series([(r["dataset"]["name"], r["model"]) for r in records]).value_counts()
     counted = f"{counts.min()}" if counts.min() == counts.max() else "up to " + str(counts.max())
     first = records[0]
+    sd = "sample sd" if SEGMENTATION_PROTOCOLS[first["protocol"]].ddof else "sd (ddof 0)"
     return (
-        f"Percent, mean ± sample sd over {counted} runs per cell; protocol {first['protocol']}, "
+        f"Percent, mean ± {sd} over {counted} runs per cell; protocol {first['protocol']}, "
         f"at most {first['epochs']} epochs. Bold: the best of ours."
     )
 

@@ -13,6 +13,7 @@ from experiments.common.report import Section
 from experiments.common.table import Table, prepare_dataset
 from experiments.common.training import resolve_precision
 from experiments.segmentation import report
+from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from experiments.segmentation.trial import (
     ModelBuilder,
     SegmentationSettings,
@@ -24,7 +25,6 @@ from sharpunet import LOSSES, MODELS
 from sharpunet.data import BUILDERS, ImageDataset, InputError, prepare
 from sharpunet.losses import OF_WHOLE_BATCH
 from sharpunet.models import check_sides
-from sharpunet.splits import PROTOCOLS as SPLIT_PROTOCOLS
 from sharpunet.splits import splits
 
 #: Every model with its sharp twin.
@@ -48,7 +48,9 @@ class SegmentationTable(Table):
         builders: Model builders by name.
     """
 
-    protocols: Mapping[str, str] = dataclasses.field(default_factory=lambda: SPLIT_PROTOCOLS)
+    protocols: Mapping[str, SegmentationProtocol] = dataclasses.field(
+        default_factory=lambda: SEGMENTATION_PROTOCOLS
+    )
     datasets: Sequence[str]
     models: Sequence[str]
     published: Mapping[tuple[str, str], Scores]
@@ -68,8 +70,8 @@ class SegmentationTable(Table):
         add("--loss", choices=LOSSES, default="cross_entropy", help="default: %(default)s")
         add("--folds", type=bounded_int(2), default=5, help="default: %(default)s")
         add("--repeats", type=bounded_int(1, 1000), default=5, help="default: %(default)s")
-        add("--epochs", type=bounded_int(1), default=200,
-            help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
+        add("--epochs", type=bounded_int(1),
+            help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
         add("--protocol", choices=self.protocols, default="thesis")
         add_common_arguments(parser, out)
 
@@ -89,20 +91,25 @@ class SegmentationTable(Table):
             InputError: If a size does not suit the models, or there are too few images.
         """
         builders = {name: self.builders[name] for name in options.models}
-        trials = []
+        protocol, trials = self.protocols[options.protocol], []
         for dataset in datasets:
+            classes = dataset.info.classes
             size = tuple(options.image_size or dataset.info.image_size)
             for build in builders.values():
                 _check_size(build, size)
             settings = SegmentationSettings(
                 protocol=options.protocol,
-                epochs=options.epochs,
+                epochs=options.epochs or protocol.epochs,
                 batch_size=options.batch_size,
                 image_size=size,
                 precision=resolve_precision(options.precision),
                 deterministic=options.deterministic,
                 distribute=_distribute(options),
                 loss=options.loss,
+                watch=protocol.watch if classes == 1 else "val_loss",
+                patience=protocol.patience if classes == 1 else protocol.multiclass_patience,
+                plateau=protocol.plateau,
+                keep_aspect_ratio=protocol.keep_aspect_ratio,
             )
             numbers = {"folds": options.folds, "repeats": options.repeats}
             for split in splits(dataset.metadata, options.protocol, **numbers):

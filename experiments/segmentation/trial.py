@@ -37,11 +37,9 @@ class SegmentationSettings:
     """Training configuration. Defaults are the thesis's where it names them (section 3.3.3).
 
     Attributes:
-        epochs: Epochs at most; the thesis gives no number.
         batch_size: Images per batch; not in the thesis, 16 in the released code.
         learning_rate: Of Adam.
-        patience: Epochs without a better validation score before training stops; not in the
-            thesis, 20 in the released code.
+        epochs, patience, watch, plateau, keep_aspect_ratio: As in `SegmentationProtocol`.
         loss: A name in `sharpunet.LOSSES`.
         weights: Initial weights of an encoder: `"imagenet"`, or None for random ones.
     """
@@ -53,6 +51,9 @@ class SegmentationSettings:
     precision: str
     learning_rate: float = 1e-3
     patience: int = 20
+    watch: str = "val_loss"
+    plateau: int | None = None
+    keep_aspect_ratio: bool | None = None
     loss: str = "cross_entropy"
     weights: str | None = None
     deterministic: bool = True
@@ -135,13 +136,15 @@ class SegmentationTrial(Trial):
         batches = self._load(
             self.split.train, shuffle=True, seed=self.seed, epoch_counter=epoch_counter
         )
-        watch = {"monitor": "val_loss"}
+        watch = {"monitor": settings.watch}
+        watch["mode"] = "min" if settings.watch == "val_loss" else "max"
         callbacks: list[keras.callbacks.Callback] = [
             EpochBar(settings.epochs, self.key, "val_jaccard")
         ]
-        if settings.protocol == "released":
-            watch = {"monitor": "val_jaccard", "mode": "max"}
-            callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=10, **watch))
+        if settings.plateau is not None:
+            callbacks.append(
+                keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=settings.plateau, **watch)
+            )
         return train(
             self._compiled_model,
             batches,
@@ -178,6 +181,7 @@ class SegmentationTrial(Trial):
             (self.dataset, ids),
             image_size=settings.image_size,
             batch_size=settings.batch_size,
+            keep_aspect_ratio=settings.keep_aspect_ratio,
             **order,
         )
 

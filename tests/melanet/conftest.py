@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, SecondaryCaptu
 
 @pytest.fixture
 def isic2016(tmp_path):
-    """The official layout of ISIC-2016 task 3: five training and two test images."""
+    """ISIC-2016 task 3 in its official layout: five training and two test images."""
     folder = tmp_path / "isic2016"
     write_part(
         folder, "Training", {f"ISIC_{i}": "malignant" if i == 2 else "benign" for i in range(5)}
@@ -30,7 +30,7 @@ def write_part(folder, part, labels):
 
 
 def write_dicom(path, pixels, *, jpeg=False, bits=None, **attributes):
-    """One image, by default MONOCHROME2; `attributes` are DICOM's keywords, None removes one."""
+    """Writes one image, MONOCHROME2 by default; an attribute that is None is removed."""
     pixels = np.asarray(pixels)
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
@@ -75,7 +75,7 @@ COLLECTION_ROWS = [
 
 
 def write_collection(folder, rows=COLLECTION_ROWS):
-    """The COVID-19 Image Data Collection: grey, colour and RGBA images, notes of several lines."""
+    """Writes a COVID-19 Image Data Collection: grey, colour and RGBA images, multi-line notes."""
     modes = ["L", "RGB", "RGBA"]
     (folder / "images").mkdir(parents=True)
     lines = ["patientid,offset,finding,view,modality,filename,clinical_notes"]
@@ -97,7 +97,7 @@ RSNA_CLASSES = {
 
 
 def write_rsna(folder):
-    """The RSNA challenge: JPEG DICOM files; the image with two boxes has two rows."""
+    """Writes an RSNA challenge: JPEG DICOM files, two rows for the image with two boxes."""
     for id in RSNA_CLASSES:
         write_dicom(folder / "stage_2_train_images" / f"{id}.dcm", gradient(), jpeg=True)
     rows = [f"{id},{name}" for id, name in RSNA_CLASSES.items()]
@@ -113,7 +113,7 @@ def gradient():
 
 @pytest.fixture
 def xrays(tmp_path):
-    """The two downloads of the merged COVID-19 sets beside each other, no `nih_source.csv`."""
+    """Both downloads of the merged COVID-19 datasets in one folder, without `nih_source.csv`."""
     folder = tmp_path / "xrays"
     write_collection(folder / "covid-chestxray-dataset")
     write_rsna(folder / "rsna-pneumonia-detection-challenge")

@@ -10,14 +10,14 @@ def images(count=2, size=32):
     return np.random.default_rng(0).random((count, size, size, 3), "float32")
 
 
-def test_parameters_of_the_thesis_all_trainable():
+def test_all_parameters_of_the_thesis_are_trainable():
     model = vgg_gap(weights=None)
     assert model.count_params() == 14_715_714
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 14_715_714
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_output_is_a_probability_a_class(name):
+def test_output_is_one_probability_per_class(name):
     output = ops.convert_to_numpy(CLASSIFIERS[name]((32, 32, 3), 3, weights=None)(images()))
     assert output.shape == (2, 3)
     np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
@@ -47,7 +47,7 @@ def test_the_model_preprocesses_as_keras_does_for_the_imagenet_weights(name, mod
         ("densenet121_gap", keras.applications.densenet, 7_039_554),
     ],
 )
-def test_grey_images_are_repeated_to_the_three_channels(name, module, parameters):
+def test_grey_images_are_repeated_to_three_channels(name, module, parameters):
     model, grey = CLASSIFIERS[name]((32, 32, 1), weights=None), images()[..., :1]
     assert model.count_params() == parameters
     last = [layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling)][-1]
@@ -68,32 +68,32 @@ def test_probabilities_are_float32_under_mixed_precision():
 def test_weights_from_a_file(tmp_path):
     model = vgg_gap((32, 32, 3), weights=None)
     model.save_weights(tmp_path / "vgg.weights.h5")
-    again = vgg_gap((32, 32, 3), weights=tmp_path / "vgg.weights.h5")
-    np.testing.assert_allclose(again(images()), model(images()), atol=1e-6)
+    loaded = vgg_gap((32, 32, 3), weights=tmp_path / "vgg.weights.h5")
+    np.testing.assert_allclose(loaded(images()), model(images()), atol=1e-6)
 
 
 def test_saved_and_loaded_without_custom_objects(tmp_path):
     model = vgg_gap((32, 32, 3), weights=None)
     model.save(tmp_path / "vgg.keras")
-    again = keras.models.load_model(tmp_path / "vgg.keras")
-    np.testing.assert_allclose(again(images()), model(images()), atol=1e-6)
+    loaded = keras.models.load_model(tmp_path / "vgg.keras")
+    np.testing.assert_allclose(loaded(images()), model(images()), atol=1e-6)
 
 
-def test_imagenet_is_the_default_and_asks_keras_for_it(monkeypatch):
-    asked = []
+def test_imagenet_weights_are_the_default_and_come_from_keras(monkeypatch):
+    requested = []
 
     def vgg16(weights, **arguments):
-        asked.append(weights)
+        requested.append(weights)
         return build(weights=None, **arguments)
 
     build = keras.applications.VGG16
     monkeypatch.setattr(keras.applications, "VGG16", vgg16)
     vgg_gap((32, 32, 3))
     vgg_gap((32, 32, 3), weights=None)
-    assert asked == ["imagenet", None]
+    assert requested == ["imagenet", None]
 
 
-def test_a_weights_file_that_does_not_fit_is_named(tmp_path):
+def test_a_weights_file_that_does_not_fit_raises_an_error_that_names_it(tmp_path):
     path = tmp_path / "small.weights.h5"
     vgg_gap((32, 32, 3), 5, weights=None).save_weights(path)
     with pytest.raises(ValueError, match=r"small\.weights\.h5 does not fit vgg_gap"):
@@ -108,6 +108,6 @@ def test_a_weights_file_that_does_not_fit_is_named(tmp_path):
 @pytest.mark.parametrize(
     "arguments", [{"input_shape": (16, 16, 3)}, {"input_shape": (32, 32, 2)}, {"classes": 1}]
 )
-def test_wrong_arguments_are_named(arguments):
+def test_invalid_arguments_raise_an_error_that_names_them(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         vgg_gap(**{"weights": None, **arguments})

@@ -27,7 +27,7 @@ def numbers(tensors):
 
 
 def identity_cyclegan(**compile_arguments):
-    """Generators that change nothing, discriminators that say 0 for every patch."""
+    """A CycleGAN whose generators change nothing and whose discriminators give logits of 0."""
     inputs = keras.Input((32, 32, 3))
     unchanged = [keras.Model(inputs, keras.layers.Identity()(inputs)) for _ in range(2)]
     undecided = [
@@ -41,7 +41,7 @@ def identity_cyclegan(**compile_arguments):
     return model
 
 
-def test_cycle_and_identity_cost_nothing_where_nothing_changes():
+def test_cycle_and_identity_losses_are_zero_if_nothing_changes():
     terms = identity_cyclegan(identity_weight=1).compute_losses(images(seed=1), images(seed=2))
     for name, term in terms.items():
         if name.startswith(("cycle", "identity")):
@@ -52,40 +52,43 @@ def test_cycle_and_identity_cost_nothing_where_nothing_changes():
             assert float(term) == pytest.approx(2 * np.log(2), rel=1e-5)
 
 
-def test_one_that_is_not_compiled_can_be_saved(tmp_path):
+def test_a_model_that_is_not_compiled_can_be_saved(tmp_path):
     model = build_cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
     model.save(tmp_path / "gan.keras")
-    again = keras.models.load_model(tmp_path / "gan.keras")
-    assert not again.compiled
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert not loaded.compiled
     image = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 1))
     np.testing.assert_array_equal(
-        *(m.translate(image, "benign_to_malignant") for m in (model, again))
+        *(m.translate(image, "benign_to_malignant") for m in (model, loaded))
     )
 
 
-def test_eq_2_1_adds_the_terms():
+def test_eq_2_1_is_the_weighted_sum_of_the_terms():
     model = small(cycle_weight=7, identity_weight=0.5)
     terms = {k: float(v) for k, v in model.compute_losses(images(1, 1), images(1, 2)).items()}
     parts = {
         kind: terms[f"{kind}_benign"] + terms[f"{kind}_malignant"]
         for kind in ("adversarial", "cycle", "identity", "discriminator")
     }
-    whole = parts["adversarial"] + 7 * parts["cycle"] + 0.5 * parts["identity"]
-    assert terms["generator_loss"] == pytest.approx(whole, rel=1e-5)
+    total = parts["adversarial"] + 7 * parts["cycle"] + 0.5 * parts["identity"]
+    assert terms["generator_loss"] == pytest.approx(total, rel=1e-5)
     assert terms["discriminator_loss"] == pytest.approx(parts["discriminator"], rel=1e-5)
 
 
 def slow_gradients(model, benign, malignant):
-    """The gradients of one step, written plainly: one call a network, one tape a network."""
+    """The gradients of one step, written plainly: one call per image, one tape per network."""
     to_malignant, to_benign = model.first_to_second, model.second_to_first
-    judge_benign, judge_malignant = model.first_discriminator, model.second_discriminator
-    form = model.adversarial_loss
+    benign_discriminator, malignant_discriminator = (
+        model.first_discriminator,
+        model.second_discriminator,
+    )
+    variant = model.adversarial_loss
 
     def generators_loss():
         fake_malignant, fake_benign = to_malignant(benign), to_benign(malignant)
         return (
-            generator_loss(judge_malignant(fake_malignant), form)
-            + generator_loss(judge_benign(fake_benign), form)
+            generator_loss(malignant_discriminator(fake_malignant), variant)
+            + generator_loss(benign_discriminator(fake_benign), variant)
             + model.cycle_weight * cycle_loss(benign, to_benign(fake_malignant))
             + model.cycle_weight * cycle_loss(malignant, to_malignant(fake_benign))
             + model.identity_weight * cycle_loss(benign, to_benign(benign))
@@ -97,19 +100,19 @@ def slow_gradients(model, benign, malignant):
         with tf.GradientTape() as tape:
             loss = generators_loss()
         gradients += tape.gradient(loss, network.trainable_weights)
-    for judge, real, fake in (
-        (judge_benign, benign, to_benign(malignant)),
-        (judge_malignant, malignant, to_malignant(benign)),
+    for discriminator, real, fake in (
+        (benign_discriminator, benign, to_benign(malignant)),
+        (malignant_discriminator, malignant, to_malignant(benign)),
     ):
         with tf.GradientTape() as tape:
-            loss = discriminator_loss(judge(real), judge(fake), form)
-        gradients += tape.gradient(loss, judge.trainable_weights)
+            loss = discriminator_loss(discriminator(real), discriminator(fake), variant)
+        gradients += tape.gradient(loss, discriminator.trainable_weights)
     return gradients
 
 
 @pytest.mark.parametrize("adversarial_loss", ["log", "least_squares"])
 @pytest.mark.parametrize("identity_weight", [0.0, 1.0])
-def test_the_step_follows_the_gradients_of_a_slow_step_with_separate_tapes(
+def test_the_step_applies_the_gradients_of_a_plain_step_with_separate_tapes(
     adversarial_loss, identity_weight
 ):
     # With plain gradient descent of rate 1, the change of the weights is the gradient.
@@ -135,48 +138,48 @@ def test_fit_logs_every_term_and_learns_the_cycle():
     assert history["cycle_benign"][-1] < history["cycle_benign"][0]
 
 
-def test_defaults_are_the_thesis_s():
+def test_defaults_match_the_thesis():
     model = small()
     assert (model.cycle_weight, model.identity_weight, model.adversarial_loss) == (10, 0, "log")
     assert float(model.generator_optimizer.learning_rate) == pytest.approx(2e-4)
 
 
-def test_translate_goes_both_ways_for_arrays_and_datasets():
+def test_translate_works_both_ways_on_arrays_and_datasets():
     model = small()
     benign = images(3)
-    forth = model.translate(benign, "benign_to_malignant")
+    there = model.translate(benign, "benign_to_malignant")
     back = model.translate(benign, "malignant_to_benign")
-    assert forth.shape == benign.shape
-    assert not np.allclose(forth, back)
+    assert there.shape == benign.shape
+    assert not np.allclose(there, back)
     batches = model.translate(
         tf.data.Dataset.from_tensor_slices(benign).batch(2), "benign_to_malignant"
     )
-    np.testing.assert_allclose(np.concatenate(list(batches.as_numpy_iterator())), forth, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(list(batches.as_numpy_iterator())), there, atol=1e-5)
     with pytest.raises(ValueError, match="benign_to_malignant, malignant_to_benign"):
         model.translate(benign, "benign_to_normal")
 
 
-def test_saved_whole_it_goes_on_as_if_it_had_not_been(tmp_path):
+def test_a_loaded_model_trains_on_like_the_saved_one(tmp_path):
     model = small(identity_weight=1, adversarial_loss="least_squares")
     model.fit(unpaired(2), verbose=0, shuffle=False)
     model.save(tmp_path / "gan.keras")
-    again = keras.models.load_model(tmp_path / "gan.keras")
-    assert again.identity_weight == 1
-    assert again.adversarial_loss == "least_squares"
-    for one in (model, again):
-        one.fit(unpaired(2), verbose=0, shuffle=False)
-    for ours, theirs in zip(model.generator_weights, again.generator_weights, strict=True):
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
-    for ours, theirs in zip(
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert loaded.identity_weight == 1
+    assert loaded.adversarial_loss == "least_squares"
+    for each in (model, loaded):
+        each.fit(unpaired(2), verbose=0, shuffle=False)
+    for a, b in zip(model.generator_weights, loaded.generator_weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
+    for a, b in zip(
         model.discriminator_optimizer.variables,
-        again.discriminator_optimizer.variables,
+        loaded.discriminator_optimizer.variables,
         strict=True,
     ):
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_it_trains_under_mixed_precision_with_losses_in_float32(policy):
+def test_losses_are_float32_and_finite_under_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:
         model = small()
@@ -195,6 +198,6 @@ def test_it_trains_under_mixed_precision_with_losses_in_float32(policy):
     ("arguments", "message"),
     [({"cycle_weight": -1}, "cycle_weight"), ({"adversarial_loss": "hinge"}, "least_squares")],
 )
-def test_wrong_arguments_are_named(arguments, message):
+def test_invalid_arguments_raise_an_error_that_names_them(arguments, message):
     with pytest.raises(ValueError, match=message):
         small(**arguments)

@@ -16,7 +16,7 @@ def test_eq_2_2_by_hand():
     assert float(discriminator_loss(real, fake)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_generator_wants_to_be_taken_for_real():
+def test_the_generator_loss_is_minus_log_d_of_the_fake_images():
     fake = logit([0.2, 0.5])
     expected = -(np.log(0.2) + np.log(0.5)) / 2
     assert float(generator_loss(fake)) == pytest.approx(expected, rel=1e-5)
@@ -45,7 +45,7 @@ def test_losses_are_float32_on_half_precision_scores():
 
 
 @pytest.mark.parametrize("loss", [generator_loss, lambda *a: discriminator_loss(a[0], *a)])
-def test_an_unknown_form_is_named(loss):
+def test_an_unknown_variant_raises_an_error_that_lists_the_known_ones(loss):
     with pytest.raises(ValueError, match="log, least_squares"):
         loss(np.zeros(2), "hinge")
 
@@ -54,7 +54,7 @@ LABELS = np.array([[0, 1], [1, 0]], "float32")  # a positive and a negative samp
 
 
 def focal(positive_probability, **arguments):
-    """Loss of each of the two samples when the model says `positive_probability` for both."""
+    """Loss of each of the two samples if both are predicted `positive_probability`."""
     predicted = np.array([[1 - positive_probability, positive_probability]] * 2, "float32")
     loss = focal_loss(**arguments)
     loss.reduction = None
@@ -67,18 +67,18 @@ def test_eq_2_6_by_hand():
     assert negative == pytest.approx(-0.75 * 0.8**2 * np.log(0.2), rel=1e-4)
 
 
-def test_without_focus_it_is_the_weighted_cross_entropy():
+def test_with_gamma_0_it_is_the_weighted_cross_entropy():
     np.testing.assert_allclose(
         focal(0.7, alpha=0.5, gamma=0), [-0.5 * np.log(0.7), -0.5 * np.log(0.3)], rtol=1e-4
     )
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
-def test_alpha_cancels_in_the_released_form(probability):
-    weighted = [focal(probability, alpha=a, form="released") for a in (0.05, 0.25, 0.9)]
+def test_alpha_cancels_in_the_released_variant(probability):
+    weighted = [focal(probability, alpha=a, variant="released") for a in (0.05, 0.25, 0.9)]
     np.testing.assert_allclose(weighted[0], weighted[1], rtol=1e-5)
     np.testing.assert_allclose(weighted[0], weighted[2], rtol=1e-5)
-    # What is left is the focal loss without weights: both classes alike.
+    # The rest is the focal loss without weights: both classes alike.
     np.testing.assert_allclose(weighted[0], 2 * focal(probability, alpha=0.5), rtol=1e-4)
 
 
@@ -86,17 +86,17 @@ def test_alpha_does_not_cancel_in_eq_2_6():
     assert focal(0.5, alpha=0.25)[0] == pytest.approx(focal(0.5, alpha=0.25)[1] / 3, rel=1e-4)
 
 
-@pytest.mark.parametrize("form", ["thesis", "released"])
-def test_a_model_with_it_is_saved_and_loaded(form, tmp_path):
+@pytest.mark.parametrize("variant", ["thesis", "released"])
+def test_a_model_with_it_is_saved_and_loaded(variant, tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
-    model.compile("sgd", focal_loss(alpha=0.3, form=form))
+    model.compile("sgd", focal_loss(alpha=0.3, variant=variant))
     model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
     inputs = np.array([[0.3, -1.0], [2.0, 0.1]], "float32")
-    assert again.evaluate(inputs, LABELS, verbose=0) == model.evaluate(inputs, LABELS, verbose=0)
+    assert loaded.evaluate(inputs, LABELS, verbose=0) == model.evaluate(inputs, LABELS, verbose=0)
 
 
-@pytest.mark.parametrize("arguments", [{"alpha": 1.5}, {"gamma": -1}, {"form": "binary"}])
-def test_focal_arguments_out_of_range_are_named(arguments):
+@pytest.mark.parametrize("arguments", [{"alpha": 1.5}, {"gamma": -1}, {"variant": "binary"}])
+def test_invalid_focal_arguments_raise_an_error_that_names_them(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         focal_loss(**arguments)

@@ -9,19 +9,19 @@ TRUE = [1, 1, 1, 0, 0, 0, 0, 0]
 SCORE = [0.9, 0.5, 0.2, 0.8, 0.4, 0.3, 0.1, 0.0]  # TP 2, FN 1, FP 1, TN 4
 
 
-def test_by_hand():
+def test_values_computed_by_hand():
     assert metrics.sensitivity(TRUE, SCORE) == pytest.approx(2 / 3)
     assert metrics.specificity(TRUE, SCORE) == pytest.approx(4 / 5)
     assert metrics.false_negatives(TRUE, SCORE) == 1
     assert metrics.negative_predictive_value(TRUE, SCORE) == pytest.approx(4 / 5)
     assert metrics.f_score(TRUE, SCORE) == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
-    # Of the 15 pairs of a positive and a negative, 5 + 4 + 2 are in order.
+    # Of the 15 pairs of a positive and a negative, 5 + 4 + 2 are in the right order.
     assert metrics.auc(TRUE, SCORE) == pytest.approx(11 / 15)
     assert metrics.skew(TRUE) == pytest.approx(5 / 3)
 
 
 @pytest.mark.parametrize(
-    ("missed", "cleared", "printed", "true"),
+    ("fn", "tn", "printed", "true"),
     [
         (55, 299, 84.46, 26.67),
         (51, 297, 85.34, 32.0),
@@ -29,13 +29,13 @@ def test_by_hand():
         (22, 245, 91.76, 70.67),
     ],
 )
-def test_table_2_1_prints_the_negative_predictive_value(missed, cleared, printed, true):
+def test_table_2_1_prints_the_negative_predictive_value(fn, tn, printed, true):
     y_true = np.repeat([1, 0], [75, 304])
-    y_score = np.concatenate([np.arange(75) >= missed, np.arange(304) >= cleared]).astype(float)
+    y_score = np.concatenate([np.arange(75) >= fn, np.arange(304) >= tn]).astype(float)
     predictive_value = metrics.negative_predictive_value(y_true, y_score)
     assert 100 * predictive_value == pytest.approx(printed, abs=0.005)
     assert 100 * metrics.sensitivity(y_true, y_score) == pytest.approx(true, abs=0.005)
-    assert metrics.false_negatives(y_true, y_score) == missed
+    assert metrics.false_negatives(y_true, y_score) == fn
 
 
 def test_skews_of_the_thesis():
@@ -43,7 +43,7 @@ def test_skews_of_the_thesis():
     assert metrics.skew([1] * 173 + [0] * 727) == pytest.approx(4.2, abs=0.005)
 
 
-def test_empty_classes():
+def test_a_class_without_samples():
     negatives, positives = ([0, 0], [0.1, 0.2]), ([1, 1], [0.9, 0.8])
     for metric in (metrics.sensitivity, metrics.f_score, metrics.auc):
         assert math.isnan(metric(*negatives))
@@ -55,7 +55,7 @@ def test_empty_classes():
     assert metrics.f_score([1, 0], [0.1, 0.2]) == 0
 
 
-def test_the_threshold_is_positive():
+def test_scores_at_the_threshold_are_positive():
     assert metrics.sensitivity([1], [0.5]) == 1
     assert metrics.sensitivity([1], [0.5], threshold=0.6) == 0
 
@@ -63,15 +63,15 @@ def test_the_threshold_is_positive():
 @pytest.mark.parametrize(
     ("y_true", "y_score", "message"),
     [
-        ([1, 0], [0.5], "one shape"),
+        ([1, 0], [0.5], "same shape"),
         ([1, 2], [0.5, 0.5], "0 and 1 only"),
         ([1, 0], [0.5, 1.5], r"\[0, 1\]"),
         ([1, 0], [0.5, np.nan], r"\[0, 1\]"),
-        ([], [], "a sample or more"),
+        ([], [], "at least one sample"),
         ([[1, 0]], [[0.5, 0.5]], "1-D"),
     ],
 )
-def test_wrong_input_is_named(y_true, y_score, message):
+def test_invalid_input_raises_an_error(y_true, y_score, message):
     for metric in (metrics.sensitivity, metrics.auc, metrics.f_score):
         with pytest.raises(ValueError, match=message):
             metric(y_true, y_score)

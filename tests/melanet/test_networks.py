@@ -9,7 +9,7 @@ def images(*shape):
     return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
-def test_parameters_and_patches_of_the_thesis():
+def test_parameters_and_patches_match_the_thesis():
     assert unet_generator().count_params() == 1_546_819
     discriminator = patchgan_discriminator()
     assert discriminator.count_params() == 2_766_529
@@ -17,7 +17,7 @@ def test_parameters_and_patches_of_the_thesis():
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_generator_gives_images_and_discriminator_patches_in_float32(policy):
+def test_outputs_are_float32_under_any_precision(policy):
     keras.config.set_dtype_policy(policy)
     try:
         generator = unet_generator((32, 48, 1), filters=4)
@@ -34,7 +34,7 @@ def test_generator_gives_images_and_discriminator_patches_in_float32(policy):
 
 
 @pytest.mark.parametrize("build", [unet_generator, patchgan_discriminator])
-def test_every_image_is_treated_by_itself(build):
+def test_images_of_a_batch_do_not_affect_each_other(build):
     model = build((32, 32, 3), filters=4)
     batch = images(3, 32, 32, 3)
     alone = np.concatenate([model(batch[i : i + 1]) for i in range(3)])
@@ -45,6 +45,6 @@ def test_every_image_is_treated_by_itself(build):
 @pytest.mark.parametrize(
     "arguments", [{"input_shape": (40, 32, 3)}, {"input_shape": (32, 32)}, {"filters": 0}]
 )
-def test_wrong_arguments_are_named(build, arguments):
+def test_invalid_arguments_raise_an_error_that_names_them(build, arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         build(**arguments)

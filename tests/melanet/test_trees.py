@@ -10,20 +10,20 @@ import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
 from melanet.data import InputError
-from melanet.trees import NETWORK, SETTINGS, TREES, TRUSTED, BaggedTrees
+from melanet.trees import NETWORK, SETTINGS, TREES, TRUSTED_TYPES, BaggedTrees
 
 SHAPE = (32, 32, 1)
 
 
 def images(count=12):
-    """Dark and bright ones by turns."""
+    """Dark and bright images in turn."""
     random = np.random.default_rng(0).random((count, *SHAPE), "float32") / 2
     random[1::2] += 0.5
     return random
 
 
-def one_hot(places, classes=3):
-    return np.eye(classes, dtype="float32")[places]
+def one_hot(indices, classes=3):
+    return np.eye(classes, dtype="float32")[indices]
 
 
 LABELS = one_hot([0, 2] * 6)
@@ -37,14 +37,14 @@ def model():
 
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
-    """A saved model, and what it predicts."""
+    """The file of a saved model, and its predictions."""
     path = tmp_path_factory.mktemp("trees") / "made" / "trees.zip"
     model.fit(images(), LABELS).save(path)
     return path, model.predict(images())
 
 
 def altered(saved, tmp_path, **members):
-    """The saved file with some members replaced, or left out if None."""
+    """A copy of the saved file with some members replaced, or left out if None."""
     path = tmp_path / "altered.zip"
     names = {"network": NETWORK, "trees": TREES, "settings": SETTINGS}
     replaced = {names[name]: content for name, content in members.items()}
@@ -58,7 +58,7 @@ def altered(saved, tmp_path, **members):
 
 def trees_of(saved):
     with ZipFile(saved[0]) as archive:
-        return skops.io.loads(archive.read(TREES), trusted=TRUSTED)
+        return skops.io.loads(archive.read(TREES), trusted=TRUSTED_TYPES)
 
 
 def test_the_network_is_densenet_121_without_its_top_and_frozen(model):
@@ -67,7 +67,7 @@ def test_the_network_is_densenet_121_without_its_top_and_frozen(model):
     assert model.network.output_shape == (None, 1024)
 
 
-def test_probabilities_come_in_class_order_with_0_for_a_class_that_was_not_met(model):
+def test_probabilities_are_in_class_order_and_0_for_a_class_without_samples(model):
     predicted = model.fit(images(), LABELS).predict(images())
     assert predicted.shape == (12, 3)
     assert predicted.dtype == "float32"
@@ -76,18 +76,18 @@ def test_probabilities_come_in_class_order_with_0_for_a_class_that_was_not_met(m
     np.testing.assert_array_equal(predicted.argmax(axis=1), [0, 2] * 6)
 
 
-def test_a_dataset_is_passed_once_whatever_its_order(model):
+def test_fit_makes_a_single_pass_in_the_order_of_the_dataset(model):
     arrays = model.fit(images(), LABELS).predict(images())
     dataset = tf.data.Dataset.from_tensor_slices((images(), LABELS))
     batches = dataset.batch(5)
     np.testing.assert_array_equal(model.fit(batches).predict(images()), arrays)
     np.testing.assert_array_equal(model.predict(batches), arrays)
-    shuffled = dataset.shuffle(12).batch(5)  # another order a pass
+    shuffled = dataset.shuffle(12).batch(5)  # another order in every pass
     predicted = model.fit(shuffled).predict(images())
     np.testing.assert_array_equal(predicted.argmax(axis=1), [0, 2] * 6)
 
 
-def test_the_same_seed_grows_the_same_trees_and_another_one_others(model):
+def test_the_trees_depend_on_the_seed_alone(model):
     def thresholds(seed):
         model.bagging.set_params(random_state=seed)
         model.fit(noise, LABELS)
@@ -101,26 +101,26 @@ def test_the_same_seed_grows_the_same_trees_and_another_one_others(model):
         model.bagging.set_params(random_state=0)
 
 
-def test_one_positive_among_many_may_be_missing_in_a_bootstrap(model):
+def test_a_single_positive_may_be_missing_in_a_bootstrap(model):
     predicted = model.fit(images(), one_hot([0] * 11 + [2])).predict(images())
-    met = [11 in drawn for drawn in model.bagging.estimators_samples_]
-    assert 0 < sum(met) < 3  # or the test says nothing
-    # Each tree that met it knows it by heart; the others have never heard of it.
-    assert predicted[11] == pytest.approx([1 - sum(met) / 3, 0, sum(met) / 3])
+    seen = [11 in drawn for drawn in model.bagging.estimators_samples_]
+    assert 0 < sum(seen) < 3  # otherwise the test shows nothing
+    # Trees that have seen it are certain of it; the others do not know its class.
+    assert predicted[11] == pytest.approx([1 - sum(seen) / 3, 0, sum(seen) / 3])
     np.testing.assert_allclose(predicted.sum(axis=1), 1)
     only = model.fit(images(), one_hot([1] * 12)).predict(images())
     np.testing.assert_array_equal(only, one_hot([1] * 12))
 
 
-def test_loaded_it_predicts_the_same_and_nothing_else_is_left_in_the_folder(saved):
+def test_a_loaded_model_predicts_the_same_and_saving_leaves_no_other_file(saved):
     path, predicted = saved
-    assert [left.name for left in path.parent.iterdir()] == [path.name]
-    again = BaggedTrees.load(path)
-    np.testing.assert_array_equal(again.predict(images()), predicted)
-    assert (again.network.input_shape, again.classes) == ((None, *SHAPE), 3)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    loaded = BaggedTrees.load(path)
+    np.testing.assert_array_equal(loaded.predict(images()), predicted)
+    assert (loaded.network.input_shape, loaded.classes) == ((None, *SHAPE), 3)
 
 
-def test_nothing_is_written_where_writing_fails(saved, model, monkeypatch):
+def test_a_failed_save_leaves_the_old_file(saved, model, monkeypatch):
     path = saved[0]
     before = path.read_bytes()
 
@@ -130,11 +130,11 @@ def test_nothing_is_written_where_writing_fails(saved, model, monkeypatch):
     monkeypatch.setattr(skops.io, "dumps", fail)
     with pytest.raises(InputError, match=r"trees.zip: cannot be written \(disk full\)"):
         model.fit(images(), LABELS).save(path)
-    assert [left.name for left in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == before
 
 
-def test_the_architecture_in_the_file_is_never_run(saved, tmp_path):
+def test_the_architecture_in_the_file_is_ignored(saved, tmp_path):
     inner = tmp_path / NETWORK
     with ZipFile(saved[0]) as archive:
         source = ZipFile(io.BytesIO(archive.read(NETWORK)))
@@ -157,7 +157,7 @@ def test_another_network_is_refused(saved, tmp_path):
 def test_trees_of_other_types_are_refused(saved, tmp_path, monkeypatch):
     monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
     path = altered(saved, tmp_path, trees=skops.io.dumps(LogisticRegression()))
-    with pytest.raises(ValueError, match=r"altered\.zip: .* not those that `fit` grows"):
+    with pytest.raises(ValueError, match=r"altered\.zip: .* not of the kind that `fit` grows"):
         BaggedTrees.load(path)
     path = altered(saved, tmp_path, trees=skops.io.dumps(Stranger()))
     with pytest.raises(ValueError, match=r"altered\.zip: .*Stranger"):
@@ -168,7 +168,9 @@ def test_trees_of_other_types_are_refused(saved, tmp_path, monkeypatch):
     ("field", "value"),
     [("left_child", 10**6), ("right_child", 0), ("right_child", -1), ("feature", 1024)],
 )
-def test_a_tree_that_points_out_of_itself_is_refused(saved, tmp_path, monkeypatch, field, value):
+def test_a_tree_with_nodes_or_features_out_of_bounds_is_refused(
+    saved, tmp_path, monkeypatch, field, value
+):
     monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
     bagging = trees_of(saved)
     tree = bagging.estimators_[0].tree_
@@ -176,19 +178,19 @@ def test_a_tree_that_points_out_of_itself_is_refused(saved, tmp_path, monkeypatc
     state["nodes"] = state["nodes"].copy()
     state["nodes"][field][0] = value
     tree.__setstate__(state)
-    with pytest.raises(ValueError, match="not those that `fit` grows"):
+    with pytest.raises(ValueError, match="not of the kind that `fit` grows"):
         BaggedTrees.load(altered(saved, tmp_path, trees=skops.io.dumps(bagging)))
 
 
-def test_features_left_out_by_a_tree_are_refused(saved, tmp_path, monkeypatch):
+def test_a_tree_on_some_of_the_features_is_refused(saved, tmp_path, monkeypatch):
     monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
     bagging = trees_of(saved)
     bagging.estimators_features_[0] = np.arange(3)
-    with pytest.raises(ValueError, match="not those that `fit` grows"):
+    with pytest.raises(ValueError, match="not of the kind that `fit` grows"):
         BaggedTrees.load(altered(saved, tmp_path, trees=skops.io.dumps(bagging)))
 
 
-def test_a_file_that_is_not_whole_is_named(saved, tmp_path):
+def test_a_damaged_file_raises_an_error_that_names_it(saved, tmp_path):
     text = tmp_path / "text.zip"
     text.write_text("hello")
     with pytest.raises(ValueError, match=r"text\.zip: cannot be read"):
@@ -208,12 +210,12 @@ def test_a_file_that_is_not_whole_is_named(saved, tmp_path):
     ("labels", "message"),
     [(LABELS[:5], "one-hot"), (LABELS / 2, "one-hot"), (LABELS[:, :2], "one-hot")],
 )
-def test_wrong_labels_are_named(model, labels, message):
+def test_invalid_labels_raise_an_error(model, labels, message):
     with pytest.raises(ValueError, match=message):
         model.fit(images(), labels)
 
 
-def test_before_fit_there_is_nothing_to_predict_with_or_to_save(tmp_path, monkeypatch):
+def test_predict_and_save_raise_an_error_before_fit(tmp_path, monkeypatch):
     monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
     fresh = BaggedTrees(SHAPE, weights=None)
     with pytest.raises(ValueError, match="not fitted"):
@@ -221,14 +223,14 @@ def test_before_fit_there_is_nothing_to_predict_with_or_to_save(tmp_path, monkey
     with pytest.raises(ValueError, match="not fitted"):
         fresh.save(tmp_path / "trees.zip")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="there is no image"):
+    with pytest.raises(ValueError, match="holds no images"):
         fresh.fit([])
 
 
 @pytest.mark.parametrize(
     "arguments", [{"input_shape": (32, 32, 2)}, {"classes": 1}, {"trees": 0}, {"weights": "none"}]
 )
-def test_wrong_arguments_are_named(arguments):
+def test_invalid_arguments_raise_an_error_that_names_them(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         BaggedTrees(**{"input_shape": SHAPE, "weights": None, **arguments})
 
@@ -239,7 +241,7 @@ class Stranger:
 
 
 def stub():
-    """Has the shapes of the network, and is built at once."""
+    """A small model with the network's input and output shapes."""
     inputs = keras.Input(SHAPE)
     x = keras.layers.GlobalAveragePooling2D()(inputs)
     return keras.Model(inputs, keras.layers.Concatenate()([x] * 1024))

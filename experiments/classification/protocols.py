@@ -1,0 +1,90 @@
+"""What each protocol of chapter 2 does: the thesis's, the released code's, and a clean one."""
+
+import dataclasses
+
+from experiments.classification.synthesis import CycleGANConfig
+from melanet.data.loading import Scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierProtocol:
+    """A protocol as data. Defaults are the thesis's where it names them (section 2.3.3).
+
+    Attributes:
+        text: What it does, in a sentence.
+        split: `"stratified"`: 80/20 by patient, unless the split is official; `"file_order"`: the
+            first 80% of each class train.
+        watch: Images whose loss stops the training and chooses the weights: `"train"`,
+            `"validation"` (a tenth of the training images) or `"test"`.
+        epochs: Epochs at most, unless an option says otherwise; not in the thesis.
+        patience: Epochs without a better loss before training stops; not in the thesis.
+        plateau: Epochs without a better loss before the learning rate falls to a tenth; not in the
+            thesis.
+        loss_form: As in `melanet.focal_loss`.
+        keep_aspect_ratio: Whether images are padded; as their dataset says if None.
+        scaling: As in `melanet.data.load_dataset`.
+        cyclegan: How the CycleGAN is trained.
+    """
+
+    text: str
+    split: str = "stratified"
+    watch: str = "train"
+    epochs: int = 100
+    patience: int = 8
+    plateau: int = 5
+    loss_form: str = "thesis"
+    keep_aspect_ratio: bool | None = None
+    scaling: Scaling = "min_max"
+    cyclegan: CycleGANConfig = dataclasses.field(default_factory=CycleGANConfig)
+
+
+MELANOMA_PROTOCOLS = {
+    "thesis": ClassifierProtocol(
+        "trained until the training loss stops improving, best weights kept; log loss, no identity "
+        "loss, images padded to square (sections 2.2 and 2.3.3)"
+    ),
+    "released": ClassifierProtocol(
+        "as the author's code: early stopping and best weights by the test set (its score "
+        "flatters), released focal loss, images stretched and divided by 255; CycleGAN of 100 "
+        "epochs with least squares, identity loss and flips",
+        watch="test",
+        epochs=300,
+        loss_form="released",
+        keep_aspect_ratio=False,
+        scaling="unit",
+        cyclegan=CycleGANConfig(
+            epochs=100, adversarial_loss="least_squares", identity_weight=1.0, flip=True
+        ),
+    ),
+    "clean": ClassifierProtocol(
+        "as thesis, but stopped by a tenth of the training images, which no training sees",
+        watch="validation",
+    ),
+}
+COVID_PROTOCOLS = {
+    "thesis": ClassifierProtocol(
+        "trained until the training loss stops improving, best weights kept"
+    ),
+    "released": ClassifierProtocol(
+        "as the author's code: split by file order, not by patient; early stopping and best "
+        "weights by the test set (its score flatters); images divided by 255; CycleGAN of 100 "
+        "epochs with batches of 16",
+        split="file_order",
+        watch="test",
+        epochs=200,
+        patience=15,
+        keep_aspect_ratio=False,
+        scaling="unit",
+        cyclegan=CycleGANConfig(
+            epochs=100,
+            batch_size=16,
+            adversarial_loss="least_squares",
+            identity_weight=1.0,
+            flip=True,
+        ),
+    ),
+    "clean": ClassifierProtocol(
+        "as thesis, but stopped by a tenth of the training patients, whom no training sees",
+        watch="validation",
+    ),
+}

@@ -1,0 +1,66 @@
+"""The packages are light to import, and saved models load without `custom_objects`."""
+
+import importlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import melanet
+import sharpunet
+from melanet import lazy, metrics
+
+
+def run_python(code, *args):
+    result = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+
+
+@pytest.mark.parametrize("module", ["melanet", "sharpunet", "sharpunet.data"])
+def test_importing_a_package_loads_neither_keras_nor_tensorflow(module):
+    run_python(f"import sys, {module}; assert not {{'keras', 'tensorflow'}} & set(sys.modules)")
+
+
+@pytest.mark.parametrize("package", [melanet, sharpunet])
+def test_every_exported_name_can_be_imported(package):
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+def test_every_metric_can_be_imported_from_melanet():
+    public = {
+        name
+        for name, value in vars(metrics).items()
+        if getattr(value, "__module__", "") == metrics.__name__ and not name.startswith("_")
+    }
+    assert public >= {"sensitivity", "negative_predictive_value", "auc"}
+    assert public <= set(melanet.__all__)
+
+
+@pytest.mark.parametrize("imports", ["import keras, melanet", "import melanet, keras"])
+def test_a_saved_model_loads_without_custom_objects_in_either_order_of_imports(imports, tmp_path):
+    images = keras.Input((16, 16, 3))
+    classifier = keras.Sequential([images, melanet.classifiers.ReverseChannels()])
+    classifier.compile("sgd", melanet.focal_loss(variant="released"))
+    classifier.save(tmp_path / "classifier.keras")
+    gan = melanet.build_cyclegan((16, 16, 1), generator_filters=2, discriminator_filters=2)
+    gan.save(tmp_path / "gan.keras")
+    code = "import sys; [keras.saving.load_model(path) for path in sys.argv[1:]]"
+    run_python(f"{imports}; {code}", *tmp_path.glob("*.keras"))
+
+
+@pytest.mark.parametrize("module", ["distribution", "losses"])
+def test_a_module_that_imports_keras_can_be_imported_first(module):
+    run_python(f"import melanet.{module}, sys; assert 'melanet.cyclegan' in sys.modules")
+
+
+@pytest.mark.parametrize(("backend", "imported"), [("tensorflow", True), ("jax", False)])
+def test_a_module_bound_to_a_backend_is_imported_only_there(backend, imported, monkeypatch):
+    names = []
+    monkeypatch.setattr(keras.config, "backend", lambda: backend)
+    monkeypatch.setattr(importlib, "import_module", names.append)
+    lazy.import_with_keras("melanet.cyclegan", backend="tensorflow")
+    assert names == ["melanet.cyclegan"] * imported
