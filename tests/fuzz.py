@@ -1,9 +1,9 @@
-"""Mutated files through every reader: a good result, or an error that names the file.
+"""Feeds mutated files to every reader: it must return, or raise an error that names the file.
 
     python -m tests.fuzz --runs 2000 --seed 0 [--only LOADER ...]
 
-Each reader runs in a child process of limited memory, which a crash or a hang ends and not this
-one. What else comes out is a finding: it is printed, and its file is kept.
+Readers run in a child process with limited memory, so that a crash or a hang ends only the child.
+Any other outcome is a finding: it is printed, and its file is kept.
 """
 
 import argparse
@@ -33,26 +33,29 @@ import tifffile
 from PIL import Image
 from tqdm import tqdm
 
-from experiments.figure_umap import read_features
-from experiments.synthesis import load_cyclegan
-from experiments.trial import read_record
+from experiments.classification.features import read_features
+from experiments.classification.synthesis import load_cyclegan
+from experiments.common.records import read_record
 from melanet.cyclegan import build_cyclegan
 from melanet.data import BUILDERS as CLASSIFIED
 from melanet.data import DatasetInfo, write_dataset
 from melanet.data.errors import os_errors_as_input_errors
 from melanet.data.readers.dicom import read_dicom
 from melanet.data.readers.images import read_image
+from melanet.data.readers.nifti import read_nifti
+from melanet.data.readers.tiff import count_tiff_pages, read_tiff_page
 from melanet.trees import BaggedTrees
 from sharpunet import unet
-from sharpunet.data import dsb2018, files, open_dataset, phantom
+from sharpunet.data import dsb2018, open_dataset, phantom
+from sharpunet.data.ct import slice_volume
 from sharpunet.models import _load_weights
 from tests.conftest import save_nifti, square_mask, write_dsb2018, write_isbi2012
 from tests.melanet.conftest import gradient, write_collection, write_dicom, write_part, write_rsna
 
-MEMORY = 4 << 30  # bytes beyond those of the process before its first reading
-SECONDS = 120
-MOST_FINDINGS = 20  # of a loader; then the next has its turn
-#: Words that a table or JSON should not hold.
+MEMORY = 4 << 30  # bytes, in addition to those of the process before it reads anything
+SECONDS = 120  # to read one file
+MAX_FINDINGS = 20  # per loader; then the next one is tried
+#: Words that neither a table nor JSON should hold.
 ODD = ("", " ", "nan", "-1", "0", "1e309", "../../x", "/etc/passwd", "\0", '"', "\ufeff", "é",
        "9" * 400, "null", "true", "{}", "[]", "\r", "x" * 300)  # fmt: skip
 
@@ -63,22 +66,22 @@ class Loader:
 
     Attributes:
         make: Writes a valid file into a folder; returns its path.
-        read: Reads it; the only error it may raise is a ValueError, as InputError is.
-        inside: From content and mutator to the content with its inside mutated: beneath a
-            compression and its checksum.
+        read: Reads it; it may raise nothing but ValueError, such as InputError.
+        mutate_inside: From content and random generator to content that is mutated beneath its
+            compression and checksums.
         text: Whether words are mutated, too.
-        share: Of the runs asked for: the slow ones have fewer.
+        share: Share of the requested runs that it gets; slow loaders get fewer.
     """
 
     make: Callable[[Path], Path]
     read: Callable[[Path], object]
-    inside: Callable | None = None
+    mutate_inside: Callable | None = None
     text: bool = False
     share: float = 1.0
 
 
 def mutate_bytes(content: bytes, random: np.random.Generator) -> bytes:
-    """Flips bits, sets bytes, or cuts, deletes, doubles, moves or inserts a block; up to thrice."""
+    """Flips bits, sets bytes, or cuts, deletes, repeats, moves or inserts a block, 1 to 3 times."""
     data = bytearray(content)
     for _ in range(random.integers(1, 4)):
         start, other = sorted(random.integers(0, len(data) + 1, 2).tolist())
@@ -108,7 +111,7 @@ def mutate_bytes(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def mutate_text(content: bytes, random: np.random.Generator) -> bytes:
-    """Deletes, doubles, swaps or replaces words; up to thrice."""
+    """Deletes, repeats, swaps or replaces words, 1 to 3 times."""
     words = re.split(r"([,\n\":{}\[\]])", content.decode())
     for _ in range(random.integers(1, 4)):
         first, second = random.integers(0, len(words), 2)
@@ -125,11 +128,11 @@ def mutate_text(content: bytes, random: np.random.Generator) -> bytes:
 
 
 def mutated(loader: Loader, content: bytes, seed: int, run: int) -> bytes:
-    """Run number `run` of a loader's valid content."""
+    """The mutation number `run` of a loader's valid content."""
     random = np.random.default_rng([seed, run])
     mutate = mutate_text if loader.text and run % 2 else mutate_bytes
-    if loader.inside and run % 3:
-        return loader.inside(content, random)
+    if loader.mutate_inside and run % 3:
+        return loader.mutate_inside(content, random)
     return mutate(content, random)
 
 
@@ -138,7 +141,7 @@ def inside_gzip(content, random):
 
 
 def inside_zip(content, random):
-    """One entry mutated, by words if it is text, and all packed again."""
+    """Mutates one entry, by words if it is text, and packs all again."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(packed, "w") as new:
         chosen = random.integers(len(old.infolist()))
@@ -152,7 +155,7 @@ def inside_zip(content, random):
 
 
 def inside_png(content, random):
-    """One chunk mutated, with a sound checksum."""
+    """Mutates one chunk and corrects its checksum."""
     chunks, place = [], 8
     while place < len(content):
         length = int.from_bytes(content[place : place + 4], "big")
@@ -188,7 +191,7 @@ def make_packed_stack(folder):
 
 
 def read_stack(path):
-    return [files.read_tiff_page(path, index) for index in range(files.count_tiff_pages(path))]
+    return [read_tiff_page(path, index) for index in range(count_tiff_pages(path))]
 
 
 def make_volume(folder):
@@ -196,13 +199,13 @@ def make_volume(folder):
     return save_nifti(folder / "volume.nii.gz", volume)
 
 
-def read_items(items):
-    return [(item.image(), item.mask() if item.mask else None) for item in items]
+def read_samples(samples):
+    return [(sample.image(), sample.mask() if sample.mask else None) for sample in samples]
 
 
 def read_volume(path):
     window = (-1000, 400)
-    return read_items(files.slice_volume(path, path, files.read_nifti, name="slice", window=window))
+    return read_samples(slice_volume(path, path, read_nifti, prefix="slice", window=window))
 
 
 def make_dicom(**how):
@@ -232,7 +235,7 @@ def make_xrays(name):
     return make
 
 
-def make_prepared(name):
+def make_dataset(name):
     def make(folder):
         info = DatasetInfo("phantom", "Phantom", image_size=(32, 32), channels=1)
         write_dataset(folder / "phantom", info, phantom.read(count=3, size=32))
@@ -241,8 +244,8 @@ def make_prepared(name):
     return make
 
 
-def read_whole_set(path):
-    """What a command does with a prepared set before its training, and the decoding in it."""
+def read_dataset(path):
+    """Opens, verifies and decodes a dataset, as a command does."""
     dataset = open_dataset(next(p for p in path.parents if p.name == "phantom"))
     dataset.verify()
     rows = dataset.metadata.itertuples()
@@ -285,11 +288,11 @@ def make_weights(folder):
 
 
 def read_classified(name):
-    """Lists a set of `CLASSIFIED` by its tables, two folders up at most."""
+    """Reads the tables of a source in `CLASSIFIED`, two folders up at most."""
 
     def read(path):
         folder = path.parent if name == "isic2016" else path.parents[1]
-        with os_errors_as_input_errors("read"):  # as `prepare` has it
+        with os_errors_as_input_errors("read"):  # as `prepare` does
             return [CLASSIFIED[name].read(folder), (CLASSIFIED[name].notes or str)(folder)]
 
     return read
@@ -307,16 +310,18 @@ LOADERS = {
     "nifti": Loader(make_volume, read_volume, inside_gzip),
     "dicom": Loader(make_dicom(), read_dicom),
     "dicom_jpeg": Loader(make_dicom(jpeg=True), read_dicom),
-    "dsb2018.zip": Loader(make_zip, lambda path: read_items(dsb2018.read(path.parent)), inside_zip),
+    "dsb2018.zip": Loader(
+        make_zip, lambda path: read_samples(dsb2018.read(path.parent)), inside_zip
+    ),
     "isic2016.csv": Loader(make_isic2016, read_classified("isic2016"), text=True),
     "metadata.csv": Loader(make_xrays(f"{COLLECTION}/metadata.csv"), X_RAYS, text=True),
     "class_info.csv": Loader(
         make_xrays(f"{CHALLENGE}/stage_2_detailed_class_info.csv"), X_RAYS, text=True
     ),
     "nih_source.csv": Loader(make_xrays(f"{CHALLENGE}/nih_source.csv"), X_RAYS, text=True),
-    "dataset.json": Loader(make_prepared("dataset.json"), read_whole_set, text=True),
-    "dataset/metadata.csv": Loader(make_prepared("metadata.csv"), read_whole_set, text=True),
-    "prepared_png": Loader(make_prepared("images/phantom-001.png"), read_whole_set),
+    "dataset.json": Loader(make_dataset("dataset.json"), read_dataset, text=True),
+    "dataset/metadata.csv": Loader(make_dataset("metadata.csv"), read_dataset, text=True),
+    "dataset/png": Loader(make_dataset("images/phantom-001.png"), read_dataset),
     "features.npz": Loader(make_features, read_features, inside_zip),
     "record.json": Loader(make_record, read_record, text=True),
     "weights.h5": Loader(make_weights, lambda path: _load_weights(small_unet(), path), share=0.1),
@@ -333,8 +338,8 @@ def outcome(loader: Loader, path: Path, folder: Path) -> str:
         with warnings.catch_warnings(action="ignore"):
             loader.read(path)
     except ValueError as error:
-        config = str(error)
-        if str(folder) in config and len(config.splitlines()) == 1:
+        message = str(error)
+        if str(folder) in message and len(message.splitlines()) == 1:
             return "refused"
         return f"an error that does not name the file: {traceback.format_exc()}"
     except Exception:
@@ -343,20 +348,20 @@ def outcome(loader: Loader, path: Path, folder: Path) -> str:
 
 
 def work(connection, folder: Path) -> None:
-    """The child: mutates and reads what it is told to, until it is told nothing."""
-    quiet = os.open(os.devnull, os.O_WRONLY)  # what readers print of their own
+    """The child process: mutates and reads what it is asked to, until it is sent None."""
+    quiet = os.open(os.devnull, os.O_WRONLY)  # readers print lines of their own
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     made: dict[str, tuple[Path, bytes]] = {}
-    while (config := connection.recv()) is not None:
-        name, seed, run = config
+    while (request := connection.recv()) is not None:
+        name, seed, run = request
         loader = LOADERS[name]
         if name not in made:
-            below = folder / name
+            below = folder / name.replace("/", "-")
             shutil.rmtree(below, ignore_errors=True)
             below.mkdir()
             path = loader.make(below)
-            loader.read(path)  # whole, it is good
+            loader.read(path)  # unmutated, it is good
             made[name] = path, path.read_bytes()
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             limit = pages * resource.getpagesize() + MEMORY
@@ -368,7 +373,7 @@ def work(connection, folder: Path) -> None:
 
 
 class Child:
-    """A process that reads; a new one after a crash or a hang."""
+    """A process that reads, replaced by a new one after a crash or a hang."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -382,7 +387,7 @@ class Child:
         other.close()
 
     def __call__(self, name: str, seed: int, run: int) -> tuple[str, str]:
-        """The file that was read, and the outcome."""
+        """Returns the file that was read, and the outcome."""
         path = ""
         try:
             self.connection.send((name, seed, run))
@@ -403,10 +408,12 @@ class Child:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000, help="of each loader; slow ones have few")
+    parser.add_argument("--runs", type=int, default=2000, help="per loader; slow ones get fewer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=LOADERS, default=list(LOADERS))
-    parser.add_argument("--keep", type=Path, default=Path("findings"), help="folder of their files")
+    parser.add_argument(
+        "--keep", type=Path, default=Path("findings"), help="folder for their files"
+    )
     options = parser.parse_args(arguments)
     counts = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -419,11 +426,11 @@ def main(arguments=None) -> int:
                 count[kind] += 1
                 if kind == "findings":
                     options.keep.mkdir(parents=True, exist_ok=True)
-                    kept = options.keep / f"{options.seed}-{run}-{name}"
+                    kept = options.keep / f"{options.seed}-{run}-{name.replace('/', '-')}"
                     if path:
                         shutil.copy(path, kept)
                     tqdm.write(f"{name}, seed {options.seed}, run {run}, {kept}:\n{found}")
-                if count["findings"] == MOST_FINDINGS:
+                if count["findings"] == MAX_FINDINGS:
                     break
             counts[name] = count
         child.connection.send(None)

@@ -1,12 +1,12 @@
-"""Work that is killed at random moments, and started again, ends as if it had not been.
+"""Kills every kind of job at random moments; restarted jobs must end as if nothing had happened.
 
-    python -m tests.soak --kills 20 --seed 0 [--only WORK ...]
+    python -m tests.soak --kills 20 --seed 0 [--only JOB ...]
 
-Each work runs once from beginning to end. Then it is killed (`kill -9`) at random moments and
-started again with the same words until it has ended, from the beginning if need be, until all kills
-are made. What it leaves is compared to the bit with what the first run left: records but for their
-seconds, weights, pixels, tables. Of two hosts one is killed, and the other must end by itself.
-Then Ctrl-C ends it once, and a full disk once, each with one line that says how to go on.
+Each job runs once without interruption. Then it is killed (`kill -9`) at random moments and
+restarted with the same arguments until it ends, again and again, until all kills are made. Its
+results are compared, bit for bit, with those of the first run: records except for their seconds,
+weights, pixels, tables. Of two hosts one is killed, and the other must end by itself. Finally the
+job meets Ctrl-C once and a full disk once; it must say in one line how to resume.
 """
 
 import argparse
@@ -34,46 +34,45 @@ from tqdm import tqdm
 
 import melanet.checkpoint
 from experiments import table_2_1, table_3_1
-from experiments.segmentation_table import run_table
-from experiments.sweep import run_cli
-from experiments.synthesis import save_model
-from experiments.trial import seed_everything
+from experiments.classification.synthesis import save_model
+from experiments.common.cli import run_cli
+from experiments.common.table import run_table
+from experiments.common.training import seed_everything
 from melanet.augmentation import augment_offline
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import build_cyclegan
-from melanet.data import DatasetInfo, prepare, write_dataset
-from melanet.data import open_dataset as read_classified
+from melanet.data import DatasetInfo, open_dataset, prepare, write_dataset
 from melanet.distribution import chief_first, is_chief, make_strategy
 from melanet.oversampling import train_cyclegan, translate_majority
 from sharpunet.data import phantom
 from tests.conftest import write_dermoscopy
 from tests.melanet.conftest import write_part
 
-#: Seconds that a host may take to notice that another is gone, or a work for what is left of it.
+#: Seconds that a host may need to notice that another is gone, or a job to finish.
 PATIENCE = 300
-#: Of Ctrl-C: where Python happens to ignore the first, people press it again.
+#: Times that Ctrl-C is pressed: where Python happens to ignore the first, people press it again.
 PRESSES = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Work:
-    """What is killed.
+class Job:
+    """A job that is killed.
 
     Attributes:
-        act: `act(inputs, out)` returns an exit code, or None.
-        hosts: Processes that work together.
-        share: Of the kills asked for: the slow one has fewer.
-        room: Of a disk that is too small for it, in kilobytes.
+        run: `run(inputs, out)` returns an exit code, or None.
+        hosts: Number of processes that work together.
+        share: Share of the requested kills that it gets; slow jobs get fewer.
+        disk: Size of a disk that is too small for it, in kilobytes.
     """
 
-    act: Callable[[Path, Path], int | None]
+    run: Callable[[Path, Path], int | None]
     hosts: int = 1
     share: float = 1
-    room: int = 0
+    disk: int = 0
 
 
 def make_inputs(folder: Path) -> None:
-    """All that the works read."""
+    """Writes everything that the jobs read."""
     labels = {f"ISIC_{n}": ("benign", "malignant")[n % 2] for n in range(2000)}
     write_part(folder / "isic2016", "Training", labels)
     write_part(folder / "isic2016", "Test", {"ISIC_9998": "0.0", "ISIC_9999": "1.0"})
@@ -116,46 +115,47 @@ def _translate(inputs, out):
 def _train_classifier(inputs, out):
     words = "--dataset phantom --conditions vgg_gap --weights none --epochs 6 --image-size 32 32"
     data = ["--data", str(inputs / "dermoscopy"), "--out", str(out)]
-    return table_2_1.main([*words.split(), *data, "--precision", "float32", "--save-models"])
+    more = ["--precision", "float32", "--save-models"]
+    return run_table(table_2_1.TABLE, [*words.split(), *data, *more])
 
 
-def _sweep(inputs, out, *more):
+def _run_table_3_1(inputs, out, *more):
     words = "--datasets cells --folds 2 --repeats 1 --epochs 3 --image-size 16 16 --batch-size 8"
     data = ["--data", str(inputs), "--out", str(out), "--precision", "float32", *more]
     return run_table(table_3_1.TABLE, [*words.split(), *data])
 
 
-def _train_on_two_hosts(inputs, out):
-    return _sweep(inputs, out, "--models", "unet", "--distribute", "multiworker")
+def _run_table_3_1_on_two_hosts(inputs, out):
+    return _run_table_3_1(inputs, out, "--models", "unet", "--distribute", "multiworker")
 
 
-WORKS = {
-    "prepare": Work(_prepare, room=900),
-    "augmentation": Work(_augment, room=900),
-    "cyclegan": Work(_train_cyclegan, room=900),
-    "translation": Work(_translate, room=900),
-    "classifier": Work(_train_classifier, room=100_000),
-    "sweep": Work(_sweep, room=120_000),
-    "sweep, 2 hosts": Work(_train_on_two_hosts, hosts=2),
-    "cyclegan, 2 hosts": Work(_train_cyclegan_on_two_hosts, hosts=2, share=0.25),
+JOBS = {
+    "prepare": Job(_prepare, disk=900),
+    "augmentation": Job(_augment, disk=900),
+    "cyclegan": Job(_train_cyclegan, disk=900),
+    "translation": Job(_translate, disk=900),
+    "classifier": Job(_train_classifier, disk=100_000),
+    "segmentation": Job(_run_table_3_1, disk=120_000),
+    "segmentation, 2 hosts": Job(_run_table_3_1_on_two_hosts, hosts=2),
+    "cyclegan, 2 hosts": Job(_train_cyclegan_on_two_hosts, hosts=2, share=0.25),
 }
 
 
 def _dermoscopy(inputs: Path):
-    return read_classified(inputs / "dermoscopy" / "phantom")
+    return open_dataset(inputs / "dermoscopy" / "phantom")
 
 
 @dataclasses.dataclass
 class Report:
-    """What became of one work.
+    """The outcome of one job.
 
     Attributes:
         kills: How often it was killed.
-        ends: How often it came to its end after kills.
-        moments: Seconds of work before each kill.
-        files: Files that were compared at each end.
+        ends: How often it finished after kills.
+        moments: Seconds it had run before each kill.
+        files: Number of files compared each time it finished.
         full_disks: How often it met a full disk; 0 where none can be mounted.
-        findings: What was not as it should be.
+        findings: Everything that went wrong.
     """
 
     kills: int = 0
@@ -169,18 +169,18 @@ class Report:
 def soak(
     name: str, inputs: Path, folder: Path, kills: int, seed: int, bar: tqdm | None = None
 ) -> Report:
-    """Kills the work of that name so often, and compares what it leaves.
+    """Kills a job and compares its results with those of an uninterrupted run.
 
     Args:
-        name: In `WORKS`.
-        inputs: As `make_inputs` makes them.
+        name: A name in `JOBS`.
+        inputs: The folder written by `make_inputs`.
         folder: Where the results go.
-        kills: How often.
-        seed: Of the moments.
-        bar: Counts the kills.
+        kills: Number of kills.
+        seed: Seed of the moments of the kills.
+        bar: A progress bar that counts the kills.
     """
     random = np.random.default_rng([seed, *name.encode()])
-    work, report = WORKS[name], Report()
+    job, report = JOBS[name], Report()
     run = Run(name, inputs, folder / "whole")
     run.wait_for_begin()
     began = time.monotonic()
@@ -198,7 +198,7 @@ def soak(
         moment = lasted * random.uniform() if report.kills < kills else PATIENCE
         codes = run.wait(moment)
         if None in codes and report.kills < kills:
-            host = int(random.integers(work.hosts))
+            host = int(random.integers(job.hosts))
             run.kill(host)
             codes = run.wait(PATIENCE)
             report.kills, since = report.kills + 1, since + 1
@@ -207,12 +207,12 @@ def soak(
                 bar.update()
             others = [code for other, code in enumerate(codes) if other != host]
             if any(code not in (0, 1) for code in others):
-                report.findings.append(f"another host ended with {others}: {run.last_words()}")
+                report.findings.append(f"another host ended with {others}: {run.log_tail()}")
             run.end()
             continue
         if any(code != 0 for code in codes):
             run.end()
-            report.findings.append(f"ended with {codes}: {run.last_words()}")
+            report.findings.append(f"ended with {codes}: {run.log_tail()}")
             break
         report.findings += differences(folder / "whole", out, f"after {since} kills")
         report.ends, since = report.ends + 1, 0
@@ -220,16 +220,16 @@ def soak(
     return report
 
 
-def do(name: str, inputs: Path, out: Path) -> list[str]:
-    """The command that a work is."""
+def job_command(name: str, inputs: Path, out: Path) -> list[str]:
+    """The command that runs a job."""
     return [sys.executable, "-m", "tests.soak", "--do", name, str(inputs), str(out)]
 
 
 class Run:
-    """One start of a work: a process for each host."""
+    """One start of a job: one process per host."""
 
     def __init__(self, name: str, inputs: Path, out: Path):
-        hosts = WORKS[name].hosts
+        hosts = JOBS[name].hosts
         addresses = [f"127.0.0.1:{_free_port()}" for _ in range(hosts)]
         self.log = out.with_name("log.txt")
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +244,7 @@ class Run:
             with self.log.open("a") as log:
                 self.processes.append(
                     subprocess.Popen(
-                        do(name, inputs, out),
+                        job_command(name, inputs, out),
                         stdout=log,
                         stderr=log,
                         env={
@@ -257,7 +257,7 @@ class Run:
                 )
 
     def wait_for_begin(self) -> None:
-        """Returns when the work begins: all that comes before is the start of Python."""
+        """Waits until the job itself begins, after Python's imports."""
         deadline = time.monotonic() + PATIENCE
         while not self.begun.exists() and any(process.poll() is None for process in self.processes):
             if time.monotonic() > deadline:
@@ -265,7 +265,7 @@ class Run:
             time.sleep(0.01)
 
     def wait(self, seconds: float) -> list[int | None]:
-        """The exit codes after so long at most; None of those that go on."""
+        """Waits at most this long; returns the exit codes, None for processes that still run."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if all(process.poll() is not None for process in self.processes):
@@ -273,42 +273,43 @@ class Run:
             time.sleep(0.02)
         return [process.poll() for process in self.processes]
 
-    def said(self) -> str:
+    def printed(self) -> str:
         """What it has printed."""
         return self.log.read_bytes()[self._start :].decode(errors="replace")
 
-    def last_words(self) -> str:
-        """The end of that."""
-        return " ".join(self.said().split())[-500:]
+    def log_tail(self) -> str:
+        """The end of what it has printed."""
+        return " ".join(self.printed().split())[-500:]
 
     def kill(self, host: int) -> None:
-        """`kill -9`, all that it has started with it."""
+        """Kills a host (`kill -9`) with all processes that it has started."""
         os.killpg(self.processes[host].pid, signal.SIGKILL)
         self.processes[host].wait()
 
     def end(self) -> None:
-        """Leaves nothing running."""
+        """Kills whatever still runs."""
         for host, process in enumerate(self.processes):
             if process.poll() is None:
                 self.kill(host)
 
 
 def differences(whole: Path, again: Path, when: str) -> list[str]:
-    """Every file that is not the same in both folders, or in one of them only."""
+    """Names every file that differs between the folders, or is in one of them only."""
     expected, found = dict(contents(whole)), dict(contents(again))
     files = sorted(expected.keys() | found.keys())
-    return [f"{when} {file} is another" for file in files if expected.get(file) != found.get(file)]
+    return [f"{when} {file} differs" for file in files if expected.get(file) != found.get(file)]
 
 
 def contents(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every file's name below `folder`, and a mark of what is in it, but for times."""
+    """The name and a hash of every file below `folder`; times do not count."""
     for path in sorted(folder.rglob("*")):
-        # A page has seconds in it; its table and its figures are compared themselves.
-        if path.is_file() and path.name != "index.html":
-            yield str(path.relative_to(folder)), _mark(path)
+        # A page shows seconds; its table and its figures are compared themselves. A lock may stay
+        # if its holder was killed right after the write; it is empty, and nobody waits for it.
+        if path.is_file() and path.name != "index.html" and path.suffix != ".lock":
+            yield str(path.relative_to(folder)), _hash(path)
 
 
-def _mark(path: Path) -> str:
+def _hash(path: Path) -> str:
     if path.suffix == ".json":
         content: Any = json.dumps(_without_seconds(json.loads(path.read_text()))).encode()
     elif path.suffix == ".keras":
@@ -327,7 +328,7 @@ def _mark(path: Path) -> str:
 
 
 def _weights(path: Path) -> bytes:
-    """Of a `.keras` file, whose other parts hold times and addresses in memory."""
+    """The weights in a `.keras` file, whose other parts hold times and addresses in memory."""
     found: list[bytes] = []
 
     def visit(name, each):
@@ -350,15 +351,15 @@ def _without_seconds(value):
 
 
 def interrupt(name: str, inputs: Path, folder: Path) -> list[str]:
-    """Ends a work by Ctrl-C when it has begun to write, and starts it again.
+    """Interrupts a job by Ctrl-C once it has begun to write, and restarts it.
 
     Args:
-        name: In `WORKS`.
-        inputs: As `make_inputs` makes them.
-        folder: Where the results go; `whole` in it holds those of an undisturbed run.
+        name: A name in `JOBS`.
+        inputs: The folder written by `make_inputs`.
+        folder: Where the results go; its folder `whole` holds those of an uninterrupted run.
 
     Returns:
-        What was not as it should be.
+        Everything that went wrong.
     """
     out = folder / "interrupted"
     run = Run(name, inputs, out)
@@ -373,21 +374,22 @@ def interrupt(name: str, inputs: Path, folder: Path) -> list[str]:
             break
     run.end()
     expected = {130} if len(codes) == 1 else {130, 1}  # 1: the other host was the first to leave
-    said = "stopped; the same command goes on" in run.said() and "Traceback" not in run.said()
-    if 130 not in codes or not set(codes) <= expected or not said:
-        return [f"Ctrl-C ended it with {codes}: {run.last_words()}"]
+    explained = "stopped; the same command resumes" in run.printed()
+    explained = explained and "Traceback" not in run.printed()
+    if 130 not in codes or not set(codes) <= expected or not explained:
+        return [f"Ctrl-C ended it with {codes}: {run.log_tail()}"]
     again = Run(name, inputs, out)
     codes = again.wait(PATIENCE)
     again.end()
     if any(code != 0 for code in codes):
-        return [f"after Ctrl-C it ended with {codes}: {again.last_words()}"]
+        return [f"after Ctrl-C it ended with {codes}: {again.log_tail()}"]
     return differences(folder / "whole", out, "after Ctrl-C")
 
 
-#: Runs a work twice in a file system of its own: while that is too small, and when there is room.
+#: Runs a job twice in a file system of its own: while it is too small, and when there is room.
 ON_A_SMALL_DISK = """
-room=$1; disk=$2; log=$3; shift 3
-mount -t tmpfs -o size=${room}k tmpfs "$disk" || exit 77
+size=$1; disk=$2; log=$3; shift 3
+mount -t tmpfs -o size=${size}k tmpfs "$disk" || exit 77
 "$@" 2> "$log" > /dev/null; echo $?
 mount -o remount,size=4g "$disk"
 "$@" > /dev/null 2>&1; echo $?
@@ -396,20 +398,20 @@ cp -r "$disk/out" "$disk-copy"
 
 
 def fill_disk(name: str, inputs: Path, folder: Path) -> list[str] | None:
-    """Runs a work on a disk that is too small, and again when there is room.
+    """Runs a job on a disk that is too small, and again when there is room.
 
     Args:
-        name: In `WORKS`.
-        inputs: As `make_inputs` makes them.
-        folder: Where the results go; `whole` in it holds those of an undisturbed run.
+        name: A name in `JOBS`.
+        inputs: The folder written by `make_inputs`.
+        folder: Where the results go; its folder `whole` holds those of an uninterrupted run.
 
     Returns:
-        What was not as it should be; None if this machine does not let us mount a disk.
+        Everything that went wrong; None if this machine does not let us mount a disk.
     """
     disk, log = folder / "disk", folder / "disk.txt"
     disk.mkdir(parents=True)
-    command = do(name, inputs, disk / "out")
-    shell = ["sh", "-c", ON_A_SMALL_DISK, "sh", str(WORKS[name].room), disk, log, *command]
+    command = job_command(name, inputs, disk / "out")
+    shell = ["sh", "-c", ON_A_SMALL_DISK, "sh", str(JOBS[name].disk), disk, log, *command]
     space = ["unshare", "--user", "--map-root-user", "--mount"]
     try:
         done = subprocess.run(
@@ -421,12 +423,12 @@ def fill_disk(name: str, inputs: Path, folder: Path) -> list[str] | None:
     if len(codes) < 2:
         return None
     findings = []
-    # TensorFlow has lines of its own, such as of a GPU that is not there.
-    said = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
+    # TensorFlow prints lines of its own, such as one about a missing GPU.
+    errors = [line for line in log.read_text().splitlines() if line.startswith("error: ")]
     if codes != ["2", "0"]:
-        findings.append(f"ended with {' and '.join(codes)}, not with 2 and 0: {said}")
-    elif len(said) != 1 or "Traceback" in log.read_text():
-        findings.append(f"said {said}")
+        findings.append(f"ended with {' and '.join(codes)}, not with 2 and 0: {errors}")
+    elif len(errors) != 1 or "Traceback" in log.read_text():
+        findings.append(f"printed {errors}")
     else:
         findings += differences(folder / "whole", folder / "disk-copy", "after a full disk")
     return findings
@@ -440,25 +442,28 @@ def _free_port() -> int:
 
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--kills", type=int, default=20, help="of each work")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="works at once")
-    parser.add_argument("--only", nargs="+", choices=WORKS, default=list(WORKS))
-    parser.add_argument("--do", nargs=3, metavar=("WORK", "INPUTS", "OUT"), help="what is killed")
+    parser.add_argument("--kills", type=int, default=20, help="kills per job")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments of the kills")
+    parser.add_argument("--parallel", type=int, default=os.cpu_count(), help="jobs at once")
+    parser.add_argument("--only", nargs="+", choices=JOBS, default=list(JOBS), metavar="JOB",
+        help=", ".join(JOBS))  # fmt: skip
+    parser.add_argument("--do", nargs=3, metavar=("JOB", "INPUTS", "OUT"), help="run a job alone")
     options = parser.parse_args(arguments)
     if options.do:
         name, inputs, out = options.do
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what has no terminal
-        melanet.checkpoint.SHARE = 1.0  # these epochs take a second: save after each
+        # A process without a terminal may have been started with interrupts ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        melanet.checkpoint.MAX_SAVING_SHARE = 1.0  # these epochs take a second: save after each
         keras.utils.disable_interactive_logging()
-        ended: list[int | None] = []
-        act = WORKS[name].act
+        codes: list[int | None] = []
         Path(out).with_name("begun").touch()
-        return run_cli(lambda: ended.append(act(Path(inputs), Path(out)))) or ended[0] or 0
+        return (
+            run_cli(lambda: codes.append(JOBS[name].run(Path(inputs), Path(out)))) or codes[0] or 0
+        )
     with (
         tempfile.TemporaryDirectory() as folder,
         tqdm(total=sum(_kills(name, options.kills) for name in options.only), unit="kill") as bar,
-        ThreadPoolExecutor(options.jobs) as lanes,
+        ThreadPoolExecutor(options.parallel) as lanes,
     ):
         make_inputs(Path(folder) / "inputs")
 
@@ -466,32 +471,32 @@ def main(arguments=None) -> int:
             return _examine(name, Path(folder), options.kills, options.seed, bar)
 
         # The longest first.
-        names = sorted(options.only, key=lambda name: -WORKS[name].hosts)
+        names = sorted(options.only, key=lambda name: -JOBS[name].hosts)
         reports = dict(zip(names, lanes.map(examine, names), strict=True))
     columns = ("kills", "ends", "files", "full_disks", "findings")
-    print(f"{'work':20}" + "".join(f"{column.replace('_', ' '):>12}" for column in columns))
+    print(f"{'job':24}" + "".join(f"{column.replace('_', ' '):>12}" for column in columns))
     for name, report in reports.items():
         row = {**dataclasses.asdict(report), "findings": len(report.findings)}
-        print(f"{name:20}" + "".join(f"{row[column]:>12}" for column in columns))
+        print(f"{name:24}" + "".join(f"{row[column]:>12}" for column in columns))
     return int(any(report.findings for report in reports.values()))
 
 
 def _kills(name: str, asked: int) -> int:
-    return max(1, round(WORKS[name].share * asked))
+    return max(1, round(JOBS[name].share * asked))
 
 
 def _examine(name: str, folder: Path, kills: int, seed: int, bar: tqdm) -> Report:
-    """All that is done to one work."""
+    """Kills a job, interrupts it and fills its disk."""
     inputs, own = folder / "inputs", folder / name.replace(" ", "-")
     kills = _kills(name, kills)
     report = soak(name, inputs, own, kills, seed, bar)
     if not report.findings:
         report.findings += interrupt(name, inputs, own)
-    if WORKS[name].room and not report.findings:
+    if JOBS[name].disk and not report.findings:
         filled = fill_disk(name, inputs, own)
         report.full_disks = int(filled is not None)
         report.findings += filled or []
-    bar.write(f"{name}: killed after {', '.join(map(str, report.moments))} s of work")
+    bar.write(f"{name}: killed after {', '.join(map(str, report.moments))} s")
     for finding in report.findings:
         bar.write(f"{name}: {finding}")
     shutil.rmtree(own)

@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.fuzz`: some mutated files through every reader."""
+"""The short form of `python -m tests.fuzz`: a few mutated files for every reader."""
 
 import pytest
 
@@ -9,7 +9,7 @@ NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name == "x.trees")) for 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_mutated_file_is_read_or_refused_by_name(name, tmp_path):
+def test_a_mutated_file_is_read_or_named_in_an_error(name, tmp_path):
     loader = LOADERS[name]
     path = loader.make(tmp_path)
     whole = path.read_bytes()

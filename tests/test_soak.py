@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.soak`: each work is killed once, some meet a full disk."""
+"""The short form of `python -m tests.soak`: some jobs are killed once, or meet a full disk."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def inputs(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["prepare", "cyclegan", "sweep, 2 hosts"])
-def test_killed_work_goes_on_and_ends_as_if_it_had_not_been(name, inputs, tmp_path):
+@pytest.mark.parametrize("name", ["prepare", "cyclegan", "segmentation, 2 hosts"])
+def test_a_killed_job_resumes_and_ends_as_if_it_had_not_been(name, inputs, tmp_path):
     report = soak.soak(name, inputs, tmp_path, kills=1, seed=0)
     assert report.findings == []
     assert report.kills == 1
@@ -24,7 +24,7 @@ def test_killed_work_goes_on_and_ends_as_if_it_had_not_been(name, inputs, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["prepare", "cyclegan"])
-def test_ctrl_c_and_a_full_disk_are_said_in_a_line_and_gone_on_from(name, inputs, tmp_path):
+def test_ctrl_c_and_a_full_disk_are_one_line_and_the_job_resumes(name, inputs, tmp_path):
     assert soak.Run(name, inputs, tmp_path / "whole").wait(soak.PATIENCE) == [0]
     assert soak.interrupt(name, inputs, tmp_path) == []
     if (found := soak.fill_disk(name, inputs, tmp_path)) is None:
@@ -32,7 +32,7 @@ def test_ctrl_c_and_a_full_disk_are_said_in_a_line_and_gone_on_from(name, inputs
     assert found == []
 
 
-def test_a_difference_of_a_bit_is_found(tmp_path):
+def test_a_difference_of_one_digit_is_found(tmp_path):
     for folder, word, seconds in (("a", "1", 3), ("b", "1", 4), ("c", "2", 3)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "r.json").write_text(f'{{"loss": {word}, "seconds": {seconds}}}')

@@ -8,14 +8,13 @@ def test_one_page_shows_both_chapters(tmp_path, monkeypatch, capsys):
     small = ["--epochs", "1", "--repeats", "1", "--precision", "float32"]
     segmentation = [*small, "--folds", "2", "--image-size", "16", "16"]
     classification = [*reproduce.CLASSIFICATION_OPTIONS, *small, "--gan-epochs", "1"]
+    classification += ["--image-size", "32", "32"]
     monkeypatch.setattr(reproduce, "SEGMENTATION_OPTIONS", segmentation)
-    monkeypatch.setattr(
-        reproduce, "CLASSIFICATION_OPTIONS", [*classification, "--image-size", "32", "32"]
-    )
-    out, dataset = tmp_path / "out", tmp_path / "prepared"
-    assert reproduce.main(["--out", str(out), "--prepared", str(dataset)]) == 0
+    monkeypatch.setattr(reproduce, "CLASSIFICATION_OPTIONS", classification)
+    out = tmp_path / "out"
+    assert reproduce.main(["--out", str(out), "--prepared", str(tmp_path / "prepared")]) == 0
     page = (out / "index.html").read_text()
-    for title in (reproduce.SEGMENTATION.title, reproduce.CLASSIFICATION):
+    for title in (reproduce.SEGMENTATION.title, reproduce.CLASSIFICATION.title):
         assert f'<h2 class="section">{title}</h2>' in page
     assert "first filters 16 and 8" in page
     assert (out / "segmentation" / "table.csv").is_file()

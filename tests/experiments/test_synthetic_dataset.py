@@ -11,8 +11,7 @@ import pytest
 
 from experiments.synthetic_dataset import Evidence, main, verdict
 from melanet.cyclegan import CycleGAN, build_cyclegan
-from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset
-from melanet.data import dataset as prepared_module
+from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset, writing
 from melanet.networks import patchgan_discriminator
 from melanet.privacy import closeness, reidentification
 from tests.conftest import write_xrays
@@ -26,7 +25,7 @@ def source(tmp_path_factory):
 
 
 def copying_cyclegan():
-    """A CycleGAN whose generators give back what they get."""
+    """A CycleGAN whose generators return their input."""
     discriminators = [patchgan_discriminator((32, 32, 1), 4, name) for name in ("one", "two")]
     inputs = [keras.Input((32, 32, 1)) for _ in DOMAINS]
     copies = [
@@ -37,7 +36,7 @@ def copying_cyclegan():
 
 
 def saved(model, folder, source=None, train=()) -> Path:
-    """Its file, beside it what is known of its training."""
+    """Saves a CycleGAN and, if `source` is given, the record of its training; returns its path."""
     path = folder / "gan.keras"
     model.save(path)
     if source is not None:
@@ -67,33 +66,33 @@ def words(generator, source, tmp_path):
 
 @pytest.fixture
 def small(source, tmp_path):
-    """The words of a release by an untrained generator, and the ids it may have seen."""
+    """The arguments of a release by an untrained generator, and the ids it may have seen."""
     keras.utils.set_random_seed(0)
     train = list(source.metadata["id"][5:])
     model = build_cyclegan((32, 32, 1), DOMAINS, generator_filters=4, discriminator_filters=4)
     return words(saved(model, tmp_path, source, train), source, tmp_path), train
 
 
-def test_a_release_is_a_prepared_set_with_card_checksums_and_parentage(small, source, tmp_path):
+def test_a_release_is_a_dataset_with_a_card_checksums_and_parents(small, source, tmp_path):
     arguments, train = small
     assert main(arguments) == 0
     out = tmp_path / "release"
     release = open_dataset(out)
-    labels = source.metadata.set_index("id")["label"]
-    assert list(release.metadata["parent"]) == [id for id in train if labels[id] == "normal"]
+    normal = set(source.ids(label="normal"))
+    assert list(release.metadata["parent"]) == [id for id in train if id in normal]
     sums = dict(line.split("  ")[::-1] for line in (out / "SHA256SUMS").read_text().splitlines())
     assert set(sums) == {"metadata.csv", "dataset.json", *release.metadata["file_name"]}
     for name, expected in sums.items():
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == expected
     card = (out / "README.md").read_text()
-    for config in (
+    for text in (
         release.fingerprint,
         source.fingerprint,
         "KID",
         "Does it anonymise?",
         "Known limits",
     ):
-        assert config in card
+        assert text in card
     assert [path.name for path in (out / "figures").iterdir()] == ["quality.png"]
     private = tmp_path / "release-not-for-release/figures"
     assert [path.name for path in private.iterdir()] == ["closest_pairs.png"]  # of real patients
@@ -106,34 +105,34 @@ class Killed(BaseException):
     """Ends a run in its midst, as a signal does."""
 
 
-def test_an_interrupted_release_goes_on(small, tmp_path, monkeypatch):
+def test_an_interrupted_release_resumes(small, tmp_path, monkeypatch):
     arguments, _ = small
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
-    write_item, written = prepared_module._write_item, []
+    write_sample, written, again = writing._write_sample, [], []
 
-    def killing(folder, item, *rest):
+    def write_and_kill(folder, sample, *rest):
         if len(written) == 17:
             raise Killed
-        written.append(item.id)
-        return write_item(folder, item, *rest)
+        written.append(sample.id)
+        return write_sample(folder, sample, *rest)
 
-    monkeypatch.setattr(prepared_module, "_write_item", killing)
+    monkeypatch.setattr(writing, "_write_sample", write_and_kill)
     with pytest.raises(Killed):
         main(arguments)
     assert not (tmp_path / "release").exists()
-    again = []
-    monkeypatch.setattr(
-        prepared_module, "_write_item", lambda *a: again.append(a[1].id) or write_item(*a)
-    )
+
+    def write_again(folder, sample, *rest):
+        again.append(sample.id)
+        return write_sample(folder, sample, *rest)
+
+    monkeypatch.setattr(writing, "_write_sample", write_again)
     assert main(arguments) == 0
     assert not set(again) & set(written)
-    assert (
-        open_dataset(tmp_path / "release").fingerprint
-        == open_dataset(tmp_path / "whole").fingerprint
-    )
+    release, whole = (open_dataset(tmp_path / name) for name in ("release", "whole"))
+    assert release.fingerprint == whole.fingerprint
 
 
-def test_a_generator_that_copies_is_found_out(source, tmp_path):
+def test_a_generator_that_copies_its_input_is_found_out(source, tmp_path):
     train = list(source.metadata["id"])
     path = saved(copying_cyclegan(), tmp_path, source, train)
     assert main(words(path, source, tmp_path)) == 0
@@ -157,7 +156,7 @@ def test_a_generator_that_copies_its_training_images_is_found_out():
     )
 
 
-def test_a_damaged_release_is_named_and_not_signed_anew(small, tmp_path, capsys):
+def test_an_error_names_a_damaged_release_and_its_checksums_stay(small, tmp_path, capsys):
     arguments, _ = small
     assert main(arguments) == 0
     sums = (tmp_path / "release/SHA256SUMS").read_text()
@@ -177,74 +176,68 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
         pixels[number % size] = 1 + number % 255
         return pixels
 
-    items = [
+    samples = [
         Sample(str(n), str(n), lambda n=n: draw(n), None, str(n), label=DOMAINS[n < 4])
         for n in range(count + 4)
     ]
     info = DatasetInfo("many", "Many", image_size=(size, size), channels=1, labels=DOMAINS)
-    source = write_dataset(tmp_path / "many", info, items)
+    source = write_dataset(tmp_path / "many", info, samples)
     model = build_cyclegan((size, size, 1), DOMAINS, generator_filters=1, discriminator_filters=1)
     generator = saved(model, tmp_path)
     resident = []
-    write_item = prepared_module._write_item
+    write_sample = writing._write_sample
 
-    def watching(*arguments):
+    def write_and_measure(*arguments):
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]))
-        return write_item(*arguments)
+        return write_sample(*arguments)
 
     class Enough(Exception):
-        """The images are written; what is examined afterwards is not meant here."""
+        """Ends the release once the images are written."""
 
     def enough(*_):
         raise Enough
 
-    monkeypatch.setattr(prepared_module, "_write_item", watching)
+    monkeypatch.setattr(writing, "_write_sample", write_and_measure)
     monkeypatch.setattr("experiments.synthetic_dataset._write_checksums", enough)
     with pytest.raises(Enough):
         main(["--generator", str(generator), "--source", str(source.folder), "--weights", "none",
               "--out", str(tmp_path / "release"), "--encoder", "vgg_gap"])  # fmt: skip
     assert len(resident) == count
     grown = (resident[-1] - resident[300]) * os.sysconf("SC_PAGE_SIZE")
-    assert grown < 0.5 * (count - 300) * size * size  # half of what the images in 8 bits take
+    assert grown < 0.5 * (count - 300) * size * size  # half of the size of the 8-bit images
 
 
 @pytest.mark.parametrize(
-    "case",
+    ("case", "reason"),
     [
-        "missing",
-        "not a CycleGAN",
-        "other source",
-        "encoder size",
-        "no encoder",
-        "a GAN for encoder",
+        ("no generator", "--generator nowhere.keras: no such file"),
+        ("not a CycleGAN", "not a CycleGAN"),
+        ("another source", "is not the set that gan.keras was trained with"),
+        ("no encoder", "--encoder vgg_gpa: is no file, and none of vgg_gap, "),
+        ("a CycleGAN as encoder", "holds no classifier"),
+        ("an encoder of another size", "takes images of (9, 9, 1)"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(case, small, source, tmp_path, capsys):
+def test_bad_input_is_one_line_and_nothing_is_written(case, reason, small, tmp_path, capsys):
     arguments, _ = small
-    if case == "missing":
+    generator, encoder_path = arguments[1], arguments[-1]
+    if case == "no generator":
         arguments += ["--generator", "nowhere.keras"]
-        config = "--generator nowhere.keras: no such file"
     elif case == "not a CycleGAN":
-        arguments += ["--generator", arguments[-1]]
-        config = "not a CycleGAN"
-    elif case == "other source":
+        arguments += ["--generator", encoder_path]
+    elif case == "another source":
         other = write_xrays(tmp_path / "others")[1]
         arguments += ["--source", str(other.folder)]
-        config = "is not the set that gan.keras was trained with"
     elif case == "no encoder":
         arguments += ["--encoder", "vgg_gpa"]
-        config = "--encoder vgg_gpa: is no file, and none of vgg_gap, "
-    elif case == "a GAN for encoder":
-        arguments += ["--encoder", arguments[arguments.index("--generator") + 1]]
-        config = "holds no classifier"
+    elif case == "a CycleGAN as encoder":
+        arguments += ["--encoder", generator]
     else:
-        keras.Sequential([keras.Input((9, 9, 1)), keras.layers.Flatten()]).save(
-            tmp_path / "other.keras"
-        )
-        arguments += ["--encoder", str(tmp_path / "other.keras")]
-        config = "takes images of (9, 9, 1)"
+        path = tmp_path / "other.keras"
+        keras.Sequential([keras.Input((9, 9, 1)), keras.layers.Flatten()]).save(path)
+        arguments += ["--encoder", str(path)]
     assert main(arguments) == 2
-    message = capsys.readouterr().err.strip().splitlines()
-    assert message[-1].startswith("error: ")
-    assert config in message[-1]
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("error: ")
+    assert reason in message
     assert not (tmp_path / "release").exists()

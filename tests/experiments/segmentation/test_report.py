@@ -2,10 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.figure_cases import _choose
-from experiments.figure_curves import _best_so_far
-from experiments.published import TABLE_3_1
-from experiments.segmentation_report import add_published_rows, runs_frame, summarise
+from experiments.common.published import TABLE_3_1
+from experiments.segmentation.figures import _best_so_far, _choose
+from experiments.segmentation.report import add_published_rows, runs_frame, summarise
 
 
 def record(model, fold, scores, dataset="isbi2012"):
@@ -31,7 +30,7 @@ def test_a_run_is_the_mean_of_its_images_and_a_cell_the_mean_and_sample_sd_of_it
     assert summary["runs"] == 2
 
 
-def test_ours_stands_above_the_thesis_s_and_what_was_not_run_comes_last():
+def test_our_row_stands_above_the_thesis_s_and_datasets_that_were_not_run_come_last():
     records = [record(model, fold, [0.5]) for model in ("unet", "sharp_unet") for fold in (0, 1)]
     shown = add_published_rows(summarise(runs_frame(records)), TABLE_3_1, {})
     assert list(shown.iloc[0, :4]) == ["ISBI-2012", "ours", "50.00 ± 0.00", "50.00 ± 0.00"]
@@ -39,14 +38,14 @@ def test_ours_stands_above_the_thesis_s_and_what_was_not_run_comes_last():
     assert list(shown[""]) == ["ours"] + ["thesis"] * 6
 
 
-def test_one_run_has_no_deviation():
+def test_a_single_run_has_no_standard_deviation():
     shown = add_published_rows(
         summarise(runs_frame([record("unet", 0, [0.5], "mine")])), {}, {"mine": "Mine"}
     )
     assert list(shown.iloc[0]) == ["Mine", "ours", "50.00 ± –", "50.00 ± –"]
 
 
-def test_curves_carry_on_the_best_value_of_a_run_that_stopped_early():
+def test_the_curve_of_a_run_that_stopped_early_keeps_its_best_value():
     np.testing.assert_array_equal(
         _best_so_far([[0.1, 0.3, 0.2], [0.4]]), [[0.1, 0.3, 0.3], [0.4, 0.4, 0.4]]
     )
@@ -64,6 +63,6 @@ def test_cases_are_chosen_by_rule():
     assert chosen == [("hardest", "d"), ("over-segmented", "b"), ("under-segmented", "c")]
 
 
-def test_the_csv_holds_numbers():
+def test_the_csv_file_holds_numbers():
     summary = summarise(runs_frame([record("unet", 0, [0.5])]))
     assert all(pd.api.types.is_numeric_dtype(summary[c]) for c in summary if c.endswith("mean"))

@@ -12,19 +12,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.published import DATASETS
-from experiments.segmentation_table import run_table
+from experiments.common.published import DATASET_TITLES
+from experiments.common.table import run_table
 from experiments.table_3_1 import TABLE
 from sharpunet import sharp_unet, unet
 from tests.conftest import write_dsb2018
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
-SMALL = ["--image-size", "16", "16", "--folds", "2", "--repeats", "1", "--epochs", "2",
+#: Table 3.1 with two-level networks of four filters.
+SMALL_TABLE = dataclasses.replace(
+    TABLE,
+    builders={build.__name__: partial(build, filters=(4, 4)) for build in (unet, sharp_unet)},
+)
+SMALL = ["--image-size", "16", "16", "--folds", "2", "--repeats", "1", "--epochs", "1",
          "--batch-size", "4", "--precision", "float32"]  # fmt: skip
 VOLATILE = ("seconds", "git")
 
 
-def records(out):
+def read_records(out):
     found = {}
     for path in sorted((out / "records").glob("*.json")):
         record = json.loads(path.read_text())
@@ -37,13 +42,7 @@ def words(small_phantom, out, *more):
             "--out", str(out), *SMALL, *more]  # fmt: skip
 
 
-def start(arguments, **options):
-    command = [sys.executable, "-m", "experiments.table_3_1", *arguments]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, **quiet, **options)
-
-
-def test_defaults_are_the_thesis_s(capsys, isbi2012, tmp_path):
+def test_the_defaults_are_the_thesis_s(capsys, isbi2012, tmp_path):
     arguments = ["--data", str(tmp_path), "--datasets", "isbi2012", "--dry-run", "--prepared",
                  str(tmp_path / "prepared"), "--out", str(tmp_path / "out")]  # fmt: skip
     assert run_table(TABLE, arguments) == 0
@@ -54,27 +53,26 @@ def test_defaults_are_the_thesis_s(capsys, isbi2012, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_dataset_goes_from_official_files_to_the_report(
+def test_every_dataset_goes_from_official_files_to_the_page(
     isbi2012, dsb2018, isic2018, cvc_clinicdb, covid_ct, lung, tmp_path, capsys
 ):
     write_dsb2018(dsb2018, {f"{index:064x}": (40, 48) for index in range(4)})
-    for path in isic2018.rglob("ISIC_0000002*"):  # two folds want four images
+    for path in isic2018.rglob("ISIC_0000002*"):  # two folds need four images
         shutil.copy(path, path.with_name(path.name.replace("2", "3", 1)))
     out = tmp_path / "out"
     arguments = ["--data", str(tmp_path), "--out", str(out),
                  "--prepared", str(tmp_path / "prepared"), *SMALL]  # fmt: skip
-    builders = {build.__name__: partial(build, filters=(4,) * 5) for build in (unet, sharp_unet)}
-    assert run_table(dataclasses.replace(TABLE, builders=builders), arguments) == 0
-    assert len(records(out)) == 24
+    assert run_table(SMALL_TABLE, arguments) == 0
+    assert len(read_records(out)) == 24
     table = pd.read_csv(out / "table.csv")
-    assert list(dict.fromkeys(table["dataset"])) == list(DATASETS)
+    assert list(dict.fromkeys(table["dataset"])) == list(DATASET_TITLES)
     assert set(table["runs"]) == {2}
     assert np.isfinite(table["jaccard_mean"]).all()
     assert list(pd.read_csv(out / "comparison.csv")["Pair"]) == ["Sharp U-Net less U-Net"] * 6
     markdown = (out / "table.md").read_text()
     assert "83.95 ± 3.47" in markdown  # the thesis's own, beside ours
     page = (out / "index.html").read_text()
-    assert page.count("data:image/png;base64,") >= 8  # curves, folds, and cases of six sets
+    assert page.count("data:image/png;base64,") >= 8  # curves, folds, and cases of six datasets
     assert "Is the difference real?" in page
     assert "http" not in page.replace("http-equiv", "")
     assert r"\begin{tabular}" in (out / "table.tex").read_text()
@@ -82,7 +80,7 @@ def test_every_dataset_goes_from_official_files_to_the_report(
     assert "Open" in capsys.readouterr().out
 
 
-def test_datasets_that_are_not_there_are_named_and_left_out(isbi2012, tmp_path, capsys):
+def test_missing_datasets_are_named_and_left_out(isbi2012, tmp_path, capsys):
     arguments = ["--data", str(tmp_path), "--prepared", str(tmp_path / "prepared"), "--dry-run"]
     assert run_table(TABLE, arguments) == 0
     printed = capsys.readouterr().out
@@ -93,38 +91,46 @@ def test_datasets_that_are_not_there_are_named_and_left_out(isbi2012, tmp_path, 
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_ends_with_the_records_of_an_uninterrupted_run(
+def test_a_run_killed_at_any_moment_ends_with_the_records_of_an_uninterrupted_one(
     small_phantom, tmp_path
 ):
-    whole = start(words(small_phantom, tmp_path / "whole"))
-    assert whole.wait() == 0
-    interrupted = tmp_path / "interrupted"
+    def arguments(out):
+        return words(small_phantom, out, "--epochs", "3")
+
+    whole, interrupted = tmp_path / "whole", tmp_path / "interrupted"
+    code = f"import sys; from {__name__} import *; sys.exit(run_table(SMALL_TABLE, sys.argv[1:]))"
     for kill, wanted in enumerate((1, 3)):
-        run = start(words(small_phantom, interrupted), start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments(interrupted)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + 120
-        while len(records(interrupted)) < wanted and time.monotonic() < deadline:
+        while len(read_records(interrupted)) < wanted and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.7 * kill)  # once between two trials, once within one
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
+        time.sleep(0.5 * kill)  # once between two trials, once within one
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     before = {path: path.stat().st_mtime_ns for path in (interrupted / "records").glob("*.json")}
     assert len(before) >= 3
     assert not (interrupted / "table.md").exists()
-    assert start(words(small_phantom, interrupted)).wait() == 0
-    assert records(interrupted) == records(tmp_path / "whole")
+    assert run_table(SMALL_TABLE, arguments(interrupted)) == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
-    assert (interrupted / "table.md").read_text() == (tmp_path / "whole/table.md").read_text()
+    assert run_table(SMALL_TABLE, arguments(whole)) == 0
+    assert read_records(interrupted) == read_records(whole)
+    assert (interrupted / "table.md").read_text() == (whole / "table.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (["--data", "nowhere"], "nowhere: no such folder"),
-        (["--datasets", "cvc"], "'cvc' is no known dataset"),
+        (["--datasets", "cvc"], "'cvc' is not a known dataset"),
         (["--image-size", "100", "96"], "multiples of 16"),
         (["--folds", "11"], "10 images are too few for 11 folds"),
         (["--protocol", "clean", "--folds", "11"], "10 groups are too few"),
-        (["--loss", "dice", "--distribute", "mirrored"], "--loss dice: is of the whole batch"),
+        (["--loss", "dice", "--distribute", "mirrored"], "--loss dice: is computed over the whole"),
         (["--distribute", "multiworker"], "TF_CONFIG: is not set"),
     ],
 )
@@ -137,16 +143,17 @@ def test_bad_input_is_one_line_and_code_2(change, reason, small_phantom, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_that_cannot_be_written_is_said_before_training(small_phantom, tmp_path, capsys):
+def test_an_unwritable_output_is_reported_before_training(small_phantom, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     assert run_table(TABLE, words(small_phantom, tmp_path / "file")) == 2
     assert "--out" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_what_is_named_twice_is_run_once(small_phantom, tmp_path, capsys):
+@pytest.mark.parametrize("flags", [("--datasets", "--models"), ("--dataset", "--model")])
+def test_names_given_twice_run_once(flags, small_phantom, tmp_path, capsys):
     name = small_phantom.folder.name
-    more = ["--dry-run", "--datasets", name, name, "--models", "unet", "unet"]
+    more = ["--dry-run", flags[0], name, name, flags[1], "unet", "unet"]
     assert run_table(TABLE, words(small_phantom, tmp_path / "out", *more)) == 0
     assert "2 trials, 2 to do" in capsys.readouterr().out
 

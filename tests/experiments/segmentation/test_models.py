@@ -1,12 +1,16 @@
+"""Table 3.2 and the kernel ablation: many models in one table."""
+
+import dataclasses
 import json
+from functools import partial
 
 import keras
 import pytest
 
 from experiments import kernel_ablation, table_3_2
-from experiments.segmentation_table import parse, plan, run_table
+from experiments.common.table import parse, run_table
 from melanet.data import InputError
-from sharpunet import KERNELS, MODELS
+from sharpunet import KERNELS, MODELS, sharp_unet, ternausnet16, unet
 
 SMALL = ["--image-size", "32", "32", "--folds", "2", "--repeats", "1", "--epochs", "1",
          "--batch-size", "4", "--precision", "float32"]  # fmt: skip
@@ -17,35 +21,41 @@ def words(small_phantom, out, *more):
             "--out", str(out), *SMALL, *more]  # fmt: skip
 
 
+def read_records(out):
+    return [json.loads(path.read_text()) for path in (out / "records").iterdir()]
+
+
 @pytest.mark.slow
-def test_many_models_give_a_row_each(small_phantom, tmp_path):
+def test_each_of_many_models_has_a_row(small_phantom, tmp_path):
     out = tmp_path / "out"
-    models = ["unet", "sharp_unet", "ternausnet16"]
-    arguments = words(
-        small_phantom, out, "--models", *models, "--weights", "none", "--loss", "dice"
-    )
-    assert run_table(table_3_2.TABLE, arguments) == 0
+    builders = {
+        "unet": partial(unet, filters=(4, 4)),
+        "sharp_unet": partial(sharp_unet, filters=(4, 4)),
+        "ternausnet16": ternausnet16,
+    }
+    table = dataclasses.replace(table_3_2.TABLE, builders=builders, models=list(builders))
+    assert run_table(table, words(small_phantom, out, "--weights", "none", "--loss", "dice")) == 0
     lines = (out / "table.md").read_text().splitlines()
     ours = [line for line in lines if "| ours" in line]
     assert [line.split("|")[2].strip() for line in ours] == [
         "U-Net", "Sharp U-Net", "TernausNet-16",
     ]  # fmt: skip
-    assert "7,759,521 + 4,320" in ours[1]
+    trainable = builders["unet"]((32, 32, 1)).count_params()
+    assert f"{trainable:,} + 0 " in ours[0]
+    assert f"{trainable:,} + 36 " in ours[1]
     assert any("CVC-ClinicDB" in line and "76.07 ± 3.69" in line for line in lines)
-    for path in (out / "records").iterdir():
-        record = json.loads(path.read_text())
-        assert (record["loss"], record["weights"]) == ("dice", None)
+    assert {(record["loss"], record["weights"]) for record in read_records(out)} == {("dice", None)}
 
 
 def test_table_3_2_plans_all_eight_models(small_phantom, tmp_path):
     table = table_3_2.TABLE
     options = parse(table, words(small_phantom, tmp_path, "--weights", "none"))
-    trials = plan(table, [small_phantom], options)
+    trials = table.plan([small_phantom], options)
     assert {trial.model for trial in trials} == set(MODELS)
     assert len({trial.key for trial in trials}) == 16
 
 
-def test_weights_that_cannot_be_had_are_said_before_the_first_training(
+def test_unavailable_weights_are_reported_before_the_first_training(
     small_phantom, tmp_path, monkeypatch
 ):
     def offline(**_):
@@ -56,32 +66,33 @@ def test_weights_that_cannot_be_had_are_said_before_the_first_training(
     table = table_3_2.TABLE
     options = parse(table, words(small_phantom, tmp_path, "--models", "unet", "ternausnet16"))
     with pytest.raises(InputError, match=r"--weights imagenet: .*ternausnet16.*URL fetch failure"):
-        plan(table, [small_phantom], options)
+        table.plan([small_phantom], options)
     options = parse(table, words(small_phantom, tmp_path, "--models", "unet"))
-    assert {trial.settings.weights for trial in plan(table, [small_phantom], options)} == {None}
+    trials = table.plan([small_phantom], options)
+    assert {trial.settings.weights for trial in trials} == {None}
 
 
-def test_a_side_must_suit_the_deepest_model(small_phantom, tmp_path):
+def test_image_sides_must_suit_the_deepest_model(small_phantom, tmp_path):
     table = table_3_2.TABLE
     arguments = words(small_phantom, tmp_path, "--weights", "none", "--image-size", "48", "48")
     with pytest.raises(InputError, match="multiples of 32"):
-        plan(table, [small_phantom], parse(table, arguments))
+        table.plan([small_phantom], parse(table, arguments))
     options = parse(table, [*arguments, "--models", "unet", "sharp_unet"])
-    assert plan(table, [small_phantom], options)
+    assert table.plan([small_phantom], options)
 
 
 @pytest.mark.slow
-def test_the_kernel_ablation_compares_every_kernel_with_the_plain_unet(small_phantom, tmp_path):
+def test_the_kernel_ablation_compares_kernels_with_plain_unet(small_phantom, tmp_path):
     out = tmp_path / "out"
-    chosen = ["unet", "laplacian", "learned"]
-    arguments = words(small_phantom, out, "--models", *chosen)
-    assert run_table(kernel_ablation.TABLE, arguments) == 0
-    counts = {}
-    for path in (out / "records").iterdir():
-        record = json.loads(path.read_text())
-        counts[record["model"]] = tuple(record["parameters"].values())
-    assert counts["laplacian"] == (counts["unet"][0], 4320)
-    assert counts["learned"] == (counts["unet"][0] + 4320, 0)
+    builders = {
+        name: partial(kernel_ablation.BUILDERS[name], filters=(4, 4))
+        for name in ("unet", "laplacian", "learned")
+    }
+    table = dataclasses.replace(kernel_ablation.TABLE, builders=builders, models=list(builders))
+    assert run_table(table, words(small_phantom, out)) == 0
+    counts = {record["model"]: tuple(record["parameters"].values()) for record in read_records(out)}
+    assert counts["laplacian"] == (counts["unet"][0], 36)
+    assert counts["learned"] == (counts["unet"][0] + 36, 0)
     assert "learned less U-Net" in (out / "comparison.csv").read_text()
 
 

@@ -1,0 +1,225 @@
+"""Table 2.1, from a dataset to the page."""
+
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.classification.report import runs_frame
+from experiments.classification.splits import split_images
+from experiments.classification.synthesis import CycleGANConfig
+from experiments.classification.table import cyclegan_config
+from experiments.common.records import write_record
+from experiments.common.table import parse, run_table
+from experiments.table_2_1 import TABLE
+from melanet.classifiers import vgg_gap
+from melanet.data import open_dataset
+
+SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",
+         "--gan-filters", "4", "4", "--image-size", "32", "32",
+         "--precision", "float32"]  # fmt: skip
+
+
+def words(dermoscopy, out, *more):
+    return ["--data", str(dermoscopy.folder.parent), "--out", str(out), *SMALL, *more]
+
+
+def plan(dermoscopy, out, *more):
+    return TABLE.plan([dermoscopy], parse(TABLE, words(dermoscopy, out, *more)))
+
+
+def read_records(out):
+    records = [json.loads(path.read_text()) for path in (out / "records").iterdir()]
+    return {record["condition"]: record for record in records}
+
+
+@pytest.mark.slow
+def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path):
+    out = tmp_path / "out"
+    assert run_table(TABLE, words(dermoscopy, out)) == 0
+    records = read_records(out)
+    counts = {name: record["training_images"] for name, record in records.items()}
+    assert counts == {
+        "vgg_gap": {"benign": 16, "malignant": 4},
+        "augment_5x": {"benign": 96, "malignant": 24},
+        "augment_10x": {"benign": 176, "malignant": 44},
+        "melanet": {"benign": 16, "malignant": 20},
+    }
+    for record in records.values():
+        assert record["images"] == {"train": 20, "validation": 0, "test": 5}
+        assert record["optimizer"] == "Adam 0.0001"  # not the thesis's, and the record says so
+        assert record["weights"] is None
+        assert [score["positive"] for score in record["scores"]] == [True] + [False] * 4
+    page = (out / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == 4  # figures 2.4, 2.6, 2.7 and 2.16
+    markdown = (out / "table.md").read_text()
+    assert "84.46 (the NPV)" in markdown
+    assert "26.67" in markdown
+    assert len(pd.read_csv(out / "table.csv")) == 4
+    [synthetic_folder] = (out / "sets").glob("synthetic-*")
+    synthetic = open_dataset(synthetic_folder)
+    assert set(synthetic.metadata["source"]) == {"synthetic"}
+    assert len(synthetic.metadata) == 16
+    assert np.isfinite(records["melanet"]["synthetic"][0]["seconds"])
+    stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.json")}
+    assert run_table(TABLE, words(dermoscopy, out)) == 0  # everything is done already
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["released", "clean"])
+def test_other_protocols_validate_and_translate_training_images_only(
+    protocol, dermoscopy, tmp_path
+):
+    out = tmp_path / "out"
+    more = ["--protocol", protocol, "--conditions", "melanet"]
+    assert run_table(TABLE, words(dermoscopy, out, *more)) == 0
+    record = read_records(out)["melanet"]
+    assert record["protocol"] == protocol
+    assert "val_loss" in record["history"]
+    split = split_images(dermoscopy, protocol, seed=0)
+    synthetic = open_dataset(next((out / "sets").iterdir()))
+    benign = set(dermoscopy.ids(label="benign"))
+    assert set(synthetic.metadata["parent"]) == benign & set(split.train)
+    if protocol == "clean":
+        assert not set(synthetic.metadata["parent"]) & set(split.validation)
+        # Another classifier uses the same synthetic images, and does not train the CycleGAN again.
+        before = {path: path.stat().st_mtime_ns for path in (out / "gans").iterdir()}
+        again = words(dermoscopy, out, *more, "--epochs", "2", "--save-models")
+        assert run_table(TABLE, again) == 0
+        assert {path: path.stat().st_mtime_ns for path in (out / "gans").iterdir()} == before
+        assert [path.name for path in (out / "sets").iterdir()] == [synthetic.folder.name]
+
+
+def test_another_weights_file_is_another_trial(dermoscopy, tmp_path):
+    path, keys = tmp_path / "vgg.weights.h5", []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        vgg_gap((32, 32, 3), weights=None).save_weights(path)
+        keys.append(plan(dermoscopy, tmp_path, "--weights", str(path))[0].key)
+    assert keys[0] != keys[1]
+
+
+def test_a_dataset_of_three_classes_is_an_error(dermoscopy, tmp_path, capsys):
+    path = dermoscopy.folder / "dataset.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "labels": ["a", "b", "c"]}))
+    metadata = pd.read_csv(dermoscopy.folder / "metadata.csv")
+    metadata["label"] = "a"
+    metadata.to_csv(dermoscopy.folder / "metadata.csv", index=False)
+    assert run_table(TABLE, words(dermoscopy, tmp_path / "out")) == 2
+    assert "has 3 classes; two are expected" in capsys.readouterr().err
+
+
+def test_an_error_names_a_damaged_cyclegan(dermoscopy, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = words(dermoscopy, out, "--conditions", "melanet")
+    [trial] = plan(dermoscopy, out, "--conditions", "melanet")
+    path = trial.synthetic_stages[0].generator_path(out)
+    path.parent.mkdir(parents=True)
+    path.write_text("not one")
+    write_record(path.with_suffix(".json"), {"key": path.stem, "seconds": 1})
+    assert run_table(TABLE, arguments) == 2
+    assert f"{path.name}: cannot be loaded" in capsys.readouterr().err
+
+
+def test_metrics_are_of_the_positive_class():
+    scores = [
+        {"id": "a", "positive": True, "score": 0.9},
+        {"id": "b", "positive": True, "score": 0.1},
+        {"id": "c", "positive": False, "score": 0.2},
+    ]
+    common = {"model": "vgg_gap", "condition": "vgg_gap", "seed": 0, "epochs_run": 1}
+    common |= {"best_epoch": 1, "seconds": 1, "dataset": {"labels": ["benign", "malignant"]}}
+    common["training_images"] = {"benign": 6, "malignant": 4}
+    row = runs_frame([{**common, "scores": scores}]).iloc[0]
+    assert row["skew"] == 1.5
+    assert row["sensitivity"] == 50
+    assert row["specificity"] == 100
+    assert row["false_negatives"] == 1
+    assert row["npv"] == 50
+    assert row["auc"] == 50
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--datasets", "ham10000"], "'ham10000' is not a known dataset"),
+        (["--image-size", "40", "32"], "multiples of 16"),
+        (["--weights", "missing.h5"], "no such file: missing.h5"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(change, reason, dermoscopy, tmp_path, capsys):
+    assert run_table(TABLE, words(dermoscopy, tmp_path / "out", *change)) == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ")
+    assert reason in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unsuitable_or_unavailable_weights_are_reported_first(
+    dermoscopy, tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "small.weights.h5"
+    vgg_gap((32, 32, 3), 5, weights=None).save_weights(path)
+    assert run_table(TABLE, words(dermoscopy, tmp_path / "out", "--weights", str(path))) == 2
+    assert "does not fit vgg_gap" in capsys.readouterr().err
+
+    def offline(**_):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr("keras.applications.VGG16", offline)
+    assert run_table(TABLE, words(dermoscopy, tmp_path / "out", "--weights", "imagenet")) == 2
+    assert "cannot be downloaded (URL fetch failure); give a" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_protocol_configures_the_cyclegan_unless_an_option_says_otherwise(dermoscopy, tmp_path):
+    def config(*more):
+        arguments = words(dermoscopy, tmp_path, "--gan-filters", "32", "64", *more)
+        return cyclegan_config(parse(TABLE, arguments))
+
+    assert config() == CycleGANConfig(epochs=1)  # log loss, no identity loss
+    assert config("--protocol", "released") == CycleGANConfig(
+        epochs=1, adversarial_loss="least_squares", identity_weight=1, flip=True
+    )
+    options = ["--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
+               "--adversarial-loss", "least_squares", "--identity-weight", "5"]  # fmt: skip
+    assert config(*options) == CycleGANConfig(
+        epochs=1,
+        filters=(8, 4),
+        rates=(1e-3, 1e-4),
+        adversarial_loss="least_squares",
+        identity_weight=5,
+    )
+
+
+def test_the_cyclegan_s_configuration_is_part_of_its_key_and_of_its_classifier_s(
+    dermoscopy, tmp_path
+):
+    more = ["--conditions", "vgg_gap", "melanet"]
+    first = plan(dermoscopy, tmp_path, *more)
+    other = plan(dermoscopy, tmp_path, *more, "--gan-filters", "8", "4")
+    assert first[0].key == other[0].key
+    assert first[1].key != other[1].key
+    assert first[1].synthetic_stages[0].key != other[1].synthetic_stages[0].key
+
+
+@pytest.mark.parametrize(
+    "change", [("--gan-rates", "0", "1"), ("--gan-rates", "nan", "1"), ("--identity-weight", "-1")]
+)
+def test_an_impossible_number_is_an_error(change, dermoscopy, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run_table(TABLE, words(dermoscopy, tmp_path / "out", *change))
+    assert stopped.value.code == 2
+    assert change[0] in capsys.readouterr().err
+
+
+def test_a_dry_run_lists_the_trials(dermoscopy, tmp_path, capsys):
+    arguments = words(dermoscopy, tmp_path / "out", "--dry-run", "--repeats", "3")
+    assert run_table(TABLE, arguments) == 0
+    assert "12 trials, 12 to do" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
