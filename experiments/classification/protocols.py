@@ -23,6 +23,9 @@ class ClassifierProtocol:
         loss_form: As in `melanet.focal_loss`.
         keep_aspect_ratio: Whether images are padded; as their dataset says if None.
         scaling: As in `melanet.data.load_dataset`.
+        imagenet_preprocessing: Whether classifiers that start from pretrained weights preprocess
+            their inputs as these were trained. The thesis and the released code feed them pixels in
+            [0, 1].
         cyclegan: How the CycleGAN is trained.
     """
 
@@ -35,13 +38,15 @@ class ClassifierProtocol:
     loss_form: str = "thesis"
     keep_aspect_ratio: bool | None = None
     scaling: Scaling = "min_max"
+    imagenet_preprocessing: bool = False
     cyclegan: CycleGANConfig = dataclasses.field(default_factory=CycleGANConfig)
 
 
 MELANOMA_PROTOCOLS = {
     "thesis": ClassifierProtocol(
         "trained until the training loss stops improving, best weights kept; log loss, no identity "
-        "loss, images padded to square (sections 2.2 and 2.3.3)"
+        "loss, images padded to square, pixels in [0, 1] without ImageNet's preprocessing (sections "
+        "2.2 and 2.3.3)"
     ),
     "released": ClassifierProtocol(
         "as the author's code: early stopping and best weights by the test set (its score "
@@ -57,8 +62,10 @@ MELANOMA_PROTOCOLS = {
         ),
     ),
     "clean": ClassifierProtocol(
-        "as thesis, but stopped by a tenth of the training images, which no training sees",
+        "as thesis, but stopped by a tenth of the training images, which no training sees, and "
+        "inputs preprocessed as pretrained weights expect them",
         watch="validation",
+        imagenet_preprocessing=True,
     ),
 }
 COVID_PROTOCOLS = {
@@ -84,7 +91,9 @@ COVID_PROTOCOLS = {
         ),
     ),
     "clean": ClassifierProtocol(
-        "as thesis, but stopped by a tenth of the training patients, whom no training sees",
+        "as thesis, but stopped by a tenth of the training patients, whom no training sees, and "
+        "inputs preprocessed as pretrained weights expect them",
         watch="validation",
+        imagenet_preprocessing=True,
     ),
 }

@@ -244,6 +244,10 @@ def _describe(results: Results) -> dict[str, str]:
 
 def _describe_classifier(record: dict[str, Any]) -> str:
     weights = f"weights {record['weights'] or 'random at the start'}"
+    if record["weights_sha256"]:
+        weights += f" (SHA-256 {record['weights_sha256'][:12]})"
+    if record["preprocessing"] == "imagenet":
+        weights += ", ImageNet's preprocessing"
     if record["model"] == BAGGED_TREES:
         return f"{record['model']}, {weights}, frozen"
     return (

@@ -73,6 +73,7 @@ class ClassifierSettings:
         loss: `"focal"` (melanoma) or `"cross_entropy"` (COVID-19).
         epochs, patience, plateau, watch, loss_form, keep_aspect_ratio, scaling: As in
             `ClassifierProtocol`.
+        preprocessing: Of the classifier's inputs, as in `melanet.vgg_gap`.
     """
 
     protocol: str
@@ -90,6 +91,7 @@ class ClassifierSettings:
     loss_form: str = "thesis"
     keep_aspect_ratio: bool | None = None
     scaling: Scaling = "min_max"
+    preprocessing: str = "none"
     deterministic: bool = True
     distribute: str = "none"
 
@@ -136,7 +138,12 @@ class ClassifierTrial(Trial):
             dataclasses.asdict(self.condition),
             hashed_settings(self.settings),
             stages,
-            model_hash(_random_network, self.settings.model, self._input_shape),
+            model_hash(
+                _random_network,
+                self.settings.model,
+                self._input_shape,
+                self.settings.preprocessing,
+            ),
             CODE_VERSIONS["classification"],
         ]
 
@@ -255,7 +262,11 @@ class ClassifierTrial(Trial):
         labels = self.dataset.info.labels
         with precision_policy(settings.precision):
             model = BaggedTrees(
-                self._input_shape, len(labels), weights=settings.weights, seed=self.seed
+                self._input_shape,
+                len(labels),
+                weights=settings.weights,
+                seed=self.seed,
+                preprocessing=settings.preprocessing,
             )
         started = time.monotonic()
         model.fit(batches)
@@ -266,7 +277,12 @@ class ClassifierTrial(Trial):
     def _compiled_model(self) -> keras.Model:
         settings, labels = self.settings, self.dataset.info.labels
         build = CLASSIFIERS[settings.model]
-        model = build(self._input_shape, len(labels), weights=settings.weights)
+        model = build(
+            self._input_shape,
+            len(labels),
+            weights=settings.weights,
+            preprocessing=settings.preprocessing,
+        )
         name, rate = settings.optimizer
         model.compile(getattr(keras.optimizers, name)(rate), settings.loss_function)
         return model
@@ -287,11 +303,13 @@ class ClassifierTrial(Trial):
             save_model(model, out / "models" / f"{self.key}.keras", include_optimizer=False)
 
 
-def _random_network(model: str, input_shape: tuple[int, int, int]) -> keras.Model:
+def _random_network(
+    model: str, input_shape: tuple[int, int, int], preprocessing: str
+) -> keras.Model:
     """A classifier with random weights; of the bagged trees, the network that they stand on."""
     if model == BAGGED_TREES:
-        return BaggedTrees(input_shape, 2, weights=None).network
-    return CLASSIFIERS[model](input_shape, 2, weights=None)
+        return BaggedTrees(input_shape, 2, weights=None, preprocessing=preprocessing).network
+    return CLASSIFIERS[model](input_shape, 2, weights=None, preprocessing=preprocessing)
 
 
 def _positive_scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:
