@@ -45,7 +45,7 @@ class ClassifierProtocol:
 MELANOMA_PROTOCOLS = {
     "thesis": ClassifierProtocol(
         "trained until the training loss stops improving, best weights kept; log loss, no identity "
-        "loss, images padded to square, pixels in [0, 1] without ImageNet's preprocessing (sections "
+        "loss, images padded to square, pixels in [0, 1] without ImageNet preprocessing (sections "
         "2.2 and 2.3.3)"
     ),
     "released": ClassifierProtocol(
