@@ -60,7 +60,8 @@ def fidelity_page(findings: Sequence[Finding]) -> str:
             "`--protocol thesis` is the default and follows the text; `released` follows the "
             "author's notebooks; `clean` follows the text where that does not flatter the result. "
             "Where both leave something open or contradict themselves, the last columns say what "
-            "was chosen." + (" Rows marked ‡ are not yet as described." if pending else ""),
+            "was chosen. What a choice moves is given where it was measured."
+            + (" Rows marked ‡ are not yet as described." if pending else ""),
             "### Chapter 2",
             _differences(MELANET),
             "### Chapter 3",
