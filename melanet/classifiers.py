@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 from keras import layers
 
@@ -25,7 +26,8 @@ def vgg_gap(
             single channel is repeated to the 3 that the networks take.
         classes: Number of classes, the positive one last.
         weights: `"imagenet"` (downloaded once by Keras), None for random weights, or a weights
-            file written by `Model.save_weights` of this model.
+            file: of this whole model, written by its `save_weights`, or of the network without its
+            top, such as Keras's own `vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5`.
         preprocessing: What happens to the images inside the model, whatever `weights` is. `"none"`
             feeds [0, 1] to the network, as the thesis and the released code do; `"imagenet"` adds
             the scaling that the ImageNet weights were trained with. A saved model keeps it, as the
@@ -128,12 +130,12 @@ def densenet121_features(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        inputs, x = _gap(keras.applications.DenseNet121, input_shape, weights, preprocessing)
-        model = keras.Model(inputs, x, name=name)
+        backbone = _backbone(keras.applications.DenseNet121, input_shape, weights, preprocessing)
+        model = keras.Model(backbone.input, backbone.output, name=name)
     finally:
         keras.config.set_dtype_policy(policy)
     model.trainable = False
-    _load_weights(model, weights)
+    _load_weights(model, backbone, weights)
     return model
 
 
@@ -141,15 +143,15 @@ def _gap_classifier(build, input_shape, classes, weights, preprocessing, name) -
     _check_arguments(input_shape, weights, preprocessing)
     if classes < 2:
         raise ValueError(f"`classes` must be 2 or more. Received: {classes}")
-    inputs, x = _gap(build, input_shape, weights, preprocessing)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="class")(x)
-    model = keras.Model(inputs, outputs, name=name)
-    _load_weights(model, weights)
+    backbone = _backbone(build, input_shape, weights, preprocessing)
+    head = layers.Dense(classes, activation="softmax", dtype="float32", name="class")
+    model = keras.Model(backbone.input, head(backbone.output), name=name)
+    _load_weights(model, backbone, weights)
     return model
 
 
-def _gap(build, input_shape, weights, preprocessing):
-    """The input, and the output of the network's global average pooling."""
+def _backbone(build, input_shape, weights, preprocessing) -> keras.Model:
+    """From images in [0, 1] to the features of the global average pooling."""
     inputs = x = keras.Input(input_shape)
     if input_shape[-1] == 1:
         x = layers.Concatenate(dtype="float32")([inputs] * 3)
@@ -162,7 +164,7 @@ def _gap(build, input_shape, weights, preprocessing):
         input_tensor=x,
         pooling="avg",
     )
-    return inputs, network.output
+    return keras.Model(inputs, network.output)
 
 
 def _check_arguments(input_shape, weights, preprocessing) -> None:
@@ -179,17 +181,33 @@ def _check_arguments(input_shape, weights, preprocessing) -> None:
         )
 
 
-def _load_weights(model, weights) -> None:
+def _load_weights(model, backbone, weights) -> None:
+    """Loads a weights file of the backbone, if it holds just those, or else of the model."""
     if weights in (None, "imagenet"):
         return
+    shapes = sorted(tuple(weight.shape) for weight in backbone.weights)
     try:
-        model.load_weights(weights)
+        (backbone if _stored_shapes(weights) == shapes else model).load_weights(weights)
     except Exception as error:  # whatever the readers raise on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"`weights`: {weights} does not fit {model.name} with input {model.input_shape[1:]} "
             f"and {model.output_shape[-1]} outputs: {reason}"
         ) from None
+
+
+def _stored_shapes(path) -> list[tuple[int, ...]]:
+    """Shapes of the arrays in an HDF5 file, sorted; none for another format."""
+    shapes = []
+
+    def add(name, item):
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
+            shapes.append(item.shape)
+
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            file.visititems(add)
+    return sorted(shapes)
 
 
 _PREPROCESSING_LAYER = {"dtype": "float32", "name": "imagenet_preprocessing"}

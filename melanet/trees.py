@@ -30,7 +30,7 @@ class BaggedTrees:
         input_shape: `(height, width, channels)`, sides of 32 pixels or more, 1 or 3 channels.
         classes: Number of classes, the positive one last.
         weights: Weights of the network: `"imagenet"` (downloaded once by Keras), None for random
-            weights, or a weights file written by `Model.save_weights` of `network`.
+            weights, or a weights file of DenseNet-121 without its top.
         preprocessing: `"none"` or `"imagenet"`, as in `vgg_gap`; saved with the model.
         trees: Number of trees.
         seed: Seed of the bootstraps and the trees.

@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -87,6 +88,44 @@ def test_weights_from_a_file(tmp_path):
     model.save_weights(tmp_path / "vgg.weights.h5")
     loaded = vgg_gap((32, 32, 3), weights=tmp_path / "vgg.weights.h5")
     np.testing.assert_allclose(loaded(images()), model(images()), atol=1e-6)
+
+
+BACKBONES = {
+    "vgg_gap": keras.applications.VGG16,
+    "resnet50_gap": keras.applications.ResNet50,
+    "densenet121_gap": keras.applications.DenseNet121,
+}
+
+
+def save_notop(network, path):
+    """Writes weights in the layout of Keras's own `*_tf_dim_ordering_tf_kernels_notop.h5`."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
+        for layer in network.layers:
+            group, weights = file.create_group(layer.name), layer.weights
+            group.attrs["weight_names"] = [f"{layer.name}/{w.name}:0".encode() for w in weights]
+            for weight in weights:
+                group[f"{layer.name}/{weight.name}:0"] = ops.convert_to_numpy(weight)
+
+
+@pytest.mark.parametrize("suffix", ["_tf_dim_ordering_tf_kernels_notop.h5", ".weights.h5"])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_weights_from_a_file_of_the_backbone(name, suffix, tmp_path):
+    network, path = BACKBONES[name](include_top=False, weights=None), tmp_path / f"net{suffix}"
+    if suffix == ".weights.h5":
+        network.save_weights(path)
+    else:
+        save_notop(network, path)
+    model = CLASSIFIERS[name]((32, 32, 1), 3, weights=path, preprocessing="imagenet")
+    for ours, theirs in zip(model.weights[:-2], network.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_backbone_file_of_another_network_is_refused(tmp_path):
+    path = tmp_path / "vgg19_notop.h5"
+    save_notop(keras.applications.VGG19(include_top=False, weights=None), path)
+    with pytest.raises(ValueError, match=r"vgg19_notop\.h5 does not fit vgg_gap"):
+        vgg_gap((32, 32, 3), weights=path)
 
 
 def test_imagenet_weights_are_the_default_and_come_from_keras(monkeypatch):
