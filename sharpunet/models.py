@@ -146,6 +146,7 @@ def encoder_unet(
     kernel: Kernel = "laplacian",
     weights: str | Path | None = None,
     decoder_filters: Sequence[int] = DECODER_FILTERS,
+    skip_count: int | None = None,
     name: str | None = None,
 ) -> keras.Model:
     """U-Net whose encoder is a network of `keras.applications` (section 3.3.4).
@@ -168,6 +169,8 @@ def encoder_unet(
         weights: None for random weights, `"imagenet"` for the encoder's (Keras downloads them
             once), or a file that `Model.save_weights` of this model wrote.
         decoder_filters: Filters of each decoder block, from the coarsest to the finest.
+        skip_count: Number of skip connections, from the coarsest; all that the encoder offers if
+            None.
         name: Name of the model.
 
     Returns:
@@ -199,6 +202,15 @@ def encoder_unet(
         input_tensor=_preprocess(build, inputs),
     )
     *skips, x = _feature_maps(network, input_shape, len(decoder_filters))
+    offered = sum(feature is not None for feature in skips)
+    if skip_count is not None:
+        if not 0 <= skip_count <= offered:
+            raise ValueError(
+                f"`skip_count` must be from 0 to {offered}, the skip connections that "
+                f"{network.name} offers. Received: {skip_count}"
+            )
+        unused = len(skips) - skip_count
+        skips = [None] * unused + skips[unused:]
     if isinstance(network.layers[-1], layers.MaxPooling2D):
         x = _normed_convolutions(x, 512)
     connect = _sharpen(kernel) if skip == "sharp" else _keep
@@ -218,16 +230,18 @@ def ternausnet16(
     weights: str | Path | None = None,
     name: str = "ternausnet16",
 ) -> keras.Model:
-    """TernausNet-16: a U-Net with a VGG-16 encoder; 23,761,489 parameters.
+    """TernausNet-16: a U-Net with a VGG-16 encoder; 23,752,273 parameters.
+
+    It has four skip connections, none at full resolution, as in the author's code.
 
     See `encoder_unet` for arguments, returns and errors.
 
     Example:
         >>> from sharpunet import ternausnet16
         >>> ternausnet16((64, 96, 3)).count_params()
-        23761489
+        23752273
     """
-    return encoder_unet("VGG16", input_shape, classes, weights=weights, name=name)
+    return encoder_unet("VGG16", input_shape, classes, weights=weights, skip_count=4, name=name)
 
 
 def sharp_ternausnet16(
@@ -240,6 +254,8 @@ def sharp_ternausnet16(
 ) -> keras.Model:
     """Sharp TernausNet-16: `ternausnet16` with a `SharpBlock` on every skip connection.
 
+    The blocks add 12,672 frozen weights.
+
     See `encoder_unet` for arguments, returns and errors.
 
     Example:
@@ -248,7 +264,14 @@ def sharp_ternausnet16(
         (None, 64, 96, 1)
     """
     return encoder_unet(
-        "VGG16", input_shape, classes, skip="sharp", kernel=kernel, weights=weights, name=name
+        "VGG16",
+        input_shape,
+        classes,
+        skip="sharp",
+        kernel=kernel,
+        weights=weights,
+        skip_count=4,
+        name=name,
     )
 
 

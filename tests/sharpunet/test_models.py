@@ -13,8 +13,8 @@ PARAMETERS = {
     "sharp_unet": (7_760_097, 7_764_417),
     "wide_unet": (9_131_106, 9_131_106),
     "wide_sharp_unet": (9_131_106, 9_135_831),
-    "ternausnet16": (23_757_457, 23_761_489),
-    "sharp_ternausnet16": (23_757_457, 23_774_737),
+    "ternausnet16": (23_748_241, 23_752_273),
+    "sharp_ternausnet16": (23_748_241, 23_752_273 + 12_672),
     "unet_resnet50": (32_547_665, 32_602_769),
     "sharp_unet_resnet50": (32_547_665, 32_619_473),
 }
@@ -172,6 +172,12 @@ def test_other_encoders_work(encoder, skips):
     assert model(np.zeros((1, 32, 32, 3))).shape == (1, 32, 32, 1)
 
 
+def test_ternausnet16_has_four_skips_none_at_full_resolution():
+    blocks = sharp_blocks(MODELS["sharp_ternausnet16"]((32, 32, 3)))
+    assert [block.input.shape[1] for block in blocks] == [2, 4, 8, 16]
+    assert encoder_unet("VGG16", (32, 32, 3)).count_params() == 23_761_489  # with all five
+
+
 def test_an_encoder_gets_its_own_preprocessing():
     model = encoder_unet("VGG16", (32, 32, 3))
     images = np.zeros((1, 32, 32, 3), "float32")
@@ -201,6 +207,7 @@ def test_weights_files_load_or_raise(tmp_path):
         ({"weights": "missing.h5"}, "no such file: missing.h5"),
         ({"input_shape": (32, 32, 2)}, "1 or 3 channels"),
         ({"decoder_filters": (8, 8)}, "does not halve"),
+        ({"skip_count": 5}, "`skip_count` must be from 0 to 4"),
     ],
 )
 def test_invalid_encoder_arguments_raise(arguments, message):
