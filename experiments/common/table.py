@@ -89,6 +89,7 @@ class Trial(abc.ABC):
         Returns:
             The record; None on hosts that only help to train.
         """
+        path = self.record_path(out)  # before it seeds: its name may need a model, drawn at random
         result = self.train_and_test(out)
         if result is None:
             return None
@@ -99,7 +100,7 @@ class Trial(abc.ABC):
             **result,
             **provenance(),
         }
-        write_record(self.record_path(out), record)
+        write_record(path, record)
         EpochCheckpoint(self.checkpoint_path(out)).remove()
         return record
 

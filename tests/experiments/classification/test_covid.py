@@ -8,6 +8,7 @@ import pytest
 
 from experiments import figure_2_15
 from experiments.classification.features import read_features
+from experiments.classification.protocols import COVID_PROTOCOLS
 from experiments.classification.report import add_published_rows
 from experiments.classification.splits import split_images
 from experiments.classification.trial import BAGGED_TREES
@@ -42,7 +43,7 @@ def test_all_conditions_go_from_datasets_to_the_page(xrays, tmp_path):
     assert run_table(NORMAL, words(xrays, out, "--model", "vgg_gap", "--save-models")) == 0
     records = [json.loads(path.read_text()) for path in (out / "records").iterdir()]
     split, other = (
-        split_images(one, "thesis", 0, split_jointly_with=[two])
+        split_images(one, COVID_PROTOCOLS["thesis"], 0, split_jointly_with=[two])
         for one, two in (xrays, reversed(xrays))
     )
     negatives = count(xrays[0], split.train, "normal")

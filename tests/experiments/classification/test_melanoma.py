@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.classification.protocols import MELANOMA_PROTOCOLS
 from experiments.classification.report import runs_frame
 from experiments.classification.splits import split_images
 from experiments.classification.synthesis import CycleGANConfig
@@ -79,7 +80,7 @@ def test_other_protocols_validate_and_translate_training_images_only(
     record = read_records(out)["melanet"]
     assert record["protocol"] == protocol
     assert "val_loss" in record["history"]
-    split = split_images(dermoscopy, protocol, seed=0)
+    split = split_images(dermoscopy, MELANOMA_PROTOCOLS[protocol], seed=0)
     synthetic = open_dataset(next((out / "sets").iterdir()))
     benign = set(dermoscopy.ids(label="benign"))
     assert set(synthetic.metadata["parent"]) == benign & set(split.train)
@@ -177,24 +178,24 @@ def test_unsuitable_or_unavailable_weights_are_reported_first(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_protocol_configures_the_cyclegan_unless_an_option_says_otherwise(dermoscopy, tmp_path):
-    def config(*more):
-        arguments = words(dermoscopy, tmp_path, "--gan-filters", "32", "64", *more)
-        return cyclegan_config(parse(TABLE, arguments))
+def test_the_protocol_configures_the_cyclegan_unless_an_option_says_otherwise():
+    def config(*more, protocol="thesis"):
+        options = parse(TABLE, ["--data", ".", *more])
+        return cyclegan_config(MELANOMA_PROTOCOLS[protocol].cyclegan, options)
 
-    assert config() == CycleGANConfig(epochs=1)  # log loss, no identity loss
-    assert config("--protocol", "released") == CycleGANConfig(
+    assert config() == CycleGANConfig(epochs=500)  # log loss, no identity loss
+    assert config("--gan-epochs", "1", protocol="released") == CycleGANConfig(
         epochs=1, adversarial_loss="least_squares", identity_weight=1, flip=True
     )
     options = ["--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
-               "--adversarial-loss", "least_squares", "--identity-weight", "5"]  # fmt: skip
+               "--adversarial-loss", "least_squares", "--identity-weight", "0.5"]  # fmt: skip
     assert config(*options) == CycleGANConfig(
-        epochs=1,
         filters=(8, 4),
         rates=(1e-3, 1e-4),
         adversarial_loss="least_squares",
-        identity_weight=5,
+        identity_weight=0.5,
     )
+    assert config("--identity-weight", "0", protocol="released").identity_weight == 0
 
 
 def test_the_cyclegan_s_configuration_is_part_of_its_key_and_of_its_classifier_s(
