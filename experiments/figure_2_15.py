@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Draws `figures/figure_2_15.png`.
+    """Draws `figures/figure_2_15.png` and `.pdf`.
 
     Raises:
         InputError: If a condition of a set has no record, or its features are missing or damaged.

@@ -24,9 +24,20 @@ from matplotlib.figure import Figure
 
 from experiments.classification.synthesis import save_model
 from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
-from experiments.common.published import SEGMENTATION_TITLES
 from experiments.common.report import save_figure
-from experiments.common.style import QUIET, evenly_spaced, image_grid, show_image
+from experiments.common.style import (
+    HEAT,
+    QUIET,
+    SMALL,
+    TWO_COLUMNS,
+    evenly_spaced,
+    image_grid,
+    readable,
+    shorten,
+    show_image,
+    styled,
+    wrap,
+)
 from experiments.common.table import parse as parse_table
 from experiments.common.training import precision_policy
 from experiments.segmentation.table import SegmentationTable
@@ -71,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Prepares, trains and draws `figures/figure_3_9.png`.
+    """Prepares, trains and draws `figures/figure_3_9.png` and `.pdf`.
 
     Raises:
         InputError: If the user's input is wrong.
@@ -144,6 +155,7 @@ def weights_path(trial: SegmentationTrial, out: Path) -> Path:
     return out / "weights" / f"{trial.key}.keras"
 
 
+@styled
 def heat_maps(
     models: dict[str, keras.Model],
     ids: Sequence[str],
@@ -163,18 +175,19 @@ def heat_maps(
     found = {name: concatenation_maps(model, images, class_index) for name, model in models.items()}
     depth = max(map(len, found.values()))
     rows = [(index, name) for index in range(len(ids)) for name in models]
-    figure, grid = image_grid(len(rows), 2 + depth, (1.75, 1.8))
+    width = TWO_COLUMNS / (2.6 + depth)  # leaves room for the colour bar
+    figure, grid = image_grid(len(rows), 2 + depth, (width, width + 0.2))
     for axes, title in zip(grid[0], ["image", "ground truth", *_columns(depth)], strict=True):
-        axes.set_title(title, fontsize=10)
+        axes.set_title(wrap(title, width), fontsize=SMALL)
     for axes_row, (index, name) in zip(grid, rows, strict=True):
         show_image(axes_row[0], images[index])
-        axes_row[0].set_ylabel(SEGMENTATION_TITLES.get(name, name), fontsize=10)
-        axes_row[0].set_xlabel(ids[index][:20], fontsize=7, color=QUIET)
+        axes_row[0].set_ylabel(wrap(readable(name), width), fontsize=SMALL)
+        axes_row[0].set_xlabel(shorten(ids[index], 16), fontsize=SMALL, color=QUIET)
         show_image(axes_row[1], masks[index, :, :, class_index])
         for axes, (side, maps) in zip(axes_row[2:], found[name], strict=False):
             show_image(axes, images[index])
-            heat = axes.imshow(maps[index], cmap="jet", vmin=0, vmax=1, alpha=0.6)
-            axes.set_xlabel(f"{side[0]} × {side[1]}", fontsize=7, color=QUIET)
+            heat = axes.imshow(maps[index], cmap=HEAT, vmin=0, vmax=1, alpha=0.6)
+            axes.set_xlabel(f"{side[0]} × {side[1]}", fontsize=SMALL, color=QUIET)
         for axes in axes_row[2 + len(found[name]) :]:
             axes.set_axis_off()
     bar = figure.colorbar(heat, ax=grid, shrink=0.6, aspect=30, ticks=[0, 1])
@@ -226,7 +239,7 @@ def _find(trial: SegmentationTrial, folder: Path) -> Path:
 
 def _columns(depth: int) -> list[str]:
     notes = {1: "\n(deepest)", depth: "\n(finest)"}
-    return [f"concatenation {number}{notes.get(number, '')}" for number in range(1, depth + 1)]
+    return [f"concat {number}{notes.get(number, '')}" for number in range(1, depth + 1)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures of chapter 2: 2.4 to 2.7 and 2.11 to 2.16."""
+"""The figures of chapter 2 that its tables draw: 2.4 to 2.7, 2.10 to 2.16."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,77 +9,144 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
-from sklearn.metrics import roc_curve
+from sklearn.metrics import auc, roc_curve
 
 from experiments.classification.features import read_features
 from experiments.common.style import (
-    COLOURS,
+    FOUND,
+    MISSED,
+    ONE_COLUMN,
+    QUIET,
+    TWO_COLUMNS,
+    class_colours,
+    class_title,
+    colours_of,
+    draw_bars,
     evenly_spaced,
     hide_frame,
     image_grid,
     legend_below,
-    open_axes,
+    percent_axis,
+    styled,
+    wrap,
 )
 from melanet.data import ImageDataset, load_dataset
 from melanet.explain import umap_embedding
 
 THRESHOLD = 0.5
+RATES = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
+@styled
 def class_histogram(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Figure:
-    """Figure 2.4, for every condition: training images of each class (first seed)."""
+    """Figures 2.4 and 2.5: training images of each class in every condition, of the first seed."""
     first = {record["condition"]: record for record in reversed(records)}
     labels = records[0]["dataset"]["labels"]
-    figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 2.3))
     places = np.arange(len(titles))
     width = 0.8 / len(labels)
-    for number, (label, colour) in enumerate(zip(labels, COLOURS[2:], strict=False)):
-        counts = [first[name]["training_images"].get(label, 0) for name in titles]
-        bars = axes.bar(places + number * width, counts, width, color=colour, label=label)
-        axes.bar_label(bars, fontsize=9)
-    names = [title.replace(" + ", "\n+ ") for title in titles.values()]
+    for number, (label, colour) in enumerate(class_colours(labels).items()):
+        counts = {name: first[name]["training_images"].get(label, 0) for name in titles}
+        draw_bars(
+            axes,
+            places + number * width,
+            pd.DataFrame([counts]),
+            0.94 * width,
+            form="{:,.0f}",
+            color=colour,
+            label=class_title(label),
+        )
+    inches = 0.85 * TWO_COLUMNS / len(titles)
+    names = [wrap(title, inches) for title in titles.values()]
     axes.set_xticks(places + width * (len(labels) - 1) / 2, names)
+    axes.tick_params(axis="x", length=0)
     axes.set_ylabel("training images")
-    return _with_legend(figure, axes)
+    axes.margins(y=0.12)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    legend_below(figure)
+    return figure
 
 
+@styled
 def metric_bars(runs: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Figure 2.6, with the specificity that a gain in sensitivity may cost."""
-    metrics = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
-    figure, axes = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
-    width = 0.8 / len(titles)
-    for number, ((name, title), colour) in enumerate(zip(titles.items(), COLOURS, strict=False)):
-        of_condition = runs[runs["condition"] == name]
-        means = [of_condition[metric].mean() for metric in metrics]
-        errors = [of_condition[metric].std() if len(of_condition) > 1 else 0 for metric in metrics]
-        places = np.arange(len(metrics)) + number * width
-        axes.bar(places, means, width, yerr=errors, color=colour, label=title, capsize=2)
-    axes.set_xticks(np.arange(len(metrics)) + 0.4 - width / 2, list(metrics.values()))
-    axes.set_ylabel("percent")
-    axes.set_ylim(0, 140)
-    axes.set_yticks(range(0, 101, 20))
-    return _with_legend(figure, axes, columns=2)
+    """Figure 2.6: AUC, sensitivity and false negatives, with the specificity that a gain costs.
+
+    Bars are means over seeds, error bars ± 1 sample sd.
+
+    Args:
+        runs: One row per training: `condition`, the rates in percent, `false_negatives` and
+            `positives`.
+        titles: Titles of the conditions, by name.
+    """
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(TWO_COLUMNS, 2.5), width_ratios=[len(RATES), 1.15]
+    )
+    _condition_bars(left, runs, titles, list(RATES), "{:.1f}", 100)
+    left.set_xticks(range(len(RATES)), list(RATES.values()))
+    percent_axis(left, "percent")
+    positives = int(runs["positives"].max())
+    _condition_bars(right, runs, titles, ["false_negatives"], "{:.3g}", positives)
+    right.set_xticks([0], ["false negatives"])
+    right.set_ylabel(f"of {positives} positive test images")
+    right.set_ylim(0, 1.12 * positives)
+    right.spines["left"].set_bounds(0, positives)
+    right.set_yticks([tick for tick in right.get_yticks() if tick <= positives])
+    for axes in (left, right):
+        axes.tick_params(axis="x", length=0)
+    legend_below(figure, left.get_legend_handles_labels()[0])
+    return figure
 
 
+def _condition_bars(
+    axes: Axes,
+    runs: pd.DataFrame,
+    titles: dict[str, str],
+    metrics: Sequence[str],
+    form: str,
+    limit: float,
+) -> None:
+    width = 0.86 / len(titles)
+    for number, (name, colour) in enumerate(colours_of(titles).items()):
+        draw_bars(
+            axes,
+            np.arange(len(metrics)) + (number - (len(titles) - 1) / 2) * width,
+            runs[runs["condition"] == name][list(metrics)],
+            0.92 * width,
+            form=form,
+            limit=limit,
+            color=colour,
+            label=titles[name],
+        )
+
+
+@styled
 def roc_curves(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Figure:
-    """Figure 2.7: true against false positive rate, one line per run; dots mark threshold 0.5."""
-    figure, axes = plt.subplots(figsize=(4.6, 4.4), layout="constrained")
-    for (name, title), colour in zip(titles.items(), COLOURS, strict=False):
-        of_condition = [record for record in records if record["condition"] == name]
-        for number, record in enumerate(of_condition):
+    """Figure 2.7: one ROC curve per run; dots mark threshold 0.5, the legend has the mean AUC."""
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN, 0.95 * ONE_COLUMN + 0.15 * len(titles)))
+    for name, colour in colours_of(titles).items():
+        areas = []
+        for record in (record for record in records if record["condition"] == name):
             true = np.array([score["positive"] for score in record["scores"]])
             scores = np.array([score["score"] for score in record["scores"]])
             x, y, _ = roc_curve(true, scores)
-            axes.plot(x, y, color=colour, label=None if number else title, alpha=0.8)
+            areas.append(100 * auc(x, y))
+            axes.plot(x, y, color=colour, alpha=0.85)
             called = scores >= THRESHOLD
             point = (called & ~true).sum() / (~true).sum(), (called & true).sum() / true.sum()
-            axes.plot(*point, "o", color=colour)
-    axes.plot([0, 1], [0, 1], "--", color="#cccccc", linewidth=1)
+            axes.plot(*point, "o", color=colour, clip_on=False, zorder=3)
+        deviation = f" ± {np.std(areas, ddof=1):.1f}" if len(areas) > 1 else ""
+        label = f"{titles[name]}: AUC {np.mean(areas):.1f}{deviation}%"
+        axes.plot([], [], color=colour, label=label)
+    axes.plot([0, 1], [0, 1], "--", color=QUIET, linewidth=0.8, label="chance: AUC 50%")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    return _with_legend(figure, axes)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    legend_below(figure, columns=1)
+    return figure
 
 
+@styled
 def confidences(record: dict[str, Any], title: str) -> Figure:
     """Figures 2.11 to 2.14: a classifier's confidence in each positive test image.
 
@@ -89,78 +156,79 @@ def confidences(record: dict[str, Any], title: str) -> Figure:
     """
     scores = np.array([score["score"] for score in record["scores"] if score["positive"]])
     found = scores >= THRESHOLD
-    figure, axes = plt.subplots(figsize=(5.2, 2.9), layout="constrained")
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN, 2.1))
     places = np.arange(1, len(scores) + 1)
-    for mask, colour, name in ((found, COLOURS[2], "found"), (~found, COLOURS[1], "missed")):
+    for mask, colour, mark, name in ((found, FOUND, "o", "found"), (~found, MISSED, "X", "missed")):
         label = f"{name}: {mask.sum()}"
-        axes.vlines(places[mask], 0, scores[mask], color=colour, alpha=0.35, linewidth=1.5)
-        axes.plot(places[mask], scores[mask], "o", color=colour, markersize=4, label=label)
-    axes.axhline(THRESHOLD, color="#444444", linestyle="--", linewidth=1, label="threshold")
-    axes.set(xlabel="positive test image", ylabel="confidence", ylim=(-0.02, 1.02))
-    axes.set_title(title, fontsize=10)
-    figure.legend(frameon=False, fontsize=9, loc="outside right upper")
-    open_axes(axes)
+        axes.vlines(places[mask], 0, scores[mask], color=colour, alpha=0.5, linewidth=0.8)
+        axes.plot(places[mask], scores[mask], mark, color=colour, label=label)
+    axes.axhline(THRESHOLD, color="#444444", linestyle="--", linewidth=0.8, label="threshold")
+    positive = record["dataset"]["labels"][-1]
+    axes.set(xlabel=f"test image of {class_title(positive)}", ylabel="confidence")
+    axes.set_ylim(-0.04, 1.04)  # room for the marks
+    axes.spines["left"].set_bounds(0, 1)
+    axes.set_xlim(0.5, len(scores) + 0.5)
+    axes.set_title(wrap(title, 2.6))
+    legend_below(figure, columns=3)
     return figure
 
 
+@styled
 def umap_panels(
-    panels: dict[str, Path], labels: Sequence[str], seed: int = 0, columns: int | None = None
+    panels: dict[str, Path | pd.DataFrame],
+    labels: Sequence[str],
+    seed: int = 0,
+    columns: int | None = None,
 ) -> Figure:
-    """Figure 2.15: one panel per condition, its classifier's features embedded by UMAP.
+    """Figures 2.10 and 2.15: one panel per classifier, its features embedded by UMAP.
 
     Args:
-        panels: From a panel's title to a file of `write_features`.
+        panels: From a panel's title to a file of `write_features`, or what `read_features` reads.
         labels: The real classes; the last one, the positive, is drawn above all others.
         seed: Seed of the embeddings.
         columns: Panels per row; all if None.
     """
-    tables = {title: read_features(path) for title, path in panels.items()}
-    found = dict.fromkeys(name for table in tables.values() for name in table["group"])
-    names = dict.fromkeys([*labels, *found])
-    # The positive class has the same colour everywhere.
-    others = [name for name in names if name != labels[-1]]
-    colours = dict(zip(others, (COLOURS[n] for n in (2, 1, 5, 4, 6)), strict=False))
-    colours[labels[-1]] = COLOURS[3]
+    tables = {
+        title: read_features(source) if isinstance(source, Path) else source
+        for title, source in panels.items()
+    }
+    groups = [name for table in tables.values() for name in table["group"]]
+    colours = {k: v for k, v in class_colours(labels, groups).items() if k in set(groups)}
     columns = columns or len(tables)
-    figure, grid = image_grid(-(-len(tables) // columns), columns, (3.1, 3.1))
-    for axes, (title, table) in zip(grid.flat, tables.items(), strict=True):
+    figure, grid = image_grid(-(-len(tables) // columns), columns, (2.8, 2.9))
+    for axes, (title, table) in zip(grid.flat, tables.items(), strict=False):
         points = umap_embedding(table.drop(columns="group").to_numpy(), seed=seed)
         for name, colour in colours.items():
             of_group = points[table["group"] == name]
-            above = {"s": 14, "zorder": 3} if name == labels[-1] else {"s": 7, "alpha": 0.6}
-            if len(of_group):
-                axes.scatter(*of_group.T, color=colour, label=name, linewidths=0, **above)
-        axes.set_title(title, fontsize=10)
-        axes.set_xticks([])
-        axes.set_yticks([])
-    handles: dict[str, Any] = {}
-    for axes in grid.flat:
-        handles.update(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    legend_below(figure, list(handles.values()), labels=list(handles), markerscale=2)
+            above = {"s": 7, "zorder": 3} if name == labels[-1] else {"s": 3.5, "alpha": 0.7}
+            axes.scatter(*of_group.T, color=colour, linewidths=0, **above)
+        axes.set_title(wrap(title, 0.9 * TWO_COLUMNS / max(columns, 3)))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(True)
+    for axes in grid.flat[len(tables) :]:
+        axes.set_axis_off()
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", label=class_title(name))
+        for name, colour in colours.items()
+    ]
+    legend_below(figure, handles)
     return figure
 
 
+@styled
 def translations(dataset: ImageDataset, synthetic: ImageDataset, count: int = 8) -> Figure:
     """Figure 2.16: images of the majority at even steps, and each one's translation below it."""
     rows = synthetic.metadata.iloc[evenly_spaced(range(len(synthetic.metadata)), count)]
     size = synthetic.info.image_size
     originals = load_dataset((dataset, list(rows["parent"])), image_size=size, cache=False)
     images = np.concatenate([batch for batch, _ in originals.as_numpy_iterator()])
-    figure, grid = image_grid(2, len(rows), (1.35, 1.2))
+    figure, grid = image_grid(2, len(rows), (1.1, 1.1))
     for column, file in enumerate(rows["file_name"]):
         grid[0, column].imshow(images[column], cmap="gray")
         grid[1, column].imshow(Image.open(synthetic.folder / file), cmap="gray")
     first, second = dataset.info.labels
-    grid[0, 0].set_ylabel(first)
-    grid[1, 0].set_ylabel(f"as {second}")
+    grid[0, 0].set_ylabel(class_title(first))
+    grid[1, 0].set_ylabel(f"as {class_title(second)}")
     for axes in grid.flat:
         hide_frame(axes)
-    return figure
-
-
-def _with_legend(figure: Figure, axes: Axes, columns: int = 1) -> Figure:
-    axes.legend(
-        frameon=False, fontsize=9, ncols=columns, loc="best" if columns == 1 else "upper left"
-    )
-    open_axes(axes)
     return figure

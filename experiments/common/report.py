@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.common.style import styled
 from melanet.data.writing import atomic_write
 
 #: Caption and figure by file name.
@@ -146,13 +147,18 @@ def _hardware(hardware) -> str:
     return ", ".join(hardware["gpus"]) or f"{hardware['cpu']}, {hardware['cores']} cores"
 
 
+@styled
 def save_figure(out: Path, name: str, figure: Figure) -> str:
-    """Writes `figures/NAME.png` and closes the figure; returns it as a data URI."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    """Writes `figures/NAME.pdf` and `.png` and closes the figure; returns the PNG as a data URI."""
+    content = {}
+    # Without its date, so that the same figure is the same file.
+    for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, metadata=metadata)
+        content[kind] = buffer.getvalue()
+        atomic_write(out / "figures" / f"{name}.{kind}", content[kind])
     plt.close(figure)
-    atomic_write(out / "figures" / f"{name}.png", buffer.getvalue())
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(content["png"]).decode()
 
 
 def _describe_distribution(record) -> str:
