@@ -17,7 +17,7 @@ from experiments.common.audit.coverage import EXPERIMENTS, ITEMS, Item, exists
 from experiments.common.audit.differences import MELANET, NOT_WORTH_HAVING, PENDING, SHARP_UNET
 from experiments.common.audit.finding import Verdict
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FINDINGS = audit.findings()
 OPERATORS = {
     ast.Add: operator.add,
