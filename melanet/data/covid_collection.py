@@ -20,11 +20,9 @@ INSTRUCTIONS = (
     "images/ are read, about 600 MB; each image has a licence of its own, in metadata.csv)"
 )
 FILES = ("metadata.csv", "images")
-FRONTAL = ("PA", "AP", "AP Supine", "AP Erect")
+#: "PA", "AP Supine", "AP Erect" and, in newer versions, "AP erect" and "AP semi erect".
+FRONTAL = re.compile(r"(PA|AP)( .+)?", re.IGNORECASE)
 COLUMNS = ("patientid", "finding", "view", "modality", "filename")
-#: Patients who have two numbers: five pairs of images are copies, four of them encoded anew. Found
-#: by comparing all 226 at 32 x 32 pixels; the next nearest pair of patients is ten times as far.
-SAME_PATIENT = {"178": "97", "201": "78"}
 OTHER_FINDING, CT, OTHER_VIEW = "of another finding", "CT", "of a lateral or other view"
 
 
@@ -51,9 +49,17 @@ def read(folder: Path, label: str = "covid19") -> list[Sample]:
     """
     samples: list[Sample] = []
     taken: set[str] = set()
+    places: dict[str, str] = {}
     for place, row in _rows(folder):
         if _left_out(row):
             continue
+        if not row["patientid"]:
+            raise InputError(f"{place}: has no patientid, so it cannot be kept with its patient's")
+        if row["filename"] in places:
+            raise InputError(
+                f"{place}: lists {row['filename']} again, after {places[row['filename']]}"
+            )
+        places[row["filename"]] = place.rpartition(": ")[2]
         if Path(row["filename"]).name != row["filename"]:
             raise InputError(f"{place}: {row['filename']!r} is not a file name; remove the line")
         path = folder / "images" / row["filename"]
@@ -63,7 +69,7 @@ def read(folder: Path, label: str = "covid19") -> list[Sample]:
         samples.append(
             Sample(
                 id=id,
-                group=f"covid-{SAME_PATIENT.get(row['patientid'], row['patientid'])}",
+                group=f"covid-{row['patientid']}",
                 image=partial(read_reduced, path),
                 mask=None,
                 image_name=str(path),
@@ -94,15 +100,7 @@ def count_left_out(folder: Path) -> dict[str, int]:
 
 def _rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     table = require_file(folder, "metadata.csv", f"Please {INSTRUCTIONS}")
-    lines: dict[str, str] = {}
-    for place, row in read_rows(table, COLUMNS):
-        if not row["patientid"]:
-            raise InputError(f"{place}: has no patientid, so it cannot be kept with its patient's")
-        name = row["filename"]
-        if name and name in lines:
-            raise InputError(f"{place}: lists {name} again, after {lines[name]}")
-        lines[name] = place.rpartition(": ")[2]
-        yield place, row
+    return read_rows(table, COLUMNS)
 
 
 def _left_out(row: dict[str, str]) -> str:
@@ -110,9 +108,9 @@ def _left_out(row: dict[str, str]) -> str:
     # "COVID-19", "COVID-19, ARDS" and, in newer versions, "Pneumonia/Viral/COVID-19".
     if "COVID-19" not in re.split(r"\s*[,/]\s*", row["finding"]):
         return OTHER_FINDING
-    if row["modality"] != "X-ray":
+    if row["modality"].casefold() != "x-ray":
         return CT
-    return "" if row["view"] in FRONTAL else OTHER_VIEW
+    return "" if FRONTAL.fullmatch(row["view"]) else OTHER_VIEW
 
 
 def _free_id(stem: str, taken: set[str]) -> str:
