@@ -88,19 +88,17 @@ class BaggedTrees:
             This object.
 
         Raises:
-            ValueError: If there are no images, or the labels are not one-hot, one row per image.
+            ValueError: If there are no images, they are not of `input_shape` or not finite, or the
+                labels are not one-hot, one row per image.
         """
+        if labels is None and isinstance(dataset, np.ndarray):
+            raise ValueError("`labels` must be given with an array of images")
         batches = dataset if labels is None else [(dataset, labels)]
-        pairs = [(self._features(images), np.asarray(one_hot)) for images, one_hot in batches]
-        if not pairs:
-            raise ValueError("`dataset` holds no images")
-        features, one_hot = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        if one_hot.shape != (len(features), self.classes) or not _is_one_hot(one_hot):
-            raise ValueError(
-                f"`labels` must be one-hot, of shape {(len(features), self.classes)}. "
-                f"Received shape {one_hot.shape}"
-            )
-        self.bagging.fit(features, one_hot.argmax(axis=1))
+        features, indices = [], []
+        for images, one_hot in batches:
+            features.append(self._features(images))
+            indices.append(self._class_indices(one_hot, len(features[-1])))
+        self.bagging.fit(_concatenate(features), np.concatenate(indices))
         return self
 
     def predict(self, dataset: Any) -> np.ndarray:
@@ -113,10 +111,13 @@ class BaggedTrees:
             A float32 array, `(images, classes)`; 0 for classes that were missing in `fit`.
 
         Raises:
-            ValueError: If the trees are not fitted.
+            ValueError: If the trees are not fitted, there are no images, or they are not of
+                `input_shape` or not finite.
         """
         check_is_fitted(self.bagging)
-        features = self.network.predict(dataset, verbose=0)
+        batches = [dataset] if isinstance(dataset, np.ndarray) else dataset
+        images = (batch[0] if isinstance(batch, tuple) else batch for batch in batches)
+        features = _concatenate([self._features(batch) for batch in images])
         probabilities = np.zeros((len(features), self.classes), "float32")
         probabilities[:, self.bagging.classes_] = self.bagging.predict_proba(features)
         return probabilities
@@ -202,14 +203,39 @@ class BaggedTrees:
         return model
 
     def _features(self, images) -> np.ndarray:
+        pixels, shape = np.asarray(images, "float32"), self.network.input_shape[1:]
+        if pixels.ndim != 4 or pixels.shape[1:] != shape:
+            raise ValueError(
+                f"Images must have the shape (images, {', '.join(map(str, shape))}). "
+                f"Received: {pixels.shape}"
+            )
+        if not np.isfinite(pixels).all():
+            raise ValueError("Images must be finite; some pixels are NaN or infinite")
+        if not len(pixels):
+            return np.empty((0, self.network.output_shape[-1]), "float32")
         # A batch of a dataset is a tensor and one step; an array may be far larger.
         if isinstance(images, np.ndarray):
-            return self.network.predict(images, verbose=0)
-        return self.network.predict_on_batch(images)
+            return self.network.predict(pixels, verbose=0)
+        return self.network.predict_on_batch(pixels)
+
+    def _class_indices(self, labels, count: int) -> np.ndarray:
+        one_hot = np.asarray(labels)
+        if (
+            one_hot.shape != (count, self.classes)
+            or not np.isin(one_hot, (0, 1)).all()
+            or not (one_hot.sum(axis=1) == 1).all()
+        ):
+            raise ValueError(
+                f"Labels must be one-hot, of shape {(count, self.classes)}. "
+                f"Received shape {one_hot.shape}"
+            )
+        return one_hot.argmax(axis=1)
 
 
-def _is_one_hot(labels) -> bool:
-    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
+def _concatenate(features: list[np.ndarray]) -> np.ndarray:
+    if not sum(map(len, features)):
+        raise ValueError("`dataset` holds no images")
+    return np.concatenate(features)
 
 
 def _check_trees(bagging, model: BaggedTrees) -> None:

@@ -224,6 +224,35 @@ def test_invalid_labels_raise_an_error(model, labels, message):
         model.fit(images(), labels)
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (images(0), "holds no images"),
+        (np.full((2, *SHAPE), np.nan), "must be finite"),
+        (np.full((2, *SHAPE), np.inf), "must be finite"),
+        (np.zeros((2, 40, 40, 1)), r"\(images, 32, 32, 1\)\. Received: \(2, 40, 40, 1\)"),
+        (np.zeros((2, 32, 32, 3)), r"Received: \(2, 32, 32, 3\)"),
+        (np.zeros(SHAPE), r"Received: \(32, 32, 1\)"),
+    ],
+)
+def test_unusable_images_raise_an_error_in_fit_and_predict(bad, message, monkeypatch):
+    monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
+    trees, labels = BaggedTrees(SHAPE, 3, weights=None, trees=3), one_hot([0] * len(bad))
+    dataset = tf.data.Dataset.from_tensor_slices((bad, one_hot([0] * len(bad)))).batch(2)
+    for arguments in ((bad, labels), (dataset,)):
+        with pytest.raises(ValueError, match=message if bad.ndim == 4 else "Images must have"):
+            trees.fit(*arguments)
+    trees.fit(images(), LABELS)
+    for argument in (bad, dataset, dataset.map(lambda image, _: image)):
+        with pytest.raises(ValueError, match=message if bad.ndim == 4 else "Images must have"):
+            trees.predict(argument)
+
+
+def test_an_array_without_labels_raises_an_error(model):
+    with pytest.raises(ValueError, match="`labels` must be given"):
+        model.fit(images())
+
+
 def test_predict_and_save_raise_an_error_before_fit(tmp_path, monkeypatch):
     monkeypatch.setattr("melanet.trees.densenet121_features", lambda *_, **__: stub())
     fresh = BaggedTrees(SHAPE, weights=None)
