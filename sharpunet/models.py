@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import h5py
 import keras
 from keras import layers
 
@@ -167,7 +168,8 @@ def encoder_unet(
         skip: `"plain"`, or `"sharp"` for a `SharpBlock` on every skip connection.
         kernel: Kernel of the sharp blocks, see `SharpBlock`.
         weights: None for random weights, `"imagenet"` for the encoder's (Keras downloads them
-            once), or a file that `Model.save_weights` of this model wrote.
+            once), or a file: the weights of this model, as `Model.save_weights` writes them, or of
+            the encoder alone, as Keras distributes them without a top ("notop").
         decoder_filters: Filters of each decoder block, from the coarsest to the finest.
         skip_count: Number of skip connections, from the coarsest; all that the encoder offers if
             None.
@@ -219,7 +221,7 @@ def encoder_unet(
     name = name or f"{skip}_unet_{build.__name__.lower()}"
     model = keras.Model(inputs, _mask_head(x, classes, size=3), name=name)
     if weights not in (None, "imagenet"):
-        _load_weights(model, weights)
+        _load_weights(model, weights, encoder=network)
     return model
 
 
@@ -444,12 +446,22 @@ def _is_feature_map(x):
     return isinstance(x, keras.KerasTensor) and len(x.shape) == 4
 
 
-def _load_weights(model, weights):
+def _load_weights(model, weights, encoder=None):
     try:
-        model.load_weights(weights)
+        # Counted, because Keras loads a file that holds more than the encoder without a word.
+        alone = encoder is not None and _count_arrays(weights) == len(encoder.weights)
+        (encoder if alone else model).load_weights(weights)
     except Exception as error:  # readers let anything through that a damaged file causes
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"`weights`: {weights} does not fit {model.name}: {reason}") from None
+
+
+def _count_arrays(weights) -> int:
+    """Number of arrays in a weights file, without those of an optimizer."""
+    arrays = []
+    with h5py.File(weights) as file:
+        file.visititems(lambda name, item: arrays.append(name) if hasattr(item, "shape") else None)
+    return sum(not name.startswith("optimizer") for name in arrays)
 
 
 def _check_arguments(input_shape, classes, filters):

@@ -1,9 +1,19 @@
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from sharpunet import KERNELS, MODELS, SharpBlock, encoder_unet, sharp_unet, unet, wide_unet
+from sharpunet import (
+    KERNELS,
+    MODELS,
+    SharpBlock,
+    encoder_unet,
+    sharp_unet,
+    ternausnet16,
+    unet,
+    wide_unet,
+)
 
 SMALL = (4, 6, 8, 10, 12)
 ENCODED = ("ternausnet16", "sharp_ternausnet16", "unet_resnet50", "sharp_unet_resnet50")
@@ -195,6 +205,40 @@ def test_weights_files_load_or_raise(tmp_path):
         np.testing.assert_array_equal(one, other)
     with pytest.raises(ValueError, match=r"first.weights.h5 does not fit"):
         encoder_unet("MobileNetV2", (32, 32, 3), 4, weights=tmp_path / "first.weights.h5")
+
+
+@pytest.mark.parametrize("layout", ["weights.h5", "h5"])
+def test_weights_of_the_encoder_alone_load(layout, tmp_path):
+    encoder = keras.applications.VGG16(include_top=False, weights=None)
+    path = tmp_path / f"vgg16_notop.{layout}"
+    if layout == "h5":  # the layout of the files that Keras distributes
+        write_legacy_weights(path, encoder)
+    else:
+        encoder.save_weights(path)
+    model = ternausnet16((32, 32, 3), weights=path)
+    for layer in (layer for layer in encoder.layers if layer.weights):
+        loaded = model.get_layer(layer.name).get_weights()
+        for one, other in zip(layer.get_weights(), loaded, strict=True):
+            np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=rf"vgg16_notop.{layout} does not fit"):
+        encoder_unet("VGG19", (32, 32, 3), weights=path)
+
+
+def write_legacy_weights(path, model):
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name for layer in model.layers]
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = names
+            for name, value in zip(names, layer.get_weights(), strict=True):
+                group[name] = value
+
+
+def test_a_damaged_weights_file_raises(tmp_path):
+    (tmp_path / "damaged.weights.h5").write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match=r"damaged.weights.h5 does not fit"):
+        encoder_unet("MobileNetV2", (32, 32, 3), weights=tmp_path / "damaged.weights.h5")
 
 
 @pytest.mark.parametrize(
