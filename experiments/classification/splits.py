@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from experiments.classification.protocols import ClassifierProtocol
 from melanet.data import ImageDataset, InputError
+from melanet.data.copies import merge_groups
 
 TEST_FOLDS = 5  # a fifth is tested
 VALIDATION_FOLDS = 10  # a tenth of the training images validates
@@ -33,7 +34,8 @@ def split_images(
 ) -> Split:
     """The official split, or an 80/20 split as the protocol says where the dataset has none.
 
-    In a stratified split the images of one patient stay together, see `patient_groups`.
+    In a stratified split the images of one patient stay together, and copies of one picture, see
+    `melanet.data.copies`.
 
     Args:
         dataset: The dataset.
@@ -46,11 +48,9 @@ def split_images(
     Raises:
         InputError: If a class has too few images, or the datasets contradict each other.
     """
-    metadata = dataset.metadata
-    for other in split_jointly_with:  # sorted, so that the order of the datasets does not matter
+    for other in split_jointly_with:
         _check_consistent(dataset, other)
-        metadata = pd.concat([metadata, other.metadata])
-        metadata = metadata.drop_duplicates("id").sort_values("id")
+    metadata = _joint_metadata([dataset, *split_jointly_with])
     official = metadata["split"] == "test"
     try:
         if official.any():
@@ -70,16 +70,31 @@ def split_images(
     )
 
 
-def patient_groups(metadata: pd.DataFrame) -> np.ndarray:
-    """A number per image that is equal for images of one group, or of groups that share a picture.
+def patient_groups(
+    metadata: pd.DataFrame, columns: Sequence[str] = ("group", "sha256")
+) -> np.ndarray:
+    """A number per image that is equal for images that agree in any of the columns.
 
     Collections list the same picture under two names and as of two patients (COVID-19: 78 and 201;
     ISIC-2016: 1442 and 1742); a split must not part them.
     """
-    groups, pixels = (pd.factorize(metadata[column])[0] for column in ("group", "sha256"))
     count = len(metadata)
-    shared = coo_array((np.ones(count), (groups, pixels + count)), shape=(2 * count, 2 * count))
-    return connected_components(shared, directed=False)[1][groups]
+    keys = [pd.factorize(metadata[column])[0] + n * count for n, column in enumerate(columns)]
+    first, others = np.tile(keys[0], len(keys) - 1), np.concatenate(keys[1:])
+    size = count * len(keys)
+    agreeing = coo_array((np.ones(len(first)), (first, others)), shape=(size, size))
+    return connected_components(agreeing, directed=False)[1][keys[0]]
+
+
+def _joint_metadata(datasets: Sequence[ImageDataset]) -> pd.DataFrame:
+    """One row per image of all datasets; `group` is a patient, with copies of their pictures."""
+    tables = [each.metadata.assign(copies=merge_groups(each)) for each in datasets]
+    metadata = pd.concat(tables, ignore_index=True)
+    metadata["group"] = patient_groups(metadata, ("group", "sha256", "id", "copies"))
+    if len(datasets) > 1:  # the same table and numbers, whatever the order of the datasets
+        metadata = metadata.drop_duplicates("id").sort_values("id", ignore_index=True)
+        metadata["group"] = pd.factorize(metadata["group"])[0]
+    return metadata
 
 
 def _check_consistent(first: ImageDataset, second: ImageDataset) -> None:
@@ -112,7 +127,7 @@ def _stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataF
     counts = metadata["label"].value_counts()
     if counts.min() < 2:
         raise ValueError("a class has fewer than two images")
-    groups = patient_groups(metadata)
+    groups = metadata["group"].to_numpy()
     if len(np.unique(groups)) == len(groups):
         return train_test_split(
             metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
