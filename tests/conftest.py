@@ -162,8 +162,9 @@ def write_cvc_clinicdb(folder: Path, frames, part="", suffix=".tif", mask=None):
 
 
 def save_nifti(path: Path, array) -> Path:
+    """A volume whose axes lead to the patient's left, back and head, as a CT scanner's do."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(np.asarray(array), np.eye(4)), path)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(array), np.diag([-1.0, -1, 1, 1])), path)
     return path
 
 

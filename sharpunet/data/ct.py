@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
 from melanet.data import InputError, Sample
-from melanet.data.readers.nifti import nifti_shape
+from melanet.data.readers.nifti import Grid, nifti_grid
 
 
 def slice_volume(
     image: Path,
     mask: Path,
-    unpack: Callable[[Path], np.ndarray],
+    unpack: Callable[[Path, str], np.ndarray],
     *,
     prefix: str,
     group: str = "",
@@ -21,9 +22,13 @@ def slice_volume(
 ) -> list[Sample]:
     """Lists the axial slices of a CT volume without decoding it.
 
+    Slices are upright, the patient's front up and right side to the left, whatever the order of
+    the axes is in the files. Only volumes whose headers do not say where their axes lead to, or
+    cannot be right because the slices are not square, are taken as they are stored.
+
     Args:
         image: NIfTI file of the volume, in Hounsfield units.
-        mask: NIfTI file of its mask, of the same shape.
+        mask: NIfTI file of its mask, on the same grid.
         unpack: `read_nifti` with a cache of two files: to read one slice of a `.gz` file, all
             before it must be unpacked, and images and masks are read in turns.
         prefix: Start of the samples' ids; the number of the slice follows.
@@ -35,7 +40,7 @@ def slice_volume(
         One sample per slice.
 
     Raises:
-        InputError: If a file is not as expected, or the shapes differ.
+        InputError: If a file is not as expected, or the two do not lie on each other.
 
     Example:
         >>> from pathlib import Path
@@ -48,12 +53,10 @@ def slice_volume(
         >>> [sample.id for sample in slices]
         ['scan-000', 'scan-001']
     """
-    shape, mask_shape = nifti_shape(image), nifti_shape(mask)
-    if mask_shape != shape:
-        raise InputError(
-            f"{mask}: its shape {mask_shape} differs from the shape {shape} of {image.name}"
-        )
-    axis = _axial_axis(image, shape)
+    axes = "LPS" if _lies_axially(nifti_grid(image)) else ""
+    grid = nifti_grid(image, axes)
+    _check_same_grid(mask, nifti_grid(mask, axes), image, grid)
+    axis = _axial_axis(image, grid.shape)
 
     def sample(index: int) -> Sample:
         id = f"{prefix}-{index:03d}"
@@ -61,16 +64,50 @@ def slice_volume(
         return Sample(
             id=id,
             group=group or id,
-            image=lambda: window_ct(_take(unpack(image), axis, index), window, image_name),
-            mask=lambda: to_mask(_whole(_take(unpack(mask), axis, index), mask_name)),
+            image=lambda: window_ct(_take(unpack(image, axes), axis, index), window, image_name),
+            mask=lambda: to_mask(_whole(_take(unpack(mask, axes), axis, index), mask_name)),
             image_name=image_name,
             mask_name=mask_name,
         )
 
-    return [sample(index) for index in range(shape[axis])]
+    return [sample(index) for index in range(grid.shape[axis])]
 
 
-def _axial_axis(path: Path, shape: tuple[int, int, int]) -> int:
+def _lies_axially(grid: Grid) -> bool:
+    """Whether the slices across the axis that leads up or down are square."""
+    if grid.affine is None:
+        return False
+    axis = [code in "SI" for code in nibabel.aff2axcodes(grid.affine)].index(True)
+    height, width = (size for other, size in enumerate(grid.shape) if other != axis)
+    return height == width
+
+
+def _check_same_grid(mask: Path, mask_grid: Grid, image: Path, image_grid: Grid) -> None:
+    if mask_grid.shape != image_grid.shape:
+        raise InputError(
+            f"{mask}: its shape {mask_grid.shape} differs from the shape {image_grid.shape} of "
+            f"{image.name}"
+        )
+    if mask_grid.affine is None and image_grid.affine is None:
+        return
+    if mask_grid.affine is None or image_grid.affine is None:
+        silent = mask if mask_grid.affine is None else image
+        raise InputError(
+            f"{mask}: it is not certain to lie on {image.name}, because {silent.name} says nothing "
+            "of its orientation (no affine); save both with the same one"
+        )
+    corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)])
+    corners[:, :3] *= np.array(image_grid.shape) - 1
+    apart = np.linalg.norm(corners @ (mask_grid.affine - image_grid.affine).T, axis=1).max()
+    voxel = np.linalg.norm(image_grid.affine[:3, :3], axis=0).min()
+    if apart > voxel / 2:
+        raise InputError(
+            f"{mask}: its affine places it {apart:.3g} mm from {image.name}, so that they do not "
+            "lie on each other; save it on the image's grid"
+        )
+
+
+def _axial_axis(path: Path, shape: tuple[int, ...]) -> int:
     """The axis across square slices: NIfTI's own is the last; NumPy users write the first."""
     height, width, depth = shape
     if height == width:

@@ -2,9 +2,17 @@
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel
 import numpy as np
+from nibabel.orientations import (
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
 
 from melanet.data.errors import InputError
 
@@ -12,8 +20,31 @@ from melanet.data.errors import InputError
 MAX_VOXELS = 2048 * 512 * 512
 
 
-def nifti_shape(path: Path) -> tuple[int, int, int]:
-    """Reads the shape of a NIfTI volume, from its header alone.
+class Grid(NamedTuple):
+    """Where the voxels of a volume lie.
+
+    Attributes:
+        shape: Number of voxels along the three axes.
+        affine: From indices to millimetres to the right, to the front and up, `(4, 4)`; None if
+            the file does not say.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.data.readers.nifti import Grid
+        >>> Grid((512, 512, 40), np.eye(4)).shape
+        (512, 512, 40)
+    """
+
+    shape: tuple[int, ...]
+    affine: np.ndarray | None
+
+
+def nifti_grid(path: Path, axes: str = "") -> Grid:
+    """Reads the grid of a NIfTI volume, from its header alone.
+
+    Args:
+        path: The file.
+        axes: As in `read_nifti`.
 
     Raises:
         InputError: If the file is missing or not NIfTI, or the volume is empty or has not three
@@ -22,19 +53,32 @@ def nifti_shape(path: Path) -> tuple[int, int, int]:
     Example:
         >>> from pathlib import Path
         >>> import nibabel, numpy as np
-        >>> from melanet.data.readers.nifti import nifti_shape
-        >>> nibabel.save(nibabel.Nifti1Image(np.zeros((8, 8, 3)), np.eye(4)), "scan.nii.gz")
-        >>> nifti_shape(Path("scan.nii.gz"))
-        (8, 8, 3)
+        >>> from melanet.data.readers.nifti import nifti_grid
+        >>> nibabel.save(nibabel.Nifti1Image(np.zeros((8, 9, 3)), np.eye(4)), "scan.nii.gz")
+        >>> nifti_grid(Path("scan.nii.gz"), axes="SLP").shape
+        (3, 8, 9)
     """
-    shape = _open_nifti(path).shape
+    volume = _open_nifti(path)
+    shape, affine = volume.shape, _affine(volume)
     if len(shape) != 3 or 0 in shape:
         raise InputError(f"{path}: has shape {shape}; a volume of three dimensions is expected")
-    return shape
+    if affine is None or not axes:
+        return Grid(shape, affine)
+    change = _change_of_axes(affine, axes)
+    order = np.argsort(change[:, 0])
+    return Grid(tuple(shape[axis] for axis in order), affine @ inv_ornt_aff(change, shape))
 
 
-def read_nifti(path: Path) -> np.ndarray:
-    """Reads the values of a NIfTI volume: float32, scaled as its header says.
+def read_nifti(path: Path, axes: str = "") -> np.ndarray:
+    """Reads the values of a NIfTI volume, scaled as its header says.
+
+    Args:
+        path: The file.
+        axes: Where the axes of the result lead to: `"LPS"` is left, posterior, superior. Volumes
+            that do not say where theirs lead to, and all if empty, are returned as they are stored.
+
+    Returns:
+        float32, three axes.
 
     Raises:
         InputError: If the file cannot be read to its end or holds values that are not finite.
@@ -43,19 +87,22 @@ def read_nifti(path: Path) -> np.ndarray:
         >>> from pathlib import Path
         >>> import nibabel, numpy as np
         >>> from melanet.data.readers.nifti import read_nifti
-        >>> nibabel.save(nibabel.Nifti1Image(np.zeros((8, 8, 3)), np.eye(4)), "scan.nii.gz")
-        >>> read_nifti(Path("scan.nii.gz")).dtype
-        dtype('float32')
+        >>> to_right = np.array([[[1]], [[2]], [[3]]], "int16")
+        >>> nibabel.save(nibabel.Nifti1Image(to_right, np.eye(4)), "scan.nii.gz")
+        >>> read_nifti(Path("scan.nii.gz"), axes="LPS").ravel().tolist()
+        [3.0, 2.0, 1.0]
     """
+    volume = _open_nifti(path)
     try:
-        volume = _open_nifti(path).get_fdata(dtype=np.float32, caching="unchanged")
-    except InputError:
-        raise
+        values = volume.get_fdata(dtype=np.float32, caching="unchanged")
     except Exception as error:  # nibabel raises anything on a damaged header
         raise InputError(f"{path}: cannot be read to its end ({error}); get it anew") from None
-    if not np.isfinite(volume).all():
+    if not np.isfinite(values).all():
         raise InputError(f"{path}: holds values that are not finite numbers; get it anew")
-    return volume
+    affine = _affine(volume)
+    if affine is None or not axes:
+        return values
+    return apply_orientation(values, _change_of_axes(affine, axes))
 
 
 def _open_nifti(path: Path) -> nibabel.Nifti1Image:
@@ -68,7 +115,19 @@ def _open_nifti(path: Path) -> nibabel.Nifti1Image:
     if math.prod(volume.shape) > MAX_VOXELS:
         raise InputError(f"{path}: has shape {volume.shape}, more than {MAX_VOXELS:,} voxels")
     if volume.get_data_dtype().kind not in "biuf":
-        raise InputError(
-            f"{path}: holds {volume.get_data_dtype()}; one number per voxel is expected"
-        )
+        kind = volume.get_data_dtype()
+        raise InputError(f"{path}: holds {kind}; one number per voxel is expected")
     return volume
+
+
+def _affine(volume: nibabel.Nifti1Image) -> np.ndarray | None:
+    """The affine that the header gives; nibabel makes one up where it gives none."""
+    coded = int(volume.header["sform_code"]) or int(volume.header["qform_code"])
+    affine = volume.affine
+    if not coded or affine is None or not np.isfinite(affine).all():
+        return None
+    return None if np.isnan(io_orientation(affine)).any() else affine
+
+
+def _change_of_axes(affine: np.ndarray, axes: str) -> np.ndarray:
+    return ornt_transform(io_orientation(affine), axcodes2ornt(axes))
