@@ -32,5 +32,5 @@ _EXPORTS = {
 }
 __all__ = sorted(name for names in _EXPORTS.values() for name in names)
 __getattr__ = lazy.attributes(__name__, _EXPORTS)
-lazy.import_with_keras("melanet.classifiers", "melanet.losses")
+lazy.import_with_keras("melanet.classifiers", "melanet.layers", "melanet.losses")
 lazy.import_with_keras("melanet.cyclegan", backend="tensorflow")

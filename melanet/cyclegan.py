@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -69,6 +70,7 @@ class CycleGAN(keras.Model):
         cycle_weight: float = 10.0,
         identity_weight: float = 0.0,
         adversarial_loss: str = "log",
+        update_order: str = "together",
         **kwargs: Any,
     ) -> None:
         """Configures the training; the defaults are the thesis's (section 2.3.3).
@@ -81,19 +83,29 @@ class CycleGAN(keras.Model):
             identity_weight: Weight of the mean absolute change of images that are in the target
                 domain already. The thesis has no such term; the released code has 0.1 λ.
             adversarial_loss: `"log"` (thesis) or `"least_squares"` (released).
+            update_order: `"together"` takes all gradients at the same weights.
+                `"discriminators_first"` is the released code's order: one step of the
+                discriminators on real images, one on translated images, then one of the generators
+                against the updated discriminators.
             **kwargs: Passed to `keras.Model.compile`.
 
         Raises:
-            ValueError: If a weight is negative or `adversarial_loss` is unknown.
+            ValueError: If a weight is negative, or `adversarial_loss` or `update_order` is unknown.
         """
         if cycle_weight < 0 or identity_weight < 0:
             raise ValueError(
                 "`cycle_weight` and `identity_weight` must be 0 or more. "
                 f"Received: {cycle_weight}, {identity_weight}"
             )
+        if update_order not in ("together", "discriminators_first"):
+            raise ValueError(
+                '`update_order` must be "together" or "discriminators_first". '
+                f"Received: {update_order!r}"
+            )
         super().compile(optimizer=None, **kwargs)  # Keras's default would be a third optimizer
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_loss = losses.validate_variant(adversarial_loss)
+        self.update_order = update_order
         self.generator_optimizer = _with_loss_scaling(generator_optimizer, self.first_to_second)
         self.discriminator_optimizer = _with_loss_scaling(
             discriminator_optimizer, self.first_discriminator
@@ -160,8 +172,8 @@ class CycleGAN(keras.Model):
     def compute_losses(self, first: tf.Tensor, second: tf.Tensor) -> dict[str, tf.Tensor]:
         """Computes every term of eq. 2.1 for one batch of each domain.
 
-        Instance norm treats each image by itself, so a generator's translation and identity inputs
-        share a call, and so do a discriminator's real and translated images.
+        The norms treat each image by itself, so a generator's translation and identity inputs share
+        a call, and so do a discriminator's real and translated images.
 
         Args:
             first: Images of the first domain in [-1, 1], `(batch, height, width, channels)`.
@@ -170,40 +182,53 @@ class CycleGAN(keras.Model):
         Returns:
             Float32 scalars by the names in `terms`.
         """
+        return self._compute_losses(first, second, self._discriminate)
+
+    def _compute_losses(self, first, second, discriminate):
+        """`discriminate` returns the logits of the fake images and the discriminators' losses."""
         fake_second, same_second = self._translate_with_identity(
             self.first_to_second, first, second
         )
         fake_first, same_first = self._translate_with_identity(self.second_to_first, second, first)
         cycled_first = self.second_to_first(fake_second, training=True)
         cycled_second = self.first_to_second(fake_first, training=True)
-        real_1, fake_1 = self._discriminate(self.first_discriminator, first, fake_first)
-        real_2, fake_2 = self._discriminate(self.second_discriminator, second, fake_second)
-        variant = self.adversarial_loss
+        (fake_1, fake_2), discriminator_terms = discriminate(first, second, fake_first, fake_second)
         terms = [
-            losses.generator_loss(fake_2, variant),
-            losses.generator_loss(fake_1, variant),
+            losses.generator_loss(fake_2, self.adversarial_loss),
+            losses.generator_loss(fake_1, self.adversarial_loss),
             losses.cycle_loss(first, cycled_first),
             losses.cycle_loss(second, cycled_second),
             losses.cycle_loss(first, same_first),
             losses.cycle_loss(second, same_second),
-            losses.discriminator_loss(real_1, fake_1, variant),
-            losses.discriminator_loss(real_2, fake_2, variant),
+            *discriminator_terms,
         ]
         adversarial, cycle, identity, discriminator = (sum(terms[i : i + 2]) for i in (0, 2, 4, 6))
         generator = adversarial + self.cycle_weight * cycle + self.identity_weight * identity
         return dict(zip(self.terms, [*terms, generator, discriminator], strict=True))
 
     def fit(self, *args, **kwargs):
-        """Trains the model; see `keras.Model.fit`."""
+        """Trains the model; see `keras.Model.fit`. Keras must run on TensorFlow."""
+        if keras.config.backend() != "tensorflow":
+            raise RuntimeError(
+                "CycleGAN.fit needs Keras on TensorFlow (KERAS_BACKEND=tensorflow). "
+                f"Keras runs on {keras.config.backend()}"
+            )
         with _without_remapper():
             return super().fit(*args, **kwargs)
 
     def train_step(self, data):
         first, second = data
+        # Gradients are summed over the replicas, whose batches may differ in size.
+        fraction = distribution.batch_fraction(tf.shape(first)[0])
+        if self.update_order == "together":
+            terms = self._update_together(first, second, fraction)
+        else:
+            terms = self._update_discriminators_first(first, second, fraction)
+        return self._log(terms, first)
+
+    def _update_together(self, first, second, fraction):
         with tf.GradientTape(persistent=True) as tape:
             terms = self.compute_losses(first, second)
-            # Gradients are summed over the replicas, whose batches may differ in size.
-            fraction = distribution.batch_fraction(tf.shape(first)[0])
             generator_loss = self.generator_optimizer.scale_loss(fraction * terms["generator_loss"])
             discriminator_loss = self.discriminator_optimizer.scale_loss(
                 fraction * terms["discriminator_loss"]
@@ -212,7 +237,39 @@ class CycleGAN(keras.Model):
         discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator_weights)
         self.generator_optimizer.apply(generator_gradients, self.generator_weights)
         self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_weights)
-        return self._log(terms, first)
+        return terms
+
+    def _update_discriminators_first(self, first, second, fraction):
+        def update_and_discriminate(first, second, fake_first, fake_second):
+            with tape.stop_recording():
+                real = self._update_discriminators("real_logits", first, second, fraction)
+                fake = self._update_discriminators("fake_logits", fake_first, fake_second, fraction)
+            logits = (
+                self.first_discriminator(fake_first, training=True),
+                self.second_discriminator(fake_second, training=True),
+            )
+            return logits, [sum(halves) for halves in zip(real, fake, strict=True)]
+
+        with tf.GradientTape() as tape:
+            terms = self._compute_losses(first, second, update_and_discriminate)
+            loss = self.generator_optimizer.scale_loss(fraction * terms["generator_loss"])
+        gradients = tape.gradient(loss, self.generator_weights)
+        self.generator_optimizer.apply(gradients, self.generator_weights)
+        return terms
+
+    def _update_discriminators(self, kind, first, second, fraction):
+        """Updates both discriminators on real images or on translated ones; returns the losses."""
+        with tf.GradientTape() as tape:
+            logits = (
+                self.first_discriminator(first, training=True),
+                self.second_discriminator(second, training=True),
+            )
+            variant = self.adversarial_loss
+            terms = [losses.discriminator_loss(**{kind: x}, variant=variant) for x in logits]
+            loss = self.discriminator_optimizer.scale_loss(fraction * sum(terms))
+        gradients = tape.gradient(loss, self.discriminator_weights)
+        self.discriminator_optimizer.apply(gradients, self.discriminator_weights)
+        return terms
 
     def test_step(self, data):
         first, second = data
@@ -236,7 +293,7 @@ class CycleGAN(keras.Model):
             name: keras.saving.serialize_keras_object(getattr(self, name))
             for name in ("generator_optimizer", "discriminator_optimizer")
         }
-        settings = ("cycle_weight", "identity_weight", "adversarial_loss")
+        settings = ("cycle_weight", "identity_weight", "adversarial_loss", "update_order")
         return {**optimizers, **{name: getattr(self, name) for name in settings}}
 
     def compile_from_config(self, config):
@@ -252,9 +309,19 @@ class CycleGAN(keras.Model):
         both = generator(tf.concat([images, targets], axis=0), training=True)
         return tf.split(both, [tf.shape(images)[0], tf.shape(targets)[0]])
 
-    def _discriminate(self, discriminator, real, fake):
-        both = discriminator(tf.concat([tf.cast(real, fake.dtype), fake], axis=0), training=True)
-        return tf.split(both, [tf.shape(real)[0], tf.shape(fake)[0]])
+    def _discriminate(self, first, second, fake_first, fake_second):
+        """Logits of the fake images, and the losses of both discriminators."""
+        fake_logits, terms = [], []
+        for discriminator, real, fake in (
+            (self.first_discriminator, first, fake_first),
+            (self.second_discriminator, second, fake_second),
+        ):
+            images = tf.concat([tf.cast(real, fake.dtype), fake], axis=0)
+            logits = discriminator(images, training=True)
+            parts = tf.split(logits, [tf.shape(real)[0], tf.shape(fake)[0]])
+            fake_logits.append(parts[1])
+            terms.append(losses.discriminator_loss(*parts, self.adversarial_loss))
+        return fake_logits, terms
 
     def _log(self, terms, images):
         for tracker in self.loss_trackers:
@@ -268,6 +335,7 @@ def build_cyclegan(
     *,
     generator_filters: int = 32,
     discriminator_filters: int = 64,
+    norm: str = "instance",
     name: str = "cyclegan",
 ) -> CycleGAN:
     """Builds the CycleGAN of the thesis (section 2.2.1).
@@ -277,13 +345,15 @@ def build_cyclegan(
         domains: Names of the two domains.
         generator_filters: Filters of the first block of both `unet_generator`s.
         discriminator_filters: Filters of the first block of both `patchgan_discriminator`s.
+        norm: `"instance"` (thesis) or `"layer"` (released), as in `unet_generator`.
         name: Name of the model.
 
     Returns:
         A `CycleGAN`, not compiled.
 
     Raises:
-        ValueError: If a side is not a multiple of 16, or a number of filters is not positive.
+        ValueError: If a side is not a multiple of 16, a number of filters is not positive or `norm`
+            is unknown.
 
     Example:
         >>> from melanet import build_cyclegan
@@ -291,7 +361,8 @@ def build_cyclegan(
         >>> model.compile(adversarial_loss="least_squares", identity_weight=1.0)
     """
     first, second = domains
-    generator, discriminator = networks.unet_generator, networks.patchgan_discriminator
+    generator = partial(networks.unet_generator, norm=norm)
+    discriminator = partial(networks.patchgan_discriminator, norm=norm)
     return CycleGAN(
         generator(input_shape, generator_filters, f"{first}_to_{second}"),
         generator(input_shape, generator_filters, f"{second}_to_{first}"),

@@ -9,14 +9,17 @@ from keras import ops
 ADVERSARIAL_LOSSES = ("log", "least_squares")
 
 
-def discriminator_loss(real_logits: Any, fake_logits: Any, variant: str = "log") -> Any:
+def discriminator_loss(
+    real_logits: Any = None, fake_logits: Any = None, variant: str = "log"
+) -> Any:
     """Loss of a discriminator: the negative of eq. 2.2 (or 2.3).
 
     `"log"` is the mean of -log D(real) plus the mean of -log(1 - D(fake)), where D is the sigmoid
     of a logit. `"least_squares"` is the mean of (real - 1)² plus the mean of fake².
 
     Args:
-        real_logits: Scores of the patches of real images, a tensor of any shape.
+        real_logits: Scores of the patches of real images, a tensor of any shape; None leaves out
+            their half of the loss.
         fake_logits: Scores of the patches of translated images, likewise.
         variant: A name in `ADVERSARIAL_LOSSES`.
 
@@ -32,14 +35,18 @@ def discriminator_loss(real_logits: Any, fake_logits: Any, variant: str = "log")
         >>> round(float(discriminator_loss(np.zeros(4), np.zeros(4))), 3)  # undecided: 2 log 2
         1.386
     """
-    real, fake = ops.cast(real_logits, "float32"), ops.cast(fake_logits, "float32")
-    if validate_variant(variant) == "log":
-        return ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake))
-    return ops.mean(ops.square(real - 1)) + ops.mean(ops.square(fake))
+    halves = []
+    if real_logits is not None:
+        halves.append(generator_loss(real_logits, variant))
+    if fake_logits is not None:
+        fake = ops.cast(fake_logits, "float32")
+        log = validate_variant(variant) == "log"
+        halves.append(ops.mean(ops.softplus(fake) if log else ops.square(fake)))
+    return sum(halves)
 
 
 def generator_loss(fake_logits: Any, variant: str = "log") -> Any:
-    """Adversarial loss of a generator.
+    """Adversarial loss of a generator: the discriminator's loss if the images were real.
 
     `"log"` is the mean of -log D(fake). Eq. 2.5 minimises log(1 - D(fake)) instead; both are least
     where D(fake) is 1, but only this one has a gradient while the discriminator wins (Goodfellow

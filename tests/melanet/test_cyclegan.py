@@ -131,6 +131,93 @@ def test_the_step_applies_the_gradients_of_a_plain_step_with_separate_tapes(
         np.testing.assert_allclose(old - weight.numpy(), gradient, atol=2e-5, rtol=1e-3)
 
 
+def released_step(model, benign, malignant, rate):
+    """One step as the released code makes it, written plainly, with gradient descent."""
+
+    def descend(network, loss):
+        with tf.GradientTape() as tape:
+            value = loss()
+        weights = network.trainable_weights
+        for weight, gradient in zip(weights, tape.gradient(value, weights), strict=True):
+            weight.assign_sub(rate * gradient)
+        return float(value)
+
+    to_malignant, to_benign = model.first_to_second, model.second_to_first
+    of_benign, of_malignant = model.first_discriminator, model.second_discriminator
+    fake_malignant, fake_benign = to_malignant(benign), to_benign(malignant)
+    losses = []
+    for discriminator, real, fake in (
+        (of_benign, benign, fake_benign),
+        (of_malignant, malignant, fake_malignant),
+    ):
+        on_real = descend(
+            discriminator, lambda d=discriminator, x=real: tf.reduce_mean((d(x) - 1) ** 2)
+        )
+        on_fake = descend(discriminator, lambda d=discriminator, x=fake: tf.reduce_mean(d(x) ** 2))
+        losses.append(on_real + on_fake)
+    weights = to_malignant.trainable_weights + to_benign.trainable_weights
+    with tf.GradientTape() as tape:
+        fake_malignant, fake_benign = to_malignant(benign), to_benign(malignant)
+        loss = (
+            tf.reduce_mean((of_malignant(fake_malignant) - 1) ** 2)
+            + tf.reduce_mean((of_benign(fake_benign) - 1) ** 2)
+            + 10 * tf.reduce_mean(abs(benign - to_benign(fake_malignant)))
+            + 10 * tf.reduce_mean(abs(malignant - to_malignant(fake_benign)))
+            + tf.reduce_mean(abs(benign - to_benign(benign)))
+            + tf.reduce_mean(abs(malignant - to_malignant(malignant)))
+        )
+    for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
+        weight.assign_sub(rate * gradient)
+    return losses
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_discriminators_first_makes_the_step_of_the_released_code(graph):
+    rate, models = 0.05, []
+    for _ in range(2):
+        model = small(
+            generator_optimizer=keras.optimizers.SGD(rate),
+            discriminator_optimizer=keras.optimizers.SGD(rate),
+            adversarial_loss="least_squares",
+            identity_weight=1.0,
+            update_order="discriminators_first",
+        )
+        models.append(model)
+    model, plain = models
+    benign, malignant = tf.constant(images(1, 1)), tf.constant(images(1, 2))
+    step = tf.function(model.train_step) if graph else model.train_step
+    logs = step((benign, malignant))
+    expected = released_step(plain, benign, malignant, rate)
+    for ours, theirs in zip(model.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    for name, value in zip(model.domains, expected, strict=True):
+        assert float(logs[f"discriminator_{name}"]) == pytest.approx(value, rel=1e-4)
+
+
+def test_the_released_networks_and_order_are_saved_and_trained_on(tmp_path):
+    model = build_cyclegan((16, 16, 1), generator_filters=2, discriminator_filters=2, norm="layer")
+    model.compile(update_order="discriminators_first")
+    model.save(tmp_path / "gan.keras")
+    loaded = keras.models.load_model(tmp_path / "gan.keras")
+    assert loaded.update_order == "discriminators_first"
+    pair = [np.random.default_rng(i).uniform(-1, 1, (1, 16, 16, 1)) for i in (0, 1)]
+    pair = [tf.constant(x, tf.float32) for x in pair]
+    for each in (model, loaded):
+        each.train_step(pair)
+    # Two steps of the discriminators for one of the generators.
+    assert int(loaded.discriminator_optimizer.iterations) == 2
+    assert int(loaded.generator_optimizer.iterations) == 1
+    for ours, theirs in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_fit_on_another_backend_is_refused_in_one_line(monkeypatch):
+    model = small()
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(RuntimeError, match=r"KERAS_BACKEND=tensorflow.*runs on jax$"):
+        model.fit(unpaired(1))
+
+
 def test_fit_logs_every_term_and_learns_the_cycle():
     model = small()
     history = model.fit(unpaired(), epochs=8, verbose=0, shuffle=False).history
@@ -196,7 +283,11 @@ def test_losses_are_float32_and_finite_under_mixed_precision(policy):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"cycle_weight": -1}, "cycle_weight"), ({"adversarial_loss": "hinge"}, "least_squares")],
+    [
+        ({"cycle_weight": -1}, "cycle_weight"),
+        ({"adversarial_loss": "hinge"}, "least_squares"),
+        ({"update_order": "generators_first"}, "discriminators_first"),
+    ],
 )
 def test_invalid_arguments_raise_an_error_that_names_them(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
+from melanet.layers import ScalarLayerNormalization
 from melanet.networks import patchgan_discriminator, unet_generator
 
 
@@ -14,6 +16,38 @@ def test_parameters_and_patches_match_the_thesis():
     discriminator = patchgan_discriminator()
     assert discriminator.count_params() == 2_766_529
     assert discriminator.output_shape == (None, 16, 16, 1)
+
+
+def test_parameters_of_the_released_code_with_one_scale_and_offset_per_norm():
+    assert unet_generator(norm="layer").count_params() == 1_545_425
+    assert patchgan_discriminator(norm="layer").count_params() == 2_764_743
+
+
+def test_layer_norm_by_hand():
+    x = images(3, 4, 5, 2) * np.array([1, 10, 100], "float32")[:, None, None, None]
+    layer = ScalarLayerNormalization(epsilon=0.5)
+    layer.build(x.shape)
+    layer.set_weights([np.float32(3), np.float32(-1)])
+    expected = [3 * (image - image.mean()) / (image.std() + 0.5) - 1 for image in x]
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_layer_norm_has_float32_statistics_under_mixed_precision(policy):
+    layer = ScalarLayerNormalization(dtype=policy)
+    x = ops.cast(1000 + images(2, 16, 16, 8), layer.compute_dtype)  # float16 cannot sum these
+    expected = ScalarLayerNormalization()(ops.cast(x, "float32"))
+    assert layer(x).dtype == layer.compute_dtype
+    np.testing.assert_array_equal(layer(x), ops.cast(expected, layer.compute_dtype))
+
+
+def test_layer_norm_of_a_constant_image_has_finite_gradients():
+    tf = pytest.importorskip("tensorflow")
+    layer, x = ScalarLayerNormalization(), tf.Variable(np.ones((1, 4, 4, 2), "float32"))
+    with tf.GradientTape() as tape:
+        output = layer(x)
+    assert not np.any(output)
+    assert np.isfinite(tape.gradient(output, x)).all()
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
@@ -33,9 +67,10 @@ def test_outputs_are_float32_under_any_precision(policy):
     assert patches.dtype == "float32"
 
 
+@pytest.mark.parametrize("norm", ["instance", "layer"])
 @pytest.mark.parametrize("build", [unet_generator, patchgan_discriminator])
-def test_images_of_a_batch_do_not_affect_each_other(build):
-    model = build((32, 32, 3), filters=4)
+def test_images_of_a_batch_do_not_affect_each_other(build, norm):
+    model = build((32, 32, 3), filters=4, norm=norm)
     batch = images(3, 32, 32, 3)
     alone = np.concatenate([model(batch[i : i + 1]) for i in range(3)])
     np.testing.assert_allclose(model(batch, training=True), alone, atol=1e-5)
@@ -43,7 +78,8 @@ def test_images_of_a_batch_do_not_affect_each_other(build):
 
 @pytest.mark.parametrize("build", [unet_generator, patchgan_discriminator])
 @pytest.mark.parametrize(
-    "arguments", [{"input_shape": (40, 32, 3)}, {"input_shape": (32, 32)}, {"filters": 0}]
+    "arguments",
+    [{"input_shape": (40, 32, 3)}, {"input_shape": (32, 32)}, {"filters": 0}, {"norm": "batch"}],
 )
 def test_invalid_arguments_raise_an_error_that_names_them(build, arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
