@@ -6,18 +6,56 @@ from typing import Any
 import keras
 from keras import ops
 
+from sharpunet.metrics import as_masks, image_weights
 
-def _cross_entropy(classes: int) -> keras.losses.Loss:
-    if classes == 1:
-        return keras.losses.BinaryCrossentropy()
-    return keras.losses.CategoricalCrossentropy()
+
+class _ImageLoss(keras.losses.Loss):
+    """A loss of masks, whose `sample_weight` weighs images."""
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        weights = image_weights(sample_weight)
+        if weights is not None:
+            weights = ops.reshape(weights, (-1, 1, 1))  # for pixels, or for a mean over them
+        return super().__call__(y_true, y_pred, weights)
+
+
+@keras.saving.register_keras_serializable("sharpunet")
+class CrossEntropy(_ImageLoss):
+    """Binary cross-entropy for one class, categorical for more: the thesis's loss (section 3.2.6).
+
+    As in all losses here, values of the true masks above 1 count as 1, and `sample_weight` is one
+    weight per image.
+
+    Args:
+        name: Name of the loss.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Raises:
+        ValueError: When called, if the masks are not both `(images, height, width, classes)`, or
+            there is more than one weight per image.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.losses import CrossEntropy
+        >>> mask = np.ones((1, 8, 8, 1), "float32")
+        >>> round(float(CrossEntropy()(mask, 0.5 * mask)), 3)  # log(2)
+        0.693
+    """
+
+    def __init__(self, name: str = "cross_entropy", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return _cross_entropy(*_as_targets(y_true, y_pred))
 
 
 @keras.saving.register_keras_serializable("sharpunet")
 class FocalTversky(keras.losses.Loss):
     """Focal Tversky loss, (1 - TI) ** gamma, of the whole batch (Abraham and Khan 2019).
 
-    TI = TP / (TP + alpha FP + beta FN), over all pixels of a class, then averaged over classes.
+    TI = TP / (TP + alpha FP + beta FN), over all pixels of a class, then averaged over classes; 1
+    if there is nothing to find and nothing was found. Weights of images count in the sums: an image
+    of weight 0 changes nothing.
 
     Args:
         alpha: Weight of false positives.
@@ -25,6 +63,9 @@ class FocalTversky(keras.losses.Loss):
         gamma: 1 gives the Tversky loss; a smaller one stresses what is nearly right.
         name: Name of the loss.
         **kwargs: Arguments of `keras.losses.Loss`.
+
+    Raises:
+        ValueError: See `CrossEntropy`.
 
     Example:
         >>> import numpy as np
@@ -45,16 +86,23 @@ class FocalTversky(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
 
-    def call(self, y_true, y_pred):
-        y_true = ops.cast(y_true, y_pred.dtype)
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Not Keras's, which would weigh the loss of the whole batch by each image's weight.
+        return self.call(y_true, y_pred, image_weights(sample_weight))
+
+    def call(self, y_true, y_pred, weights=None):
+        y_true, y_pred = _as_targets(y_true, y_pred)
+        weights = 1.0 if weights is None else ops.cast(weights, "float32")
+        weights = ops.reshape(weights, (-1, 1, 1, 1))
         pixels = (0, 1, 2)
-        true_positives = ops.sum(y_true * y_pred, axis=pixels)
-        false_positives = ops.sum((1 - y_true) * y_pred, axis=pixels)
-        false_negatives = ops.sum(y_true * (1 - y_pred), axis=pixels)
+        true_positives = ops.sum(weights * y_true * y_pred, axis=pixels)
+        false_positives = ops.sum(weights * (1 - y_true) * y_pred, axis=pixels)
+        false_negatives = ops.sum(weights * y_true * (1 - y_pred), axis=pixels)
         wrong = self.alpha * false_positives + self.beta * false_negatives
-        # Epsilon, because the slope of the power is infinite at 0.
-        share = (wrong + keras.config.epsilon()) / (true_positives + wrong + keras.config.epsilon())
-        return ops.mean(share**self.gamma)
+        share = wrong / (true_positives + wrong + keras.config.epsilon())
+        # The slope of the power is infinite at 0.
+        right = share == 0
+        return ops.mean(ops.where(right, 0.0, ops.where(right, 1.0, share) ** self.gamma))
 
     def get_config(self):
         own = {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma}
@@ -62,7 +110,7 @@ class FocalTversky(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("sharpunet")
-class Boundary(keras.losses.Loss):
+class Boundary(_ImageLoss):
     """Cross-entropy plus the boundary loss of Kervadec et al. (2019).
 
     The boundary loss is the mean of the predicted probability times the signed distance, in pixels,
@@ -74,6 +122,9 @@ class Boundary(keras.losses.Loss):
         reach: Longest distance, in pixels.
         name: Name of the loss.
         **kwargs: Arguments of `keras.losses.Loss`.
+
+    Raises:
+        ValueError: See `CrossEntropy`.
 
     Example:
         >>> import numpy as np
@@ -93,13 +144,11 @@ class Boundary(keras.losses.Loss):
         self.weight, self.reach = weight, reach
 
     def call(self, y_true, y_pred):
-        y_true = ops.cast(y_true, y_pred.dtype)
-        one = y_pred.shape[-1] == 1
-        entropy = keras.losses.binary_crossentropy if one else keras.losses.categorical_crossentropy
-        # One value per image, so that several devices can share a batch.
-        region = ops.mean(entropy(y_true, y_pred), axis=(1, 2))
+        y_true, y_pred = _as_targets(y_true, y_pred)
         distance = signed_distance(y_true, self.reach)
-        return region + self.weight * ops.mean(y_pred * distance, axis=(1, 2, 3))
+        # One value per image, so that several devices can share a batch.
+        region = ops.mean(_cross_entropy(y_true, y_pred), axis=(1, 2), keepdims=True)
+        return region + self.weight * ops.mean(y_pred * distance, axis=(1, 2, 3))[:, None, None]
 
     def get_config(self):
         return {**super().get_config(), "weight": self.weight, "reach": self.reach}
@@ -128,6 +177,18 @@ def signed_distance(masks: Any, reach: int) -> Any:
     return _distance(1 - masks, reach) - _distance(masks, reach)
 
 
+def _as_targets(y_true, y_pred):
+    """Checks shapes and casts; a mask of 0 and 255 counts as one of 0 and 1."""
+    y_true, y_pred = as_masks(y_true, y_pred)
+    return ops.minimum(y_true, 1.0), y_pred
+
+
+def _cross_entropy(y_true, y_pred):
+    one = y_pred.shape[-1] == 1
+    entropy = keras.losses.binary_crossentropy if one else keras.losses.categorical_crossentropy
+    return entropy(y_true, y_pred)
+
+
 def _distance(inside, reach):
     """Euclidean distance of each pixel of `inside` to the nearest one outside it; 0 outside."""
     squared = inside * float(reach**2)
@@ -153,9 +214,10 @@ def _lower_envelope(values, axis, reach):
 OF_WHOLE_BATCH = ("dice", "tversky", "focal_tversky")
 #: Losses by name, each a function of the number of classes.
 LOSSES: dict[str, Callable[[int], keras.losses.Loss]] = {
-    "cross_entropy": _cross_entropy,
-    "dice": lambda classes: keras.losses.Dice(axis=(0, 1, 2)),
-    # Not Keras's, whose weight for false positives falls on false negatives.
+    "cross_entropy": lambda classes: CrossEntropy(),
+    # Neither is Keras's: its Dice is 1 for two empty masks, and the weight that its Tversky has for
+    # false positives falls on false negatives.
+    "dice": lambda classes: FocalTversky(alpha=0.5, beta=0.5, gamma=1, name="dice"),
     "tversky": lambda classes: FocalTversky(gamma=1, name="tversky"),
     "focal_tversky": lambda classes: FocalTversky(),
     "boundary": lambda classes: Boundary(),

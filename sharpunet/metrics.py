@@ -1,5 +1,6 @@
 """Jaccard index and Dice coefficient, per image and then averaged (eq. 3.4 and 3.5)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,18 +8,25 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+AVERAGES = ("macro", "micro")
+
 
 def jaccard(
     y_true: ArrayLike,
     y_pred: ArrayLike,
     threshold: float = 0.5,
     *,
-    average: str | None = "all",
+    average: str | None = "macro",
+    per_image: bool = False,
 ) -> Any:
     """Jaccard index |G & P| / |G | P|, per image and class, then averaged (eq. 3.4).
 
     If the true and the predicted mask of an image are both empty, it scores 1; if only one of
     them is, it scores 0.
+
+    The thesis defines the mean over classes, `"macro"`. What its table 3.1 prints for COVID-19 CT
+    is `"micro"`, by the author's code: one index over the pixels of all classes together,
+    background included, which a large background dominates.
 
     Args:
         y_true: Masks, `(images, height, width, classes)`, 0 or 1: a foreground mask for one
@@ -27,15 +35,17 @@ def jaccard(
             foreground; with more, a pixel has its most probable class.
         threshold: Probability above which a pixel is foreground (one class only). 0.5 is the
             rounding of the released code.
-        average: `"all"` for one float, the mean over images and classes; `"images"` for the
-            mean over images, an array of shape `(classes,)`; None for `(images, classes)`.
+        average: `"macro"` for the mean over the classes of an image, `"micro"` for one index over
+            the pixels of all its classes, None for an index per image and class.
+        per_image: Whether to return the score of each image instead of their mean.
 
     Returns:
-        A float or a float32 array in [0, 1], as `average` says.
+        The mean over images as a float. With `per_image`, a float32 array, `(images,)`; with
+        `average=None` always one, `(images, classes)`.
 
     Raises:
         ValueError: If the shapes differ or are not 4-D, there is no image, `y_true` has values
-            other than 0 and 1, or `average` is unknown.
+            other than 0 and 1, `y_pred` has NaN, or `average` is unknown.
 
     Example:
         >>> import numpy as np
@@ -44,7 +54,7 @@ def jaccard(
         >>> round(jaccard(mask, [[[[0.9], [0.8]], [[0.1], [0.1]]]]), 3)
         0.667
     """
-    return _averaged(_jaccard, y_true, y_pred, threshold, average)
+    return _score(_jaccard, y_true, y_pred, threshold, average, per_image)
 
 
 def dice(
@@ -52,7 +62,8 @@ def dice(
     y_pred: ArrayLike,
     threshold: float = 0.5,
     *,
-    average: str | None = "all",
+    average: str | None = "macro",
+    per_image: bool = False,
 ) -> Any:
     """Dice coefficient 2 |G & P| / (|G| + |P|), per image and class, then averaged (eq. 3.5).
 
@@ -65,17 +76,94 @@ def dice(
         >>> round(dice(mask, [[[[0.9], [0.8]], [[0.1], [0.1]]]]), 3)
         0.8
     """
-    return _averaged(_dice, y_true, y_pred, threshold, average)
+    return _score(_dice, y_true, y_pred, threshold, average, per_image)
+
+
+def best_constant_scores(y_true: ArrayLike, *, average: str = "macro") -> dict[str, float]:
+    """Scores of the best prediction that gives every pixel of every image the same class.
+
+    A model is only worth something above them. For one class, the constants are an empty and a full
+    mask; for more, each of the classes.
+
+    Args:
+        y_true: See `jaccard`.
+        average: `"macro"` or `"micro"`, see `jaccard`.
+
+    Returns:
+        The highest `jaccard` and the highest `dice`, by these names.
+
+    Raises:
+        ValueError: See `jaccard`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.metrics import best_constant_scores
+        >>> mask = np.array([1, 1, 1, 0], "float32").reshape(1, 2, 2, 1)
+        >>> {name: round(score, 3) for name, score in best_constant_scores(mask).items()}
+        {'jaccard': 0.75, 'dice': 0.857}
+    """
+    y_true = np.asarray(y_true, "float32")
+    classes = y_true.shape[-1] if y_true.ndim else 1
+    constants = [[0.0], [1.0]] if classes == 1 else np.eye(classes, dtype="float32")
+    predictions = [np.broadcast_to(constant, y_true.shape) for constant in constants]
+    return {
+        index.__name__: max(index(y_true, y_pred, average=average) for y_pred in predictions)
+        for index in (jaccard, dice)
+    }
+
+
+class _StreamingIndex(keras.metrics.MeanMetricWrapper):
+    """Mean of an index over the images of all batches, weighted by `sample_weight`."""
+
+    _index: Callable
+
+    def __init__(self, threshold, average, name, dtype):
+        if average not in AVERAGES:
+            raise ValueError(f'`average` must be "macro" or "micro". Received: {average!r}')
+        super().__init__(self._scores, name=name, dtype=dtype)
+        self.threshold, self.average = threshold, average
+
+    def _scores(self, y_true, y_pred):
+        y_true, y_pred = as_masks(y_true, y_pred)
+        y_true = ops.cast(y_true > 0.5, "float32")  # a mask of 0 and 255 too
+        scores = self._index(y_true, y_pred, self.threshold, self.average)
+        broken = ops.any(ops.isnan(y_pred), axis=(1, 2, 3))
+        return ops.where(broken, float("nan"), scores)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(y_true, y_pred, image_weights(sample_weight))
+
+    def get_config(self):
+        names = ("name", "dtype", "threshold", "average")
+        return {name: getattr(self, name) for name in names}
+
+
+def _jaccard(y_true, y_pred, threshold, average):
+    both, in_true, in_predicted = _areas(y_true, y_pred, threshold, average)
+    return _averaged(_ratio(both, in_true + in_predicted - both), average)
+
+
+def _dice(y_true, y_pred, threshold, average):
+    both, in_true, in_predicted = _areas(y_true, y_pred, threshold, average)
+    return _averaged(_ratio(2 * both, in_true + in_predicted), average)
 
 
 @keras.saving.register_keras_serializable("sharpunet")
-class Jaccard(keras.metrics.MeanMetricWrapper):
+class Jaccard(_StreamingIndex):
     """Streaming `jaccard` for `Model.compile`, the same for any batch size.
+
+    It checks shapes, but unlike `jaccard` it cannot check values: whatever in `y_true` is above 0.5
+    counts as 1, and an image with a NaN in `y_pred` makes the result NaN.
 
     Args:
         threshold: See `jaccard`.
+        average: `"macro"` or `"micro"`, see `jaccard`.
         name: Name of the metric.
         dtype: Type of its sums.
+
+    Raises:
+        ValueError: If `average` is unknown. While training: if the shapes are not those that
+            `jaccard` takes, or `sample_weight` is not one weight per image.
 
     Example:
         >>> import numpy as np
@@ -84,22 +172,23 @@ class Jaccard(keras.metrics.MeanMetricWrapper):
         1.0
     """
 
-    def __init__(self, threshold: float = 0.5, name: str = "jaccard", dtype: Any = None):
-        super().__init__(_image_means(_jaccard, threshold), name=name, dtype=dtype)
-        self.threshold = threshold
+    _index = staticmethod(_jaccard)
 
-    def get_config(self):
-        return _metric_config(self)
+    def __init__(
+        self,
+        threshold: float = 0.5,
+        average: str = "macro",
+        name: str = "jaccard",
+        dtype: Any = None,
+    ):
+        super().__init__(threshold, average, name, dtype)
 
 
 @keras.saving.register_keras_serializable("sharpunet")
-class Dice(keras.metrics.MeanMetricWrapper):
+class Dice(_StreamingIndex):
     """Streaming `dice` for `Model.compile`, the same for any batch size.
 
-    Args:
-        threshold: See `dice`.
-        name: Name of the metric.
-        dtype: Type of its sums.
+    See `Jaccard` for arguments, the treatment of odd values and errors.
 
     Example:
         >>> import numpy as np
@@ -108,67 +197,107 @@ class Dice(keras.metrics.MeanMetricWrapper):
         0.0
     """
 
-    def __init__(self, threshold: float = 0.5, name: str = "dice", dtype: Any = None):
-        super().__init__(_image_means(_dice, threshold), name=name, dtype=dtype)
-        self.threshold = threshold
+    _index = staticmethod(_dice)
 
-    def get_config(self):
-        return _metric_config(self)
-
-
-def _metric_config(metric):
-    return {"name": metric.name, "dtype": metric.dtype, "threshold": metric.threshold}
+    def __init__(
+        self, threshold: float = 0.5, average: str = "macro", name: str = "dice", dtype: Any = None
+    ):
+        super().__init__(threshold, average, name, dtype)
 
 
-def _image_means(index, threshold):
-    def image_means(y_true, y_pred):
-        return ops.mean(index(y_true, y_pred, threshold), axis=-1)
+def as_masks(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Checks the shapes of tensors as far as they are known, and casts both to float32.
 
-    return image_means
+    Args:
+        y_true: True masks.
+        y_pred: Predicted masks.
+
+    Raises:
+        ValueError: If they are not both `(images, height, width, classes)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.metrics import as_masks
+        >>> as_masks(np.zeros((2, 8, 8, 1), bool), np.zeros((2, 8, 8, 1)))[0].dtype.name
+        'float32'
+    """
+    y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+    sides = list(zip(y_true.shape, y_pred.shape, strict=False))
+    if not len(y_true.shape) == len(y_pred.shape) == 4 or any(
+        None not in pair and pair[0] != pair[1] for pair in sides
+    ):
+        raise ValueError(
+            f"{_SHAPES}; labels need one-hot encoding. "
+            f"Received shapes {tuple(y_true.shape)} and {tuple(y_pred.shape)}"
+        )
+    return y_true, y_pred
 
 
-def _averaged(index, y_true, y_pred, threshold, average):
-    axes = {"all": (0, 1), "images": 0, None: ()}
-    if average not in axes:
-        raise ValueError(f'`average` must be "all", "images" or None. Received: {average!r}')
+def image_weights(sample_weight: Any) -> Any:
+    """Checks that there is one weight per image, as far as the shape is known.
+
+    Args:
+        sample_weight: Weights, or None.
+
+    Returns:
+        Weights of shape `(images,)`, a single weight, or None.
+
+    Raises:
+        ValueError: If there are more weights per image.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.metrics import image_weights
+        >>> tuple(image_weights(np.ones((4, 1))).shape)
+        (4,)
+    """
+    if sample_weight is None:
+        return None
+    sample_weight = ops.convert_to_tensor(sample_weight)
+    shape = tuple(sample_weight.shape)
+    if any(side != 1 for side in shape[1:]):
+        raise ValueError(f"`sample_weight` must be one weight per image. Received shape {shape}")
+    return ops.reshape(sample_weight, (-1,)) if shape else sample_weight
+
+
+_SHAPES = "`y_true` and `y_pred` must both be (images, height, width, classes)"
+
+
+def _score(index, y_true, y_pred, threshold, average, per_image):
+    if average not in (*AVERAGES, None):
+        raise ValueError(f'`average` must be "macro", "micro" or None. Received: {average!r}')
     y_true, y_pred = np.asarray(y_true, "float32"), np.asarray(y_pred, "float32")
     if y_true.shape != y_pred.shape or y_true.ndim != 4 or not len(y_true):
         raise ValueError(
-            "`y_true` and `y_pred` must both be (images, height, width, classes), with one image "
-            f"or more. Received shapes {y_true.shape} and {y_pred.shape}"
+            f"{_SHAPES}, with one image or more. Received shapes {y_true.shape} and {y_pred.shape}"
         )
     if not np.isin(y_true, (0, 1)).all():
         raise ValueError(
             "`y_true` must hold only 0 and 1; divide a mask of 0 and 255 by 255. "
             f"Received values from {y_true.min():g} to {y_true.max():g}"
         )
-    scores = ops.convert_to_numpy(index(y_true, y_pred, threshold)).mean(axis=axes[average])
-    return float(scores) if average == "all" else scores
+    if np.isnan(y_pred).any():
+        raise ValueError("`y_pred` must hold probabilities. Received NaN")
+    scores = ops.convert_to_numpy(index(y_true, y_pred, threshold, average))
+    return scores if per_image or average is None else float(scores.mean())
 
 
-def _jaccard(y_true, y_pred, threshold):
-    both, in_true, in_predicted = _areas(y_true, y_pred, threshold)
-    return _ratio(both, in_true + in_predicted - both)
-
-
-def _dice(y_true, y_pred, threshold):
-    both, in_true, in_predicted = _areas(y_true, y_pred, threshold)
-    return _ratio(2 * both, in_true + in_predicted)
-
-
-def _areas(y_true, y_pred, threshold):
-    """Number of pixels in both masks, in the true and in the predicted: `(images, classes)`."""
-    y_true = ops.cast(y_true, "float32")
+def _areas(y_true, y_pred, threshold, average):
+    """Pixels in both masks, in the true and in the predicted one, per image (and class)."""
     classes = y_pred.shape[-1]
     if classes == 1:
         predicted = ops.cast(y_pred > threshold, "float32")
     else:
         predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), classes, dtype="float32")
-    pixels = (1, 2)
-    both = ops.sum(y_true * predicted, axis=pixels)
-    return both, ops.sum(y_true, axis=pixels), ops.sum(predicted, axis=pixels)
+    axes = (1, 2, 3) if average == "micro" else (1, 2)
+    both = ops.sum(y_true * predicted, axis=axes)
+    return both, ops.sum(y_true, axis=axes), ops.sum(predicted, axis=axes)
 
 
 def _ratio(numerator, denominator):
     empty = denominator == 0
     return ops.where(empty, 1.0, numerator / ops.where(empty, 1.0, denominator))
+
+
+def _averaged(scores, average):
+    return ops.mean(scores, axis=-1) if average == "macro" else scores

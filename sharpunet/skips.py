@@ -40,6 +40,8 @@ def sharpen_skips(model: keras.Model, kernel: Kernel = "laplacian") -> keras.Mod
         >>> sharpen_skips(model).count_params() - model.count_params()  # 9 * (4 + 8)
         108
     """
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        raise ValueError(f"`model` must be a functional keras.Model. Received: {model!r}")
     sharpening_kernel(kernel)
     upsampled: set[str] = set()  # names of the decoder's feature maps
     gates = _gates(model)

@@ -34,6 +34,82 @@ def test_a_right_mask_costs_less_and_training_lowers_the_loss(name, classes, tmp
     )
 
 
+def pair(classes=1):
+    """True masks of two images and a prediction that is different in both."""
+    labels = np.random.default_rng(0).integers(0, max(classes, 2), (2, 8, 8))
+    true = labels[..., None] if classes == 1 else np.eye(classes)[labels]
+    predicted = np.random.default_rng(1).random((2, 8, 8, classes))
+    predicted = predicted / predicted.sum(axis=-1, keepdims=True) if classes > 1 else predicted
+    return true.astype("float32"), predicted.astype("float32")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("classes", [1, 3])
+class TestEveryLoss:
+    """Checks that every loss passes."""
+
+    def test_an_image_of_weight_0_does_not_count(self, name, classes):
+        loss = LOSSES[name](classes)
+        true, predicted = pair(classes)
+        other = predicted.copy()
+        other[1] = predicted[1, ::-1]
+        weights = np.array([1.0, 0.0], "float32")
+        assert float(loss(true, predicted, weights)) == float(loss(true, other, weights))
+        assert float(loss(true, predicted)) != float(loss(true, other))
+
+    def test_equal_weights_change_nothing(self, name, classes):
+        loss = LOSSES[name](classes)
+        true, predicted = pair(classes)
+        weighted = loss(true, predicted, np.ones(2, "float32"))
+        assert float(weighted) == pytest.approx(float(loss(true, predicted)), rel=1e-6)
+
+    def test_a_weight_per_pixel_raises(self, name, classes):
+        true, predicted = pair(classes)
+        with pytest.raises(ValueError, match="one weight per image"):
+            LOSSES[name](classes)(true, predicted, np.ones((2, 8, 8)))
+
+    def test_label_maps_and_missing_channels_raise(self, name, classes):
+        true, predicted = pair(classes)
+        with pytest.raises(ValueError, match="must both be"):
+            LOSSES[name](classes)(true[..., 0], predicted)
+
+    def test_a_mask_of_0_and_255_counts_as_one_of_0_and_1(self, name, classes):
+        true, predicted = pair(classes)
+        loss = LOSSES[name](classes)
+        assert float(loss(255 * true, predicted)) == float(loss(true, predicted))
+
+    def test_it_works_in_float16(self, name, classes):
+        loss = LOSSES[name](classes)
+        half = type(loss).from_config({**loss.get_config(), "dtype": "float16"})
+        true, predicted = pair(classes)
+        expected = float(loss(true, predicted))
+        halved = half(true.astype("float16"), predicted.astype("float16"))
+        assert float(halved) == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_right_empty_mask_costs_nothing_and_has_a_gradient(name):
+    loss = LOSSES[name](1)
+    nothing = tf.zeros((1, 8, 8, 1))
+    assert float(loss(nothing, nothing)) == pytest.approx(0, abs=1e-6)
+    predicted = tf.Variable(nothing)
+    for value in (0.0, 1e-30, 0.1):
+        predicted.assign(tf.fill(nothing.shape, value))
+        with tf.GradientTape() as tape:
+            cost = loss(nothing, predicted)
+        assert np.isfinite(tape.gradient(cost, predicted)).all()
+
+
+def test_cross_entropy_is_that_of_keras():
+    for classes, expected in (
+        (1, keras.losses.BinaryCrossentropy()),
+        (3, keras.losses.CategoricalCrossentropy()),
+    ):
+        assert float(LOSSES["cross_entropy"](classes)(*pair(classes))) == float(
+            expected(*pair(classes))
+        )
+
+
 def test_tversky_by_hand():
     true = np.array([1, 1, 1, 0, 0, 0], "float32").reshape(1, 6, 1, 1)
     predicted = np.array([1, 1, 0, 1, 0, 0], "float32").reshape(1, 6, 1, 1)

@@ -143,6 +143,22 @@ def test_the_copy_is_compiled_trains_and_saves(tmp_path):
     np.testing.assert_array_equal(again(images(model)), sharpened(images(model)))
 
 
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.convolution = layers.Conv2D(1, 3, padding="same")
+
+    def call(self, inputs):
+        return self.convolution(inputs)
+
+
+def test_models_that_are_not_functional_raise():
+    sequential = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(1, 3)])
+    for model in (sequential, Subclassed(), layers.Conv2D(1, 3), None):
+        with pytest.raises(ValueError, match="`model` must be a functional"):
+            sharpen_skips(model)
+
+
 def test_without_a_long_skip_it_raises():
     inputs = keras.Input((32, 32, 3))
     x = layers.Conv2D(4, 3, padding="same")(inputs)
