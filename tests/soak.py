@@ -42,6 +42,7 @@ from melanet.augmentation import augment_offline
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import build_cyclegan
 from melanet.data import DatasetInfo, open_dataset, prepare, write_dataset
+from melanet.data.dataset import VERIFIED_FILE
 from melanet.distribution import chief_first, is_chief, make_strategy
 from melanet.oversampling import train_cyclegan, translate_majority
 from sharpunet.data import phantom
@@ -305,7 +306,8 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         # A page shows seconds; its table and its figures are compared themselves. A lock may stay
         # if its holder was killed right after the write; it is empty, and nobody waits for it.
-        if path.is_file() and path.name != "index.html" and path.suffix != ".lock":
+        timed = path.name in ("index.html", VERIFIED_FILE)
+        if path.is_file() and not timed and path.suffix != ".lock":
             yield str(path.relative_to(folder)), _hash(path)
 
 

@@ -38,6 +38,7 @@ from experiments import (
 )
 from experiments.common.table import run_table
 from melanet.cyclegan import build_cyclegan
+from melanet.data.dataset import VERIFIED_FILE
 from tests.conftest import (
     save_nifti,
     save_png,
@@ -432,6 +433,35 @@ BAD = {
             lambda v: v + 3).save(f / "masks/case-1.png"),
         ("masks/case-1.png",),
     ),
+    # Masks
+    "an image without a mask": Bad(
+        "own_images", lambda f: (f / "masks/case-1.png").unlink(),
+        ("images/case-1.png", "has no mask"),
+    ),
+    "a mask without an image": Bad(
+        "own_images", lambda f: (f / "images/case-1.png").unlink(),
+        ("masks/case-1.png", "has no image"),
+    ),
+    "a mask of another size": Bad(
+        "own_images", image(square_mask(48, 40), "masks/case-1.png"),
+        ("masks/case-1.png", "differs", "images/case-1.png"),
+    ),
+    "a mask with soft edges": Bad(
+        "own_images", image(square_mask() // 2 + square_mask(value=100), "masks/case-1.png"),
+        ("masks/case-1.png", "not binary"),
+    ),
+    "a mask that outlines nothing": Bad(
+        "own_images", image(square_mask(value=0), "masks/case-1.png"),
+        ("masks/case-1.png", "nothing is outlined"),
+    ),
+    "a mask in colour": Bad(
+        "own_images", image(np.eye(40, 48)[..., None] * np.uint8([255, 0, 0]), "masks/case-1.png"),
+        ("masks/case-1.png", "in colour"),
+    ),
+    "a mask of a class too many": Bad(
+        "covid_ct", lambda f: save_nifti(f / "tr_mask.nii.gz", np.full((24, 24, 4), 4)),
+        ("tr_mask.nii.gz", "class 4"),
+    ),
     # Archives
     "a zip that climbs out": Bad("dsb2018", zipped("../a/images/a.png"), ("leaves the folder",)),
     "a zip that climbs out with \\": Bad(
@@ -611,6 +641,21 @@ BAD = {
         "dermoscopy", link("images/phantom-0001.png", "nowhere"), ("phantom-0001.png", "missing"),
         "table_2_1",
     ),
+    "a dataset of an earlier version": Bad(
+        "release", rename("phantom_normal/metadata.csv", "phantom_normal/manifest.csv"),
+        ("phantom_normal", "earlier version"), "synthetic_dataset",
+    ),
+    "an image of a dataset that was changed": Bad(
+        "small_phantom", image(np.zeros((32, 32), "uint8"), "images/phantom-001.png"),
+        ("phantom-001.png", "was changed"), "table_3_1",
+    ),
+    "a mask of a dataset that was changed": Bad(
+        "small_phantom", image(square_mask(32, 32), "masks/phantom-001.png"),
+        ("phantom-001.png", "was changed"), "figure_3_9",
+    ),
+    "a dataset of masks where labels are needed": Bad(
+        "small_phantom", nothing, ("phantom", "has 0 classes"), "table_2_1",
+    ),
     # Flags
     "a negative number": Bad("small_phantom", nothing, ("--epochs", "-3"), "table_3_1",
                              ("--epochs", "-3")),
@@ -768,11 +813,12 @@ def made(request, tmp_path):
 
 
 def everything_below(folder):
-    """Every path below a folder; of files also size and time."""
+    """Every path below a folder, of files also size and time; a cache of hashes does not count."""
     found = {}
     for path in folder.rglob("*"):
-        status = path.lstat()
-        found[str(path)] = path.is_dir() or (status.st_size, status.st_mtime_ns)
+        if path.name != VERIFIED_FILE:
+            status = path.lstat()
+            found[str(path)] = path.is_dir() or (status.st_size, status.st_mtime_ns)
     return found
 
 
@@ -895,7 +941,20 @@ GOOD: dict[str, tuple[str, Callable, str, tuple]] = {
     "another file whose name is not Unicode": (
         "own_images", write(os.fsdecode(b"\xe9"), b""), "case-1", (48, 40, "RGB"),
     ),
+    "a mask in shades of grey in three channels": (
+        "own_images", image(np.repeat(square_mask()[..., None], 3, 2), "masks/case-1.png"),
+        "case-1", (48, 40, "RGB"),
+    ),
+    "a mask of 0 and 1": (
+        "own_images", image(square_mask(value=1), "masks/case-1.png"), "case-1", (48, 40, "RGB"),
+    ),
     "hidden files": ("own_images", write("images/.DS_Store", b""), "case-1", (48, 40, "RGB")),
+    "hidden copies by another system": (
+        "own_images",
+        both(write("images/._case-1.png", b"x"), write("masks/._case-1.png", b"x"),
+             write("images/Thumbs.db", b"x")),
+        "case-1", (48, 40, "RGB"),
+    ),
     "a broken link to something else": (
         "isic2018", lambda f: (f / "notes").symlink_to("nowhere"), "ISIC_0000001", (48, 40, "RGB"),
     ),

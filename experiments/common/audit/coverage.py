@@ -129,7 +129,7 @@ EQUATIONS = _items(
             ("sharpunet.SharpBlock",),
             '`kernel="laplacian_identity"`',
         ),
-        "3.3": ("categorical cross-entropy", (), ("sharpunet.losses.cross_entropy",)),
+        "3.3": ("categorical cross-entropy", (), ("sharpunet.losses.LOSSES",)),
         "3.4": ("Jaccard index", (), ("sharpunet.jaccard",)),
         "3.5": ("Dice coefficient", (), ("sharpunet.dice",)),
     },
