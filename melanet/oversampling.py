@@ -62,6 +62,7 @@ def train_cyclegan(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     filters: tuple[int, int] = (32, 64),
     rates: tuple[float, float] = (2e-4, 2e-4),
+    norm: str = "instance",
     distribute: str = "none",
     checkpoint: EpochCheckpoint | None = None,
     model: CycleGAN | None = None,
@@ -82,6 +83,7 @@ def train_cyclegan(
         callbacks: Keras callbacks.
         filters: Filters of the first block of the generators and of the discriminators.
         rates: Learning rates of Adam for the generators and for the discriminators.
+        norm: As in `build_cyclegan`.
         distribute: Name of a strategy, see `melanet.distribution.make_strategy`.
         checkpoint: Saves the training, which resumes from it; the file stays until `remove`.
         model: A CycleGAN to train, instead of a new one with `filters`.
@@ -139,6 +141,7 @@ def train_cyclegan(
             (first, second),
             generator_filters=filters[0],
             discriminator_filters=filters[1],
+            norm=norm,
         )
         adams = {
             name: keras.optimizers.Adam(rate, beta_1=0.5)

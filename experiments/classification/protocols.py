@@ -42,6 +42,14 @@ class ClassifierProtocol:
     cyclegan: CycleGANConfig = dataclasses.field(default_factory=CycleGANConfig)
 
 
+RELEASED_CYCLEGAN = CycleGANConfig(
+    epochs=100,
+    adversarial_loss="least_squares",
+    identity_weight=1.0,
+    flip=True,
+    norm="layer",
+    update_order="discriminators_first",
+)
 MELANOMA_PROTOCOLS = {
     "thesis": ClassifierProtocol(
         "trained until the training loss stops improving, best weights kept; log loss, no identity "
@@ -57,9 +65,7 @@ MELANOMA_PROTOCOLS = {
         loss_form="released",
         keep_aspect_ratio=False,
         scaling="unit",
-        cyclegan=CycleGANConfig(
-            epochs=100, adversarial_loss="least_squares", identity_weight=1.0, flip=True
-        ),
+        cyclegan=RELEASED_CYCLEGAN,
     ),
     "clean": ClassifierProtocol(
         "as thesis, but stopped by a tenth of the training images, which no training sees, and "
@@ -82,13 +88,7 @@ COVID_PROTOCOLS = {
         patience=15,
         keep_aspect_ratio=False,
         scaling="unit",
-        cyclegan=CycleGANConfig(
-            epochs=100,
-            batch_size=16,
-            adversarial_loss="least_squares",
-            identity_weight=1.0,
-            flip=True,
-        ),
+        cyclegan=dataclasses.replace(RELEASED_CYCLEGAN, batch_size=16),
     ),
     "clean": ClassifierProtocol(
         "as thesis, but stopped by a tenth of the training patients, whom no training sees, and "

@@ -39,6 +39,8 @@ class CycleGANConfig:
         adversarial_loss: As in `CycleGAN.compile`.
         identity_weight: As in `CycleGAN.compile`.
         flip: Whether to mirror half of the images at random.
+        norm: As in `melanet.build_cyclegan`.
+        update_order: As in `CycleGAN.compile`.
     """
 
     epochs: int = 500
@@ -48,6 +50,8 @@ class CycleGANConfig:
     adversarial_loss: str = "log"
     identity_weight: float = 0.0
     flip: bool = False
+    norm: str = "instance"
+    update_order: str = "together"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class SyntheticSetStage:
             dataclasses.asdict(self.cyclegan),
             self.dataset.fingerprint,
             info,
-            model_hash(_random_cyclegan, shape, self.cyclegan.filters),
+            model_hash(_random_cyclegan, shape, self.cyclegan.filters, self.cyclegan.norm),
             CODE_VERSIONS["synthesis"],
         ]
         return f"{self.dataset.info.name}-s{self.seed}-{config_hash(config)}"
@@ -160,8 +164,11 @@ class SyntheticSetStage:
             )
 
 
-def _random_cyclegan(shape: tuple[int, int, int], filters: tuple[int, int]) -> CycleGAN:
-    return build_cyclegan(shape, generator_filters=filters[0], discriminator_filters=filters[1])
+def _random_cyclegan(shape: tuple[int, int, int], filters: tuple[int, int], norm: str) -> CycleGAN:
+    generator, discriminator = filters
+    return build_cyclegan(
+        shape, generator_filters=generator, discriminator_filters=discriminator, norm=norm
+    )
 
 
 def load_cyclegan(path: Path) -> CycleGAN:
