@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.classification import figures
+from experiments.classification.comparisons import NOTE, compare_conditions
 from experiments.classification.features import MAX_POINTS
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
@@ -59,6 +60,8 @@ def make_section(results: Results) -> Section:
         figures=table.figures(results),
         settings=_describe(results),
         runs=runs,
+        comparison=compare_conditions(records, results.titles),
+        comparison_note=NOTE,
     )
 
 

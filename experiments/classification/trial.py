@@ -125,6 +125,19 @@ class ClassifierTrial(Trial):
     synthetic_stages: tuple[SyntheticSetStage, ...] = ()
     save_model: bool = False
 
+    record_fields = (
+        *Trial.record_fields,
+        "model",
+        "condition",
+        "training_images",
+        "images",
+        "best_epoch",
+        "epochs_run",
+        "seconds",
+        "synthetic",
+        "scores",
+    )
+
     @property
     def title(self) -> str:
         names = [self.dataset.info.name, self.settings.model, self.condition.name]
@@ -178,7 +191,7 @@ class ClassifierTrial(Trial):
             return None
         scores = _positive_scores(model, self._load(test))
         check_finite(scores, self.key)
-        positive = self.dataset.info.labels[-1]
+        positive, groups = self.dataset.info.labels[-1], self.dataset.values("group", split.test)
         self._save(model, [*subsets, test], out)
         return {
             "condition": self.condition.name,
@@ -189,8 +202,15 @@ class ClassifierTrial(Trial):
             **training,
             "synthetic": [{k: record[k] for k in LOGGED_FIELDS} for _, record in synthetic],
             "scores": [
-                {"id": id, "positive": label == positive, "score": round(float(score), 6)}
-                for id, label, score in zip(split.test, _labels(test), scores, strict=True)
+                {
+                    "id": id,
+                    "group": group,
+                    "positive": label == positive,
+                    "score": round(float(score), 6),
+                }
+                for id, group, label, score in zip(
+                    split.test, groups, _labels(test), scores, strict=True
+                )
             ],
         }
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,15 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     atomic_write(path, json.dumps(record, indent=1) + "\n")
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, fields: Collection[str] = ()) -> dict[str, Any]:
     """Reads a record.
 
+    Args:
+        path: The file.
+        fields: What the record must say.
+
     Raises:
-        InputError: If the file is not a record.
+        InputError: If the file is not a record, or lacks a field.
     """
     try:
         record = json.loads(path.read_text())
@@ -41,6 +45,9 @@ def read_record(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is not a result record ({error}); move it away") from None
     if not isinstance(record, dict) or record.get("key") != path.stem:
         raise InputError(f"{path}: is not the result record its name says; move it away")
+    for field in fields:
+        if field not in record:
+            raise InputError(f"{path}: lacks the field {field!r}; move it away to run it again")
     return record
 
 

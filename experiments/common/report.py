@@ -34,6 +34,7 @@ class Section:
         settings: How it was made, by name.
         runs: A table of every run as HTML.
         comparison: A table of differences as HTML; empty if nothing is compared.
+        comparison_note: What its columns are.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Section:
     settings: dict[str, str]
     runs: str
     comparison: str = ""
+    comparison_note: str = ""
 
 
 def write_section(
@@ -58,6 +60,7 @@ def write_section(
     settings: dict[str, str],
     runs: pd.DataFrame,
     comparison: pd.DataFrame | None = None,
+    comparison_note: str = "",
 ) -> Section:
     """Writes `table.csv`, `.md`, `.tex` and `figures/*.png` into `out`; returns the section.
 
@@ -72,6 +75,7 @@ def write_section(
         settings: How it was made, by name.
         runs: One row per run.
         comparison: Cells of a table of differences, as text.
+        comparison_note: What its columns are.
     """
     markdown = emphasise(shown, "**{}**").to_markdown(index=False, disable_numparse=True)
     markdown = f"{title}\n\n{markdown}\n\n{caption}\n"
@@ -79,7 +83,7 @@ def write_section(
     if comparison is not None and len(comparison):
         compared = comparison.to_html(index=False, border=0)
         lines = comparison.to_markdown(index=False, disable_numparse=True)
-        markdown += f"\nIs the difference real? (Percent points of Jaccard)\n\n{lines}\n"
+        markdown += f"\nIs the difference real?\n\n{lines}\n\n{comparison_note}\n"
         atomic_write(out / "comparison.csv", comparison.to_csv(index=False))
     else:
         (out / "comparison.csv").unlink(missing_ok=True)  # of an earlier run, of other models
@@ -100,6 +104,7 @@ def write_section(
         settings=settings,
         runs=runs.round(3).to_html(index=False, border=0),
         comparison=compared,
+        comparison_note=comparison_note,
     )
 
 

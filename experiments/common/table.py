@@ -14,7 +14,7 @@ import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
@@ -50,6 +50,8 @@ class Trial(abc.ABC):
 
     dataset: ImageDataset
     seed: int
+    #: What its record must say, for the report.
+    record_fields: ClassVar[tuple[str, ...]] = ("dataset", "seed", "versions", "git", "hardware")
 
     @property
     @abc.abstractmethod
@@ -255,7 +257,9 @@ def run_trials(
     check_writable(out)
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
     for trial in (trial for trial in trials if done[trial.key]):
-        read_record(trial.record_path(out))  # a damaged one is reported now, not after hours
+        read_record(
+            trial.record_path(out), trial.record_fields
+        )  # a damaged one is reported now, not after hours
         EpochCheckpoint(trial.checkpoint_path(out)).remove()  # left if killed after the record
     mine = {trial.key for trial in take_shard(trials, shard)}
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
@@ -272,7 +276,7 @@ def run_trials(
     if missing:
         print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
         exit_worker()
-    return [read_record(trial.record_path(out)) for trial in trials]
+    return [read_record(trial.record_path(out), trial.record_fields) for trial in trials]
 
 
 def _name_unused_records(trials: Sequence[Trial], out: Path) -> None:

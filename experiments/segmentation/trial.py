@@ -27,6 +27,7 @@ from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
 from sharpunet import LOSSES, Dice, Jaccard, dice, jaccard
 from sharpunet.data import load_dataset
+from sharpunet.metrics import best_constant_scores
 from sharpunet.splits import Split
 
 ModelBuilder = Callable[..., keras.Model]
@@ -82,6 +83,21 @@ class SegmentationTrial(Trial):
         """Seed of weights and shuffling: the same for every model, so that they are paired."""
         return self.base_seed + 100 * self.split.repeat + self.split.fold
 
+    record_fields = (
+        *Trial.record_fields,
+        "model",
+        "parameters",
+        "repeat",
+        "fold",
+        "images",
+        "history",
+        "best_epoch",
+        "epochs_run",
+        "seconds",
+        "best_constant",
+        "scores",
+    )
+
     @property
     def title(self) -> str:
         return f"{self.dataset.info.name}-{self.model}-r{self.split.repeat}-f{self.split.fold}"
@@ -125,6 +141,7 @@ class SegmentationTrial(Trial):
             "images": {name: len(ids) for name, ids in parts.items()},
             **dataclasses.asdict(self.settings),
             **trained.summary(),
+            "best_constant": _best_constant(truth),
             "scores": _scores(self.dataset, split.test, truth, probabilities),
         }
 
@@ -205,10 +222,19 @@ def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarr
 def _scores(
     dataset: ImageDataset, ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Jaccard and Dice of every test image: averaged over classes, and each class's if several."""
+    """Jaccard and Dice of every test image.
+
+    Averaged over classes. Of several classes also each class's, and `micro`: over all channels
+    together, background included, which is what table 3.1 prints for COVID-19 CT.
+    """
     scores = []
     metrics = {"jaccard": jaccard, "dice": dice}
     values = {name: of(truth, probabilities, average=None) for name, of in metrics.items()}
+    micro = {
+        f"{name}_micro": of(truth, probabilities, average="micro", per_image=True)
+        for name, of in metrics.items()
+        if truth.shape[-1] > 1
+    }
     groups = dataset.values("group", ids)
     for row, (id, group) in enumerate(zip(ids, groups, strict=True)):
         score: dict[str, Any] = {"id": id, "group": group}
@@ -216,8 +242,18 @@ def _scores(
             score[name] = round(float(value[row].mean()), 6)
             if value.shape[1] > 1:
                 score[f"{name}_per_class"] = [round(float(v), 6) for v in value[row]]
+        score |= {name: round(float(value[row]), 6) for name, value in micro.items()}
         scores.append(score)
     return scores
+
+
+def _best_constant(truth: np.ndarray) -> dict[str, float]:
+    """Scores of the best prediction that is the same for every pixel of every test image."""
+    scores = best_constant_scores(truth)
+    if truth.shape[-1] > 1:
+        micro = best_constant_scores(truth, average="micro")
+        scores |= {f"{name}_micro": score for name, score in micro.items()}
+    return {name: round(float(score), 6) for name, score in scores.items()}
 
 
 def _count(weights: Sequence[keras.Variable]) -> int:

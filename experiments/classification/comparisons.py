@@ -1,0 +1,75 @@
+"""Do conditions differ? Paired tests on the same test images, corrected for their number."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from melanet.statistics import bootstrap_auc_difference, mcnemar_test
+
+from experiments.common.published import CLASSIFIER_TITLES
+from experiments.common.significance import holm
+
+THRESHOLD = 0.5
+SIGNIFICANT = 0.05
+NOTE = (
+    "Conditions of the first seed on the same test images. AUC: a bootstrap of whole patients, in "
+    "percent points; sensitivity and specificity: McNemar's exact test. p is corrected by Holm for "
+    "all tests of this table."
+)
+
+
+def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> pd.DataFrame:
+    """One row per model and condition: how it differs from the model's first condition, as text.
+
+    Args:
+        records: Records of classifier trials.
+        titles: Titles of the conditions by name.
+    """
+    first_seed = [record for record in records if record["seed"] == records[0]["seed"]]
+    rows, p_values = [], []
+    for model in dict.fromkeys(record["model"] for record in first_seed):
+        baseline, *others = [record for record in first_seed if record["model"] == model]
+        for record in others:
+            found = _compare(baseline, record)
+            names = {"Model": CLASSIFIER_TITLES[model]} if _several_models(first_seed) else {}
+            pair = f"{titles[record['condition']]} less {titles[baseline['condition']]}"
+            rows.append({**names, "Pair": pair, **found["cells"]})
+            p_values += found["p_values"]
+    corrected = holm(p_values).reshape(-1, 3)
+    for row, (auc, sensitivity, specificity) in zip(rows, corrected, strict=True):
+        row["p, AUC"] = _p(auc)
+        row["p, sensitivity"] = _p(sensitivity)
+        row["p, specificity"] = _p(specificity)
+    return pd.DataFrame(rows)
+
+
+def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    true, first, groups = _scores(baseline)
+    _, second, _ = _scores(other)
+    auc = bootstrap_auc_difference(true, second, first, groups)
+    right = [(scores >= THRESHOLD) == true for scores in (second, first)]
+    parts = [(true, "Sensitivity"), (~true, "Specificity")]
+    interval = f"{100 * auc.low:+.2f} to {100 * auc.high:+.2f}"
+    cells = {"AUC": f"{100 * auc.difference:+.2f} ({interval})"}
+    p_values = [auc.p_value]
+    for part, name in parts:
+        cells[name] = f"{100 * (right[0][part].mean() - right[1][part].mean()):+.2f}"
+        p_values.append(mcnemar_test(right[0][part], right[1][part]))
+    return {"cells": cells, "p_values": p_values}
+
+
+def _scores(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    scores = record["scores"]
+    true = np.array([score["positive"] for score in scores])
+    return true, np.array([s["score"] for s in scores]), [s["group"] for s in scores]
+
+
+def _several_models(records: Sequence[dict[str, Any]]) -> bool:
+    return len({record["model"] for record in records}) > 1
+
+
+def _p(value: float) -> str:
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3f}" + (" *" if value < SIGNIFICANT else "")
