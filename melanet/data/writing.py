@@ -218,9 +218,11 @@ def _checked_mask(
     """The mask as it is stored: 0 and 255, or class indices."""
     name, values = sample.mask_name, np.unique(mask)
     if mask.shape[:2] != size:
+        turned = mask.shape[:2] == size[::-1]
         raise InputError(
             f"{name}: its size {mask.shape[1]}x{mask.shape[0]} differs from the size "
             f"{size[1]}x{size[0]} of {sample.image_name}"
+            + (", upright as its EXIF orientation says; turn the mask likewise" if turned else "")
         )
     if mask.ndim != 2:
         raise InputError(f"{name}: a mask has one channel; this one has shape {mask.shape}")

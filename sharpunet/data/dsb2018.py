@@ -89,13 +89,28 @@ def _read_entry(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 def _merge_nuclei(archive: zipfile.ZipFile, names: list[str]) -> np.ndarray:
     nuclei = []
     for name in names:
-        nucleus = _read_entry(archive, name)
-        nuclei.append(nucleus if nucleus.ndim == 2 else nucleus[:, :, 0])
+        nuclei.append(_read_nucleus(archive, name))
         if nuclei[-1].shape != nuclei[0].shape:
             raise InputError(
                 f"{archive.filename}:{name}: its size differs from the other masks of its image"
             )
     return np.maximum.reduce(nuclei)
+
+
+def _read_nucleus(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """The mask of a nucleus; it may be drawn in any one colour on black."""
+    pixels = _read_entry(archive, name)
+    if pixels.ndim == 3 and (pixels != pixels[:, :, :1]).any():
+        drawn = pixels.any(axis=2)
+        if len(np.unique(pixels[drawn], axis=0)) > 1:
+            raise InputError(
+                f"{archive.filename}:{name}: the mask has several colours; one on black is expected"
+            )
+        pixels = np.where(drawn, np.uint8(255), np.uint8(0))
+    nucleus = pixels if pixels.ndim == 2 else pixels[:, :, 0]
+    if not nucleus.any():
+        raise InputError(f"{archive.filename}:{name}: the mask is empty; get a sound copy")
+    return nucleus
 
 
 BUILDER = DatasetBuilder(

@@ -63,6 +63,8 @@ def _single_slices(images: Path, masks: Path) -> list[Sample]:
 
 def _read_image(path: Path) -> np.ndarray:
     page = read_tiff_page(path)
+    if page.dtype == "int8":
+        raise InputError(f"{path}: has 8-bit signed values, too few bits for Hounsfield units")
     return page if page.dtype == "uint8" else window_ct(page, WINDOW, str(path))
 
 

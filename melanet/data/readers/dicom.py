@@ -8,9 +8,21 @@ import pydicom
 from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, get_decoder, pixel_array
 
 from melanet.data.errors import InputError
-from melanet.data.readers.images import MAX_PIXELS
+from melanet.data.readers.tiff import MAX_PIXELS
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+#: Attributes that change the grey values.
+OPTIONAL = (
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+)
 
 
 def read_dicom(path: Path) -> np.ndarray:
@@ -19,7 +31,8 @@ def read_dicom(path: Path) -> np.ndarray:
     Stored values are converted to the modality's units (slope and intercept, or its table), and
     these to grey by the file's table or window, the first one if there are several (DICOM PS3.3,
     C.11.1 and C.11.2). Without either, 8-bit pixels are kept and others are scaled by their own
-    minimum and maximum. MONOCHROME1, where 0 is white, is inverted.
+    minimum and maximum. MONOCHROME1, where 0 is white, is inverted. Padding is black and does not
+    count. Attributes that are there but empty count as absent.
 
     Returns:
         uint8 `(height, width)`; 0 is black.
@@ -50,11 +63,34 @@ def read_dicom(path: Path) -> np.ndarray:
 
 def _read(path: Path) -> np.ndarray:
     dataset = pydicom.dcmread(path)
+    for name in OPTIONAL:
+        if name in dataset and dataset[name].is_empty:
+            del dataset[name]
+    if "RescaleSlope" in dataset or "RescaleIntercept" in dataset:  # pydicom disregards one alone
+        dataset.RescaleSlope = dataset.get("RescaleSlope", 1)
+        dataset.RescaleIntercept = dataset.get("RescaleIntercept", 0)
     _check_one_grey_image(dataset, path)
-    grey = _to_8_bit(_decode(dataset, path), dataset)
-    if grey.ndim != 2 or not grey.size:
-        raise InputError(f"{path}: its pixels have shape {grey.shape}; one grey image is expected")
-    return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
+    stored = _decode(dataset, path)
+    if stored.ndim != 2 or not stored.size:
+        raise InputError(
+            f"{path}: its pixels have shape {stored.shape}; one grey image is expected"
+        )
+    padding = _padding(stored, dataset)
+    grey = _to_8_bit(stored, padding, dataset)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        grey = 255 - grey
+    return np.where(padding, np.uint8(0), grey)
+
+
+def _padding(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+    """Where the stored values say that there is no image (DICOM PS3.3, C.7.5.1.1.2)."""
+    if "PixelPaddingValue" not in dataset:
+        return np.zeros(stored.shape, bool)
+    first = dataset.PixelPaddingValue
+    ends = [first, dataset.get("PixelPaddingRangeLimit", first)]
+    # They may be written as unsigned for signed pixels, and the other way round.
+    low, high = sorted(int(np.array(int(end) & 0xFFFFFFFF).astype(stored.dtype)) for end in ends)
+    return (stored >= low) & (stored <= high)
 
 
 def _check_one_grey_image(dataset: pydicom.Dataset, path: Path) -> None:
@@ -86,7 +122,7 @@ def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
     return pixel_array(dataset, decoding_plugin=plugin)
 
 
-def _to_8_bit(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
+def _to_8_bit(stored: np.ndarray, padding: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
     values = apply_modality_lut(stored, dataset)
     if dataset.get("VOILUTSequence"):
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
@@ -96,7 +132,7 @@ def _to_8_bit(stored: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
     elif dataset.get("BitsStored") == 8 and not dataset.PixelRepresentation:
         grey = stored
     else:
-        grey = _stretch(np.asarray(values, "float64"))
+        grey = _stretch(np.asarray(values, "float64"), padding)
     if not np.isfinite(grey).all():
         raise ValueError("values that are not finite numbers")
     return np.rint(grey).astype("uint8")
@@ -112,6 +148,9 @@ def _window(dataset: pydicom.Dataset) -> pydicom.Dataset:
     return window
 
 
-def _stretch(values: np.ndarray) -> np.ndarray:
-    low, high = values.min(), values.max()
-    return np.zeros_like(values) if low == high else (values - low) * (255 / (high - low))
+def _stretch(values: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    image = values[~padding]
+    low, high = image.min(initial=np.inf), image.max(initial=-np.inf)
+    if low >= high:
+        return np.zeros_like(values)
+    return np.clip((values - low) * (255 / (high - low)), 0, 255)

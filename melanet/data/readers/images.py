@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -10,18 +10,17 @@ import numpy as np
 from PIL import Image
 
 from melanet.data.errors import InputError
+from melanet.data.readers.tiff import MAGIC, MAX_PIXELS, ORIENTATION_TAG, read_tiff, upright
 
-#: Pillow's own limit; a small file may ask for more than the memory holds. The largest image of
-#: the thesis has 30 million.
-MAX_PIXELS = 89_478_485
-#: Pillow's other formats run a program (EPS) or are videos and documents.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+#: Those of Pillow's formats that are neither programs (EPS) nor videos or documents. It reads
+#: TIFF too, but not all that is published.
+FORMATS = ("PNG", "JPEG", "BMP")
 #: The originals have up to 4,288 pixels per side and are trained at 256; more only fills disks.
 MAX_STORED_SIDE = 512
 
 
 def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndarray:
-    """Reads an image file of 8 bits.
+    """Reads an image file of 8 bits, turned upright as its EXIF or TIFF orientation says.
 
     Palette, CMYK and transparent images become RGB; transparency is dropped. The content decides
     on the format, not the suffix. Of a JPEG file with previews, the image itself is taken.
@@ -34,8 +33,8 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
         uint8, `(height, width)` if the image is grey, else `(height, width, 3)`.
 
     Raises:
-        InputError: If the file is missing, truncated, none of `FORMATS`, or has more than 8 bits,
-            several frames or pages, or more than `MAX_PIXELS`.
+        InputError: If the file is missing, truncated, not PNG, JPEG, TIFF or BMP, or has more than
+            8 bits, several frames or pages, or more than `MAX_PIXELS`.
 
     Example:
         >>> from PIL import Image
@@ -46,31 +45,42 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
     """
     name = name or str(path)
     try:
-        with _open_image(path, FORMATS) as image:
-            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            image.load()
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(open(path, "rb")) if isinstance(path, str | Path) else path
+            start = file.read(4)
+            file.seek(0)
+            return read_tiff(file, name) if start in MAGIC else _read_with_pillow(file, name)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{name}: has more than {MAX_PIXELS:,} pixels; reduce it") from None
     except Exception as error:  # Pillow lets its formats' own exceptions through
         raise InputError(f"{name}: cannot be read as an image ({error}); get it anew") from None
+
+
+def _read_with_pillow(file: IO[bytes], name: str) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as of damaged EXIF, which counts as none
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # from `MAX_PIXELS` on
+        with Image.open(file, formats=FORMATS) as image:
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            # Pillow cuts colours of 16 bits to 8 without a word.
+            deep = any(";16" in str(tile.args) for tile in image.tile) and image.format == "PNG"
+            image.load()
+            orientation = 1
+            with contextlib.suppress(Exception):
+                orientation = image.getexif().get(ORIENTATION_TAG, 1)
     if frames > 1:
         raise InputError(f"{name}: has {frames} frames or pages; save the one that is meant")
+    if deep:
+        raise InputError(f"{name}: has 16 bits per channel; 8-bit grey or colour is expected")
     if image.mode in ("1", "L", "LA"):
-        return np.asarray(image.convert("L"))
+        return upright(np.asarray(image.convert("L")), orientation)
     if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
-        return np.asarray(image.convert("RGB"))
+        return upright(np.asarray(image.convert("RGB")), orientation)
     raise InputError(f"{name}: has pixels of mode {image.mode}; 8-bit grey or colour is expected")
-
-
-@contextlib.contextmanager
-def _open_image(path: str | Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """Opens an image; Pillow raises from `MAX_PIXELS` on, where it would only warn."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=formats) as image:
-            yield image
 
 
 def read_reduced(path: Path, read: Callable[[Path], np.ndarray] = read_image) -> np.ndarray:

@@ -72,6 +72,53 @@ def test_a_lookup_table_gives_the_grey(tmp_path):
     assert image.tolist() == [[10, 10, 20], [30, 40, 40]]
 
 
+@pytest.mark.parametrize("name", ["RescaleSlope", "WindowCenter", "PixelPaddingValue"])
+def test_empty_attributes_count_as_absent(name, tmp_path):
+    partners = {"RescaleSlope": ["RescaleIntercept"], "WindowCenter": ["WindowWidth"]}
+    for empty in ([name], [name, *partners.get(name, [])]):
+        path = write_dicom(tmp_path / "x.dcm", EIGHT)
+        dataset = pydicom.dcmread(path)
+        for attribute in empty:
+            setattr(dataset, attribute, None)
+            dataset[attribute].VR = "US" if attribute == "PixelPaddingValue" else "DS"
+        dataset.save_as(path)
+        np.testing.assert_array_equal(read_dicom(path), EIGHT)
+
+
+def test_a_slope_or_an_intercept_alone_counts(tmp_path):
+    window = {"WindowCenter": 500, "WindowWidth": 501}  # 249.5 to 749.5
+    halved = read(tmp_path, TWELVE, RescaleSlope=0.5, **window)
+    expected = np.rint(np.clip((0.5 * TWELVE - 249.5) / 500, 0, 1) * 255)
+    np.testing.assert_array_equal(halved, expected)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(("dtype", "padding"), [("uint16", 65535), ("int16", -2000), ("uint16", 0)])
+def test_padding_is_black_and_does_not_decide_the_grey(dtype, padding, photometric, tmp_path):
+    pixels = np.full((20, 20), padding, dtype)
+    patient = np.linspace(500, 3500, 100).reshape(10, 10)
+    pixels[5:15, 5:15] = patient
+    shown = {"PhotometricInterpretation": photometric}
+    image = read(tmp_path, pixels, PixelPaddingValue=padding, **shown)
+    bare = read(tmp_path, patient.astype(dtype), **shown)
+    np.testing.assert_array_equal(image[5:15, 5:15], bare)
+    assert not image[:5].any()
+    assert (int(bare.min()), int(bare.max())) == (0, 255)
+
+
+def test_a_range_of_padding_does_not_count(tmp_path):
+    pixels = TWELVE.copy()
+    pixels[0, 0] = 3000
+    image = read(tmp_path, pixels, PixelPaddingValue=2500, PixelPaddingRangeLimit=5000)
+    expected = np.rint((pixels.astype(float) - 1000) / 1000 * 255)
+    expected[0, 0] = expected[1, 2] = 0
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_nothing_but_padding_is_black(tmp_path):
+    assert not read(tmp_path, np.full((4, 4), 9, "uint16"), PixelPaddingValue=9).any()
+
+
 def cut(keep):
     def spoil(path):
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])

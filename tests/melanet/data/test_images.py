@@ -1,8 +1,9 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from melanet.data import InputError
 from melanet.data.readers.images import read_image, read_reduced
@@ -35,6 +36,36 @@ def test_open_files_are_read_under_a_name():
 
 def save(image, **options):
     return lambda path: image.save(path, **options)
+
+
+PHOTO = np.random.default_rng(0).integers(0, 256, (12, 9, 3)).astype("uint8")
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 1 to 8 mean something
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_images_are_upright_as_their_orientation_says(suffix, orientation, tmp_path):
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
+    exif[274] = orientation
+    stored = Image.fromarray(PHOTO)
+    stored.save(path, exif=exif)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read_image(path), expected)
+    shape = (9, 12, 3) if orientation in (5, 6, 7, 8) else (12, 9, 3)
+    assert read_image(path).shape == shape
+
+
+def test_damaged_exif_counts_as_none(tmp_path):
+    Image.fromarray(PHOTO).save(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), PHOTO)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_are_refused_whatever_the_colours(channels, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 4096, (8, 8, channels)).astype("uint16")
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    with pytest.raises(InputError, match=r"16 bits|8-bit grey or colour is expected"):
+        read_image(tmp_path / "a.png")
 
 
 PAGES = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green")]

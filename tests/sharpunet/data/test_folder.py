@@ -20,6 +20,31 @@ def test_a_folder_without_images_is_not_own_data(tmp_path):
         find_builder("mine", tmp_path)
 
 
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_photo_and_its_mask_are_both_upright(orientation, own_images, tmp_path):
+    image = np.zeros((40, 48, 3), "uint8")
+    image[square_mask() > 0] = 230
+    stored = {3: image[::-1, ::-1], 6: np.rot90(image), 8: np.rot90(image, -1)}[orientation]
+    exif = Image.Exif()
+    exif[274] = orientation
+    (own_images / "images/case-1.png").unlink()
+    Image.fromarray(stored).save(own_images / "images/case-1.jpg", exif=exif, quality=95)
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    shown = np.asarray(Image.open(dataset.paths(["case-1"])[0]))
+    assert shown[square_mask() > 0].mean() > 220
+    assert shown[square_mask() == 0].mean() < 10
+
+
+def test_a_mask_of_the_photo_as_it_is_stored_is_told_so(own_images, tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.zeros((40, 48, 3), "uint8")).save(
+        own_images / "images/case-1.png", exif=exif
+    )
+    with pytest.raises(InputError, match=r"masks/case-1\.png: .*EXIF orientation"):
+        prepare("mine", own_images, tmp_path / "prepared")
+
+
 def mask(array, name="case-1.png"):
     def spoil(folder):
         Image.fromarray(np.asarray(array, "uint8")).save(folder / "masks" / name)

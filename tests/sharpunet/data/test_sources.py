@@ -1,6 +1,7 @@
 """The datasets of table 3.1, from small files in their official layouts."""
 
 import dataclasses
+import io
 import shutil
 
 import nibabel
@@ -95,6 +96,35 @@ def test_dsb2018_merges_the_nuclei_of_an_image_and_drops_transparency(dsb2018):
     expected[5:15, 10:20] = expected[20:30, 10:20] = 255
     np.testing.assert_array_equal(mask_of(dataset, dataset.ids()[0]), expected)
     assert image_of(dataset, dataset.ids()[0]).shape == (40, 48, 3)
+
+
+def zip_with(*entries):
+    return lambda folder: write_dsb2018(folder, {"a": (40, 48)}, entries)
+
+
+def colour_nuclei(*colours):
+    """The zip with a nucleus per colour, of 4 x 4 pixels in a row."""
+
+    def png(pixels):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        return file.getvalue()
+
+    entries = [("c/images/c.png", png(np.full((16, 32, 4), 90, "uint8")))]
+    for number, colour in enumerate(colours):
+        mask = np.zeros((16, 32, 4), "uint8")
+        mask[..., 3] = 255
+        mask[4:8, 8 * number : 8 * number + 4, :3] = colour
+        entries.append((f"c/masks/{number}.png", png(mask)))
+    return zip_with(*entries)
+
+
+def test_dsb2018_nuclei_may_be_drawn_in_any_colour(tmp_path):
+    folder = tmp_path / "dsb2018"
+    colour_nuclei((255, 255, 255), (0, 255, 0), (0, 0, 120))(folder)
+    mask = mask_of(prepare_beside(folder), "c")
+    assert mask[5, [1, 9, 17, 25]].tolist() == [255, 255, 255, 0]
+    assert np.count_nonzero(mask) == 3 * 16
 
 
 def test_isic2018_pairs_images_with_masks_and_leaves_its_texts_out(isic2018):
@@ -347,10 +377,6 @@ ISIC_IMAGES = "ISIC2018_Task1-2_Training_Input"
 NOISE = np.random.default_rng(0).integers(-1000, 1000, (24, 24, 4)).astype("int16")
 
 
-def zip_with(*entries):
-    return lambda folder: write_dsb2018(folder, {"a": (40, 48)}, entries)
-
-
 #: By case: the dataset, what is done to its folder, what the message names, and what it says.
 BAD = {
     "an image without nuclei": (
@@ -358,6 +384,17 @@ BAD = {
     ),
     "nuclei without an image": (
         "dsb2018", zip_with(("b/masks/1.png", b"")), "b/masks/1.png", "has no image",
+    ),
+    "an empty nucleus": ("dsb2018", colour_nuclei((9, 9, 9), (0, 0, 0)), "c/masks/1.png", "empty"),
+    "a nucleus of several colours": (
+        "dsb2018", colour_nuclei(np.arange(48).reshape(4, 4, 3)), "c/masks/0.png",
+        "several colours",
+    ),
+    "a slice of signed bytes": (
+        "lung",
+        lambda f: tifffile.imwrite(
+            f / "2d_images/ID_0007_Z_0080.tif", np.full((24, 24), -100, "int8")),
+        "2d_images/ID_0007_Z_0080.tif", "8-bit signed",
     ),
     "a broken image in the zip file": (
         "dsb2018", zip_with(("b/images/b.png", b"\x89PNG"), ("b/masks/1.png", b"")),
@@ -487,3 +524,12 @@ def test_real_isbi2012(real_data, tmp_path):
 def test_real_dsb2018(real_data, tmp_path):
     dataset = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
     assert len(dataset.ids()) == 101
+
+
+def test_real_cvc_clinicdb_as_published_and_its_copy_are_the_same_pixels(real_data, tmp_path):
+    published, copy = (
+        prepare("cvc_clinicdb", real_data / name, tmp_path / name)
+        for name in ("cvc_clinicdb_official", "cvc_clinicdb")
+    )
+    assert (len(published.ids()), len(copy.ids())) == (24, 612)
+    assert published.values("sha256", published.ids()) == copy.values("sha256", published.ids())
