@@ -10,13 +10,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from experiments.classification.covid import COVID_CONDITIONS, COVID_MODELS
 from experiments.classification.features import features_path
 from experiments.classification.figures import umap_panels
+from experiments.classification.saved import latest_records
 from experiments.common.cli import Parser, run_cli
-from experiments.common.records import read_record
 from experiments.common.report import save_figure
 from melanet.data import InputError
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     records = latest_records(options.out, options.model)
     if not records:
         raise InputError(f"--out {options.out}: has no record of {options.model}; run table_2_2")
-    panels: dict[str, Path] = {}
+    panels: dict[str, Path | pd.DataFrame] = {}
     labels: dict[str, None] = {}
     for name in dict.fromkeys(name for name, _ in records):
         for condition in PANEL_CONDITIONS:
@@ -61,17 +62,6 @@ def run(options: argparse.Namespace) -> None:
         options.out, NAME, umap_panels(panels, [*names, positive], columns=len(PANEL_CONDITIONS))
     )
     print(f"Open {options.out / 'figures' / NAME}.png")
-
-
-def latest_records(out: Path, model: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """For each dataset and condition, the newest record of the lowest seed."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    paths = sorted((out / "records").glob("*.json"), key=lambda path: path.stat().st_mtime)
-    for record in map(read_record, paths):
-        place = record["dataset"]["name"], record["condition"]
-        if record["model"] == model and record["seed"] <= found.get(place, record)["seed"]:
-            found[place] = record
-    return dict(sorted(found.items()))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -26,14 +26,15 @@ from experiments.classification.synthesis import save_model
 from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
 from experiments.common.report import save_figure
 from experiments.common.style import (
-    HEAT,
     QUIET,
     SMALL,
     TWO_COLUMNS,
     evenly_spaced,
+    heat_bar,
     image_grid,
     readable,
     shorten,
+    show_heat,
     show_image,
     styled,
     wrap,
@@ -175,8 +176,9 @@ def heat_maps(
     found = {name: concatenation_maps(model, images, class_index) for name, model in models.items()}
     depth = max(map(len, found.values()))
     rows = [(index, name) for index in range(len(ids)) for name in models]
-    width = TWO_COLUMNS / (2.6 + depth)  # leaves room for the colour bar
-    figure, grid = image_grid(len(rows), 2 + depth, (width, width + 0.2))
+    width = TWO_COLUMNS / (2 + depth)
+    height = width * images.shape[1] / images.shape[2]
+    figure, grid = image_grid(len(rows), 2 + depth, (width, height + 0.2), extra=0.75)
     for axes, title in zip(grid[0], ["image", "ground truth", *_columns(depth)], strict=True):
         axes.set_title(wrap(title, width), fontsize=SMALL)
     for axes_row, (index, name) in zip(grid, rows, strict=True):
@@ -185,13 +187,11 @@ def heat_maps(
         axes_row[0].set_xlabel(shorten(ids[index], 16), fontsize=SMALL, color=QUIET)
         show_image(axes_row[1], masks[index, :, :, class_index])
         for axes, (side, maps) in zip(axes_row[2:], found[name], strict=False):
-            show_image(axes, images[index])
-            heat = axes.imshow(maps[index], cmap=HEAT, vmin=0, vmax=1, alpha=0.6)
+            show_heat(axes, images[index], maps[index])
             axes.set_xlabel(f"{side[0]} × {side[1]}", fontsize=SMALL, color=QUIET)
         for axes in axes_row[2 + len(found[name]) :]:
             axes.set_axis_off()
-    bar = figure.colorbar(heat, ax=grid, shrink=0.6, aspect=30, ticks=[0, 1])
-    bar.set_ticklabels(["none", "most"])
+    heat_bar(figure, grid)
     return figure
 
 

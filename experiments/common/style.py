@@ -25,6 +25,7 @@ STYLE: Any = {
     "pdf.fonttype": 42,  # text stays text
     "text.parse_math": False,  # names of datasets and classes may hold "$"
     "font.size": NORMAL,
+    "figure.titlesize": NORMAL,
     "axes.titlesize": NORMAL,
     "axes.labelsize": NORMAL,
     "xtick.labelsize": SMALL,
@@ -58,7 +59,7 @@ NEGATIVE, POSITIVE, SYNTHETIC = ("#0072b2", "#56b4e9"), "#e69f00", ("#009e73", "
 FOUND, INVENTED, MISSED = "#009e73", "#e69f00", "#cc79a7"
 QUIET = "#666666"
 #: Colour map of heat maps: even steps, for every kind of colour vision.
-HEAT = "inferno"
+HEAT = "plasma"
 
 Draw = TypeVar("Draw", bound=Callable[..., Any])
 
@@ -103,24 +104,27 @@ def shorten(text: str, length: int = 20) -> str:
 
 def wrap(text: str, inches: float) -> str:
     """The text in lines that fit into a width, in small print; long words break at hyphens."""
-    width = max(int(72 * inches / (0.6 * SMALL)), 6)
+    width = max(int(72 * inches / (0.64 * SMALL)), 6)
     words = [word.replace("-", "- ") if len(word) > width else word for word in text.split(" ")]
     lines = " ".join(words).split("\n")
     return "\n".join(textwrap.fill(line, width, break_long_words=False) for line in lines)
 
 
-def image_grid(rows: int, columns: int, cell: tuple[float, float] = (1.6, 1.7)) -> tuple:
+def image_grid(
+    rows: int, columns: int, cell: tuple[float, float] = (1.6, 1.7), extra: float = 0.35
+) -> tuple:
     """A figure of image panels, at most two columns wide; returns it and its `(rows, columns)`.
 
     Args:
         rows: Panels above each other.
         columns: Panels beside each other.
         cell: Width and height of a panel with its labels, in inches.
+        extra: Height of what is above and below all panels, in inches.
     """
     shrink = min(1, TWO_COLUMNS / (cell[0] * columns))
     labels = 0.2  # they do not shrink
     height = (cell[1] - labels) * shrink + labels
-    size = (cell[0] * columns * shrink, height * rows + 0.35)
+    size = (cell[0] * columns * shrink, height * rows + extra)
     return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
 
 
@@ -128,6 +132,20 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
     """Draws an image in [0, 1], grey or in colour, without a frame."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=1)
     hide_frame(axes)
+
+
+def show_heat(axes: Axes, image: np.ndarray, heat: np.ndarray) -> None:
+    """Draws an image, and a heat map in [0, 1] over it that is see-through where it is 0."""
+    show_image(axes, image)
+    axes.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.75 * heat**0.5)
+
+
+def heat_bar(figure: Figure, grid: np.ndarray) -> None:
+    """Draws the colours of heat maps, each scaled by its own peak, below all axes."""
+    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), HEAT)
+    place: Any = {"location": "bottom", "shrink": 0.3, "aspect": 30, "pad": 0.03}
+    bar = figure.colorbar(colours, ax=grid, ticks=[0, 1], **place)
+    bar.set_ticklabels(["no evidence", "most"])
 
 
 def hide_frame(axes: Axes) -> None:

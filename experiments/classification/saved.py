@@ -1,0 +1,138 @@
+"""What a table of chapter 2 left in its results, for figures: records, models, images."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from experiments.classification.features import MAX_POINTS, features_path, read_features
+from experiments.classification.synthesis import load_model
+from experiments.common.cli import bounded_int
+from experiments.common.records import read_record
+from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset, prepare
+from melanet.data.dataset import METADATA_FILE
+
+#: The command that makes what a figure of table 2.1 lacks.
+TABLE_COMMAND = "python -m experiments.table_2_1 --data DIR --save-models"
+
+
+def latest_records(out: Path, model: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """For each dataset and condition, the newest record of the lowest seed."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    paths = sorted((out / "records").glob("*.json"), key=lambda path: path.stat().st_mtime)
+    for record in map(read_record, paths):
+        place = record["dataset"]["name"], record["condition"]
+        if record["model"] == model and record["seed"] <= found.get(place, record)["seed"]:
+            found[place] = record
+    return dict(sorted(found.items()))
+
+
+def condition_records(
+    out: Path, conditions: Sequence[str], model: str = "vgg_gap"
+) -> dict[str, dict[str, Any]]:
+    """The record of each condition, all on one dataset.
+
+    Raises:
+        InputError: If a condition has no record, or they are of several datasets.
+    """
+    found = latest_records(out, model)
+    names = {name for name, _ in found}
+    if len(names) > 1:
+        raise InputError(f"--out {out}: has records of {', '.join(sorted(names))}; keep one apart")
+    records = {condition: record for (_, condition), record in found.items()}
+    for condition in conditions:
+        if condition not in records:
+            lacks = f"--out {out}: has no record of {model}, {condition}"
+            raise InputError(f"{lacks}; run {TABLE_COMMAND} --out {out}")
+    return {condition: records[condition] for condition in conditions}
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, images: int = 4) -> None:
+    """Adds `--prepared`, where the table kept its dataset, and `--images`."""
+    add = parser.add_argument
+    add("--prepared", type=Path, default=Path("prepared"),
+        help="folder of the prepared datasets, as of the table; default: %(default)s")  # fmt: skip
+    add("--images", type=bounded_int(1, 20), default=images,
+        help="images of each kind; default: %(default)s")  # fmt: skip
+
+
+def find_dataset(record: dict[str, Any], prepared: Path) -> ImageDataset:
+    """The dataset of a record.
+
+    Args:
+        record: Record of a trial.
+        prepared: Folder of the prepared datasets; what it lacks is generated, if it is a phantom.
+
+    Raises:
+        InputError: If it is missing, or is not the one that the trial used.
+    """
+    name = record["dataset"]["name"]
+    folder = prepared / "melanet" / name
+    if (folder / METADATA_FILE).is_file():
+        dataset = open_dataset(folder)
+    elif name in BUILDERS and "phantom" in name:
+        dataset = prepare(name, ".", folder)
+    else:
+        raise InputError(f"--prepared {prepared}: has no melanet/{name}; give the table's own")
+    if dataset.fingerprint != record["dataset"]["metadata_sha256"]:
+        raise InputError(f"{folder}: is not the dataset of {record['key']}; prepare it anew")
+    return dataset
+
+
+def load_classifier(record: dict[str, Any], out: Path) -> keras.Model:
+    """The trained classifier of a record, in float32.
+
+    Raises:
+        InputError: If it was not saved, or its file is damaged.
+    """
+    path = out / "models" / f"{record['key']}.keras"
+    if not path.is_file():
+        raise InputError(f"{path}: no such model; run {TABLE_COMMAND} --out {out}, in a new folder")
+    saved = load_model(path)
+    # Half precision would round small gradients away, which Grad-CAM needs.
+    model = saved.__class__.from_config(_in_float32(saved.get_config()))
+    model.set_weights(saved.get_weights())
+    return model
+
+
+def _in_float32(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": "float32"}}
+        return {key: _in_float32(value) for key, value in config.items()}
+    return [_in_float32(value) for value in config] if isinstance(config, list) else config
+
+
+def load_images(
+    record: dict[str, Any], dataset: ImageDataset, ids: Sequence[str] | None = None
+) -> np.ndarray:
+    """Images of a dataset as the trial of a record saw them, `(images, height, width, channels)`.
+
+    Args:
+        record: Record of the trial.
+        dataset: Its dataset, or a synthetic one.
+        ids: Ids of the images; all if None.
+    """
+    batches = load_dataset(
+        dataset if ids is None else (dataset, ids),
+        image_size=tuple(record["image_size"]),
+        keep_aspect_ratio=False if record["protocol"] == "released" else None,
+        cache=False,
+    )
+    return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+
+
+def training_features(record: dict[str, Any], out: Path) -> pd.DataFrame:
+    """The rows of a trial's features that are of training images, see `read_features`.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
+    table = read_features(features_path(out, record["key"]))
+    positives = sum(score["positive"] for score in record["scores"])
+    tested = [positives, len(record["scores"]) - positives]
+    return table.iloc[: len(table) - sum(min(count, MAX_POINTS) for count in tested)]

@@ -1,0 +1,46 @@
+"""Figure 2.10: UMAP of VGG-GAP's features, of the original training set and the balanced one.
+
+    python -m experiments.figure_2_10 --out results/table_2_1
+
+It draws what `table_2_1` left; nothing is trained. Each panel shows the features that the
+classifier trained on that set learned, of its training images. The thesis sees in it malignant and
+benign images that are hard to tell apart, and synthesised ones close to the real ones.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.classification.figures import umap_panels
+from experiments.classification.saved import condition_records, training_features
+from experiments.common.figure import run_figure
+from experiments.table_2_1 import TABLE
+
+NAME = "figure_2_10"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws the figure; returns the exit code."""
+    return run_figure(NAME, __doc__, draw, arguments, out=Path("results") / TABLE.name)
+
+
+def draw(options: argparse.Namespace) -> Figure:
+    """The figure of the results in `options.out`.
+
+    Raises:
+        InputError: If a record or its features are missing or damaged.
+    """
+    records = condition_records(options.out, ["vgg_gap", "melanet"])
+    panels = {}
+    for record, title in zip(records.values(), ("Original", "Balanced"), strict=True):
+        table = training_features(record, options.out)
+        panels[f"{title}: {len(table)} training images"] = table
+    labels = records["vgg_gap"]["dataset"]["labels"]
+    return umap_panels(panels, labels)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
