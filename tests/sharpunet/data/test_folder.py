@@ -6,7 +6,7 @@ from PIL import Image
 
 from sharpunet.data import InputError, find_builder, prepare
 from sharpunet.data.__main__ import main
-from tests.conftest import square_mask
+from tests.conftest import save_png, square_mask
 
 
 def test_own_images_need_only_two_folders(own_images, tmp_path):
@@ -18,6 +18,42 @@ def test_own_images_need_only_two_folders(own_images, tmp_path):
 def test_a_folder_without_images_is_not_own_data(tmp_path):
     with pytest.raises(InputError, match=r"'mine' is not a known dataset.*put your images"):
         find_builder("mine", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["{}_mask", "{}_segmentation", "{}-seg", "{}_Label", "mask_{}", "{}_ground_truth"]
+)
+def test_masks_may_have_longer_names_and_that_is_said(name, own_images, tmp_path):
+    for index in range(2):  # not all of them
+        path = own_images / f"masks/case-{index}.png"
+        path.rename(path.with_stem(name.format(path.stem)))
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    assert dataset.ids() == ["case-0", "case-1", "case-2"]
+    assert dataset.info.notes.startswith("2 masks were found by longer names")
+
+
+def test_a_second_mask_of_an_image_is_refused(own_images, tmp_path):
+    (own_images / "masks/case-1.png").rename(own_images / "masks/case-0_mask.png")
+    with pytest.raises(InputError, match=r"case-0_mask\.png: is a second mask of case-0"):
+        prepare("mine", own_images, tmp_path / "prepared")
+
+
+def test_masks_saved_as_jpeg_are_thresholded_at_half(own_images, tmp_path):
+    large = np.kron(square_mask(), np.ones((4, 4), "uint8"))
+    save_png(own_images / "images/case-1.png", np.zeros((160, 192)))
+    (own_images / "masks/case-1.png").unlink()
+    Image.fromarray(large).convert("RGB").save(own_images / "masks/case-1.jpg", quality=90)
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    mask = np.asarray(Image.open(dataset.paths(["case-1"], "mask_file_name")[0]))
+    np.testing.assert_array_equal(mask, large)
+
+
+def test_a_photo_in_the_place_of_a_jpeg_mask_is_refused(own_images, tmp_path):
+    (own_images / "masks/case-1.png").unlink()
+    photo = np.tile(np.linspace(0, 255, 48).astype("uint8"), (40, 1))
+    Image.fromarray(photo).save(own_images / "masks/case-1.jpg")
+    with pytest.raises(InputError, match=r"masks/case-1\.jpg: the mask is not binary"):
+        prepare("mine", own_images, tmp_path / "prepared")
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
