@@ -318,9 +318,9 @@ class CycleGAN(keras.Model):
         ):
             images = tf.concat([tf.cast(real, fake.dtype), fake], axis=0)
             logits = discriminator(images, training=True)
-            parts = tf.split(logits, [tf.shape(real)[0], tf.shape(fake)[0]])
-            fake_logits.append(parts[1])
-            terms.append(losses.discriminator_loss(*parts, self.adversarial_loss))
+            on_real, on_fake = tf.split(logits, [tf.shape(real)[0], tf.shape(fake)[0]])
+            fake_logits.append(on_fake)
+            terms.append(losses.discriminator_loss(on_real, on_fake, self.adversarial_loss))
         return fake_logits, terms
 
     def _log(self, terms, images):
