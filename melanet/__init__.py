@@ -28,6 +28,14 @@ _EXPORTS = {
     "melanet.oversampling": ["oversample", "train_cyclegan", "translate_majority", "undersample"],
     "melanet.privacy": ["closeness", "nearest", "reidentification"],
     "melanet.quality": ["kernel_distance"],
+    "melanet.statistics": [
+        "bootstrap_auc_difference",
+        "delong_test",
+        "exact_interval",
+        "mcnemar_test",
+        "sensitivity_interval",
+        "specificity_interval",
+    ],
     "melanet.trees": ["BaggedTrees"],
 }
 __all__ = sorted(name for names in _EXPORTS.values() for name in names)
