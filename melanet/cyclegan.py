@@ -318,15 +318,9 @@ class CycleGAN(keras.Model):
         ):
             images = tf.concat([tf.cast(real, fake.dtype), fake], axis=0)
             logits = discriminator(images, training=True)
-<<<<<<< HEAD
-            of_real, of_fake = tf.split(logits, [tf.shape(real)[0], tf.shape(fake)[0]])
-            fake_logits.append(of_fake)
-            terms.append(losses.discriminator_loss(of_real, of_fake, self.adversarial_loss))
-=======
             on_real, on_fake = tf.split(logits, [tf.shape(real)[0], tf.shape(fake)[0]])
             fake_logits.append(on_fake)
             terms.append(losses.discriminator_loss(on_real, on_fake, self.adversarial_loss))
->>>>>>> 211feb176cf9836280d4e404474274d8714e004a
         return fake_logits, terms
 
     def _log(self, terms, images):
