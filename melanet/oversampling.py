@@ -285,7 +285,7 @@ def oversample(
         >>> small = build_cyclegan((16, 16, 3), generator_filters=4, discriminator_filters=4)
         >>> ids = lesions.ids()[:3]  # the first is malignant
         >>> _, synthetic = oversample(
-        ...     lesions, "synthetic", ids, image_size=(16, 16), epochs=1, model=small
+        ...     lesions, "oversampled", ids, image_size=(16, 16), epochs=1, model=small
         ... )
         >>> synthetic.values("parent", synthetic.ids(label="malignant"))
         ['phantom-0001', 'phantom-0002']
