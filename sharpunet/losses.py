@@ -6,14 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from sharpunet.metrics import as_masks, image_weights
+# The module, because importing it first imports this one before its functions exist (see lazy).
+from sharpunet import metrics
 
 
 class _ImageLoss(keras.losses.Loss):
     """A loss of masks, whose `sample_weight` weighs images."""
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        weights = image_weights(sample_weight)
+        weights = metrics.image_weights(sample_weight)
         if weights is not None:
             weights = ops.reshape(weights, (-1, 1, 1))  # for pixels, or for a mean over them
         return super().__call__(y_true, y_pred, weights)
@@ -88,7 +89,7 @@ class FocalTversky(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         # Not Keras's, which would weigh the loss of the whole batch by each image's weight.
-        return self.call(y_true, y_pred, image_weights(sample_weight))
+        return self.call(y_true, y_pred, metrics.image_weights(sample_weight))
 
     def call(self, y_true, y_pred, weights=None):
         y_true, y_pred = _as_targets(y_true, y_pred)
@@ -179,7 +180,7 @@ def signed_distance(masks: Any, reach: int) -> Any:
 
 def _as_targets(y_true, y_pred):
     """Checks shapes and casts; a mask of 0 and 255 counts as one of 0 and 1."""
-    y_true, y_pred = as_masks(y_true, y_pred)
+    y_true, y_pred = metrics.as_masks(y_true, y_pred)
     return ops.minimum(y_true, 1.0), y_pred
 
 

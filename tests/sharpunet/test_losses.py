@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -156,3 +159,8 @@ def test_the_boundary_loss_grows_with_the_distance():
     near[0, 4, 3], far[0, 15, 15] = 1, 1
     loss = Boundary(weight=1)
     assert float(loss(square(), near)) < float(loss(square(), far))
+
+
+@pytest.mark.parametrize("module", ["losses", "metrics"])
+def test_either_of_losses_and_metrics_can_be_imported_first(module):
+    subprocess.run([sys.executable, "-c", f"import sharpunet.{module}"], check=True)
