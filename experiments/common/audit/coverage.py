@@ -141,7 +141,7 @@ OTHERS = (
     Item(
         "Section 2.3.6",
         "predictions on all benign and some synthesised images",
-        ("experiments.discussion", "experiments.predictions"),
+        ("experiments.figure_predictions",),
     ),
     Item(
         "Sections 2.1 and 4.1.1",
