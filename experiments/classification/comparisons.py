@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from melanet.statistics import bootstrap_auc_difference, mcnemar_test
 
 from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.significance import holm
+from melanet.statistics import bootstrap_auc_difference, mcnemar_test
 
 THRESHOLD = 0.5
 SIGNIFICANT = 0.05
