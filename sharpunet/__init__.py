@@ -1,4 +1,4 @@
-"""Sharp U-Net (chapter 3): U-Nets whose skip connections sharpen what they carry."""
+"""Sharp U-Net (chapter 3): U-Nets whose skip connections sharpen their features."""
 
 from melanet import lazy
 
@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "sharpunet.layers": ["KERNELS", "SharpBlock"],
     "sharpunet.losses": ["LOSSES"],
-    "sharpunet.metrics": ["Dice", "Jaccard", "dice", "jaccard"],
+    "sharpunet.metrics": ["Dice", "Jaccard", "best_constant_scores", "dice", "jaccard"],
     "sharpunet.models": [
         "MODELS",
         "encoder_unet",
