@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from melanet.layers import ScalarLayerNormalization
+from melanet import layers as melanet_layers
 
 
 def unet_generator(
@@ -109,7 +109,7 @@ def patchgan_discriminator(
 def _norm(norm: str) -> keras.Layer:
     if norm == "instance":
         return layers.GroupNormalization(groups=-1)
-    return ScalarLayerNormalization()
+    return melanet_layers.ScalarLayerNormalization()
 
 
 def _check_arguments(input_shape: tuple[int, ...], filters: int, norm: str) -> None:

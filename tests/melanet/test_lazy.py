@@ -52,7 +52,7 @@ def test_a_saved_model_loads_without_custom_objects_in_either_order_of_imports(i
     run_python(f"{imports}; {code}", *tmp_path.glob("*.keras"))
 
 
-@pytest.mark.parametrize("module", ["distribution", "losses"])
+@pytest.mark.parametrize("module", ["distribution", "layers", "losses"])
 def test_a_module_that_imports_keras_can_be_imported_first(module):
     run_python(f"import melanet.{module}, sys; assert 'melanet.cyclegan' in sys.modules")
 
