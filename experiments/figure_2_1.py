@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.common.diagram import (
+    CHAIN_HEIGHT,
     DATA_FILL,
     arrow,
     box,
@@ -29,6 +30,7 @@ from experiments.common.style import COLOURS, SMALL, TWO_COLUMNS, styled
 from melanet.cyclegan import CycleGAN, build_cyclegan
 
 NAME = "figure_2_1"
+PASSES = 2.8  # height of both passes in inches
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,9 +43,9 @@ def draw(options: argparse.Namespace | None = None) -> Figure:
     """The diagram; it has no options."""
     model = build_cyclegan((256, 256, 3))
     generator, discriminator = model.first_to_second, model.first_discriminator
-    heights = [2.95, encoder_decoder_height(generator), 2.0]
+    heights = [PASSES, encoder_decoder_height(generator), CHAIN_HEIGHT]
     figure, (passes, upper, lower) = plt.subplots(
-        3, 1, figsize=(TWO_COLUMNS, sum(heights) + 0.7), height_ratios=heights
+        3, 1, figsize=(TWO_COLUMNS, sum(heights) + 0.55), height_ratios=heights
     )
     _draw_passes(passes, model)
     draw_encoder_decoder(upper, generator)
@@ -62,12 +64,12 @@ def draw(options: argparse.Namespace | None = None) -> Figure:
 
 def _draw_passes(axes: Axes, model: CycleGAN) -> None:
     """The forward pass above the backward pass: translate, judge, translate back, compare."""
-    canvas(axes, TWO_COLUMNS, 2.95)
+    canvas(axes, TWO_COLUMNS, PASSES)
     first, second = model.domains
     to_second, to_first = f"G_{first[0].upper()}", f"G_{second[0].upper()}"
     for y, own, other, there, back in (
-        (2.35, first, second, to_second, to_first),
-        (0.85, second, first, to_first, to_second),
+        (2.2, first, second, to_second, to_first),
+        (0.75, second, first, to_first, to_second),
     ):
         symbol = own[0]
         places = [0.6, 1.9, 3.3, 4.7, 6.2]
@@ -88,7 +90,7 @@ def _draw_passes(axes: Axes, model: CycleGAN) -> None:
         box(axes, (3.3, y - 0.55), (1.1, 0.36), [judge, f"real {other}?"])
         arrow(axes, (3.3, y - 0.18), (3.3, y - 0.37))
         box(axes, (1.7, y - 0.55), (1.1, 0.36), [f"image {other[0]}", other], DATA_FILL)
-        arrow(axes, (2.25, y - 0.55), (2.95, y - 0.55))
+        arrow(axes, (2.25, y - 0.55), (2.75, y - 0.55))
         arrow(axes, (3.85, y - 0.55), (4.25, y - 0.55))
         axes.text(4.3, y - 0.55, "adversarial loss", va="center", size=SMALL)
         bend = y + 0.36

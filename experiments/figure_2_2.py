@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from experiments.common.diagram import draw_chain
+from experiments.common.diagram import CHAIN_HEIGHT, draw_chain
 from experiments.common.figure import run_figure
 from experiments.common.style import TWO_COLUMNS, styled
 from melanet.classifiers import vgg_gap
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def draw(options: argparse.Namespace | None = None) -> Figure:
     """The diagram; it has no options."""
     model = vgg_gap((256, 256, 3), 2, weights=None)
-    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 2.2))
+    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, CHAIN_HEIGHT + 0.2))
     draw_chain(axes, model)
     axes.set_title(
         f"VGG-GAP: {model.count_params():,} parameters; sizes are height × width × channels"

@@ -3,9 +3,10 @@
     python -m experiments.figure_2_8 --out results/table_2_1
 
 It draws what `table_2_1 --save-models` left; nothing is trained. Shown are the malignant test
-images that most methods miss, those of the lowest mean score first. A heat map is the evidence
-for the malignant class in the last convolution, scaled by its own peak. The thesis sees in it
-evidence on the lesion in the baselines, and around it in MelaNet.
+images that most methods miss, those of the lowest mean score first. A heat map is the evidence in
+the last convolution for what the method predicts, or with `--explain malignant` for that class,
+scaled by its own peak. The thesis sees in it evidence on the lesion in the baselines, and around it
+in MelaNet.
 """
 
 import argparse
@@ -54,9 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         __doc__,
         partial(draw, found=False),
         arguments,
-        add_arguments=add_data_arguments,
+        add_arguments=add_arguments,
         out=Path("results") / TABLE.name,
     )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of figures 2.8 and 2.9."""
+    add_data_arguments(parser)
+    parser.add_argument("--explain", choices=("predicted", "malignant"), default="predicted",
+        help="class whose evidence is shown; default: %(default)s")  # fmt: skip
 
 
 def draw(options: argparse.Namespace, *, found: bool) -> Figure:
@@ -73,9 +81,9 @@ def draw(options: argparse.Namespace, *, found: bool) -> Figure:
     first = next(iter(records.values()))
     dataset = find_dataset(first, options.prepared)
     images = load_images(first, dataset, rows)
-    positive = len(dataset.info.labels) - 1
+    index = None if options.explain == "predicted" else len(dataset.info.labels) - 1
     maps = {
-        condition: grad_cam(load_classifier(record, options.out), images, class_index=positive)
+        condition: grad_cam(load_classifier(record, options.out), images, class_index=index)
         for condition, record in records.items()
     }
     return heat_maps(rows, images, maps, records)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from experiments.classification.saved import add_data_arguments
 from experiments.common.figure import run_figure
-from experiments.figure_2_8 import draw
+from experiments.figure_2_8 import add_arguments, draw
 from experiments.table_2_1 import TABLE
 
 NAME = "figure_2_9"
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         __doc__,
         partial(draw, found=True),
         arguments,
-        add_arguments=add_data_arguments,
+        add_arguments=add_arguments,
         out=Path("results") / TABLE.name,
     )
 

@@ -19,7 +19,8 @@ _POOLINGS = {"MaxPooling2D": "max pool", "AveragePooling2D": "average pool"}
 _VECTORS = {"GlobalAveragePooling2D": "global average pool", "Dense": "dense", "Flatten": "flatten"}
 _SHOWN = {"Conv2D", "Concatenate", *_UPWARD, *_POOLINGS, *_VECTORS}
 # In inches: a line of small print, a box with three of them, and a row of boxes.
-_LINE, _BOX, _ROW = 0.135, (1.12, 0.46), 0.72
+CHAIN_HEIGHT = 1.72
+_LINE, _BOX, _ROW = 0.135, (1.12, 0.46), 0.66
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _window(layer: Any) -> str:
 
 def canvas(axes: Axes, width: float, height: float) -> None:
     """Makes the axes a drawing area measured in inches, its origin at the lower left."""
-    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal", xticks=[], yticks=[])
     axes.set_axis_off()
 
 
@@ -238,13 +239,13 @@ def _skip(axes: Axes, stage: Stage, left: float, right: float, y: float) -> None
 
 
 def draw_chain(axes: Axes, model: keras.Model, width: float = TWO_COLUMNS) -> None:
-    """Draws a model without a decoder from left to right, into axes of `width` by 2 inches.
+    """Draws a model without a decoder from left to right, into axes of `width` by `CHAIN_HEIGHT`.
 
     Slabs are as high as the logarithm of the feature maps' height, and as wide as that of their
     number.
     """
     stages = read_stages(model)
-    canvas(axes, width, 2.0)
+    canvas(axes, width, CHAIN_HEIGHT)
     pitch = width / len(stages)
     middle = 1.1
     ends: tuple[float, float] | None = None

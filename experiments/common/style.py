@@ -137,7 +137,11 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
 def show_heat(axes: Axes, image: np.ndarray, heat: np.ndarray) -> None:
     """Draws an image, and a heat map in [0, 1] over it that is see-through where it is 0."""
     show_image(axes, image)
-    axes.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.75 * heat**0.5)
+    axes.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.6 * heat**0.5)
+    if not heat.any():
+        paper = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
+        middle: Any = {"transform": axes.transAxes, "ha": "center", "va": "bottom"}
+        axes.text(0.5, 0.03, "no evidence", fontsize=SMALL, bbox=paper, **middle)
 
 
 def heat_bar(figure: Figure, grid: np.ndarray) -> None:

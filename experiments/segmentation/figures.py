@@ -308,8 +308,8 @@ def cases(
     The hardest images (figure 3.6) have the lowest Jaccard, averaged over the models. The most
     over-segmented (3.7) have the largest area that the first model invents, the most
     under-segmented (3.8) the largest that it misses, relative to the true area. No image is shown
-    twice, and none as over-segmented where nothing is invented or as under-segmented where nothing
-    is missed. Of more than one class, all but the background counts as area.
+    twice, and each only as the kind of mistake of which it has more: a kind without an image has no
+    row. Of more than one class, all but the background counts as area.
 
     Args:
         records: Records of one dataset.
