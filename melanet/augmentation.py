@@ -1,13 +1,19 @@
-"""Offline augmentation, as in the Augment-5x and Augment-10x sets of section 2.3.1."""
+"""Offline augmentation: the sets Augment-5x and Augment-10x of sections 2.3.1 and 2.3.2.
+
+The thesis lists its transformations in the words of the package imgaug, where Gaussian noise is
+drawn for every pixel and channel, and noise that is "sampled once per pixel" is grey.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from melanet.data import DatasetInfo, ImageDataset, InputError, Sample, write_dataset
 from melanet.data.dataset import open_existing
@@ -19,14 +25,14 @@ Transformation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def _gaussian_noise(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Adds noise that is the same for the three channels of a pixel."""
-    deviation = random.uniform(0.02, 0.08)
-    return image + random.normal(0, deviation, (*image.shape[:2], 1))
-
-
-def _noise_per_channel(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Adds noise that is drawn for every pixel and channel."""
     return image + random.normal(0, random.uniform(0.02, 0.06), image.shape)
+
+
+def _noise_once_per_pixel(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Adds noise that is the same for all channels of a pixel."""
+    deviation = random.uniform(0.02, 0.08)
+    return image + random.normal(0, deviation, (*image.shape[:2], 1))
 
 
 def _shifted_hue(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -64,10 +70,82 @@ TRANSFORMATIONS: dict[str, Transformation] = {
     "zoom": _with_layer(keras.layers.RandomZoom, 0.2, fill_mode="reflect"),
     "horizontal_shift": _with_layer(keras.layers.RandomTranslation, 0, 0.15, fill_mode="reflect"),
     "vertical_shift": _with_layer(keras.layers.RandomTranslation, 0.15, 0, fill_mode="reflect"),
-    "noise_per_channel": _noise_per_channel,
+    "noise_once_per_pixel": _noise_once_per_pixel,
     "colour_space": _shifted_hue,
     "rotation": _with_layer(keras.layers.RandomRotation, 0.25, fill_mode="reflect"),
 }
+
+
+def _contrast(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    mean = image.mean()
+    return mean + random.uniform(0.75, 1.5) * (image - mean)
+
+
+def _crop(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Cuts off up to 10% at each side and enlarges the rest to the size of the image."""
+    height, width = image.shape[:2]
+    top, bottom = (int(height * part) for part in random.uniform(0, 0.1, 2))
+    left, right = (int(width * part) for part in random.uniform(0, 0.1, 2))
+    part = image[top : height - bottom, left : width - right]
+    return _channels_last(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _blur(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return _channels_last(cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 1.5)))
+
+
+def _rotation(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    angle = np.deg2rad(random.uniform(-45, 45))
+    return _affine(image, [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], (0, 0))
+
+
+def _shift(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return _affine(image, np.eye(2), random.uniform(-0.15, 0.15, 2))
+
+
+def _shear(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return _affine(image, [[1, np.tan(np.deg2rad(random.uniform(-15, 15)))], [0, 1]], (0, 0))
+
+
+def _affine(image: np.ndarray, matrix: ArrayLike, shift: ArrayLike) -> np.ndarray:
+    """Maps an image about its centre; the shift is in widths and heights."""
+    height, width = image.shape[:2]
+    linear, centre = np.asarray(matrix), np.array([width - 1, height - 1]) / 2
+    offset = centre - linear @ centre + np.asarray(shift) * (width, height)
+    mapping, mode = np.column_stack([linear, offset]), cv2.BORDER_REFLECT
+    return _channels_last(cv2.warpAffine(image, mapping, (width, height), borderMode=mode))
+
+
+def _dropout(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Sets up to 5% of the pixels to black."""
+    return image * (random.random((*image.shape[:2], 1)) >= random.uniform(0.01, 0.05))
+
+
+def _channels_last(image: np.ndarray) -> np.ndarray:
+    """Restores the channel axis that OpenCV drops from grey images."""
+    return image if image.ndim == 3 else image[:, :, None]
+
+
+#: The transformations that the released code chains, of images in [0, 1]. Their ranges are ours.
+RELEASED_TRANSFORMATIONS: dict[str, Transformation] = {
+    "contrast": _contrast,
+    "crop": _crop,
+    "blur": _blur,
+    "noise": _gaussian_noise,
+    "rotation": _rotation,
+    "shift": _shift,
+    "shear": _shear,
+    "dropout": _dropout,
+    "hue": _shifted_hue,
+}
+
+
+def _chain(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Applies some of the released transformations, one or more, in random order."""
+    names = list(RELEASED_TRANSFORMATIONS)
+    for name in random.permutation(names)[: random.integers(1, len(names) + 1)]:
+        image = np.clip(RELEASED_TRANSFORMATIONS[name](image, random), 0, 1)
+    return image
 
 
 def augment_offline(
@@ -76,14 +154,13 @@ def augment_offline(
     folder: str | Path,
     *,
     ids: Sequence[str] | None = None,
+    policy: Literal["thesis", "released"] = "thesis",
     seed: int = 0,
 ) -> ImageDataset:
     """Writes `factor` augmented copies of every image as a dataset.
 
-    Copy k of image i undergoes transformation number i + k of `TRANSFORMATIONS`, in a cycle: all
-    are used equally often, and ten copies of an image differ in kind. With the 900 training images
-    of ISIC-2016, factor 5 gives 5,400 images to train on, and factor 10 gives 9,900:
-    `load_dataset((dataset, ids), augmented)`.
+    With the 900 training images of ISIC-2016, factor 5 gives 5,400 images to train on, and factor
+    10 gives 9,900: `load_dataset((dataset, ids), augmented)`.
 
     Args:
         dataset: A dataset with labels.
@@ -91,6 +168,10 @@ def augment_offline(
         folder: Where the augmented dataset will be. If it is there already, made from the same
             images with the same settings, it is opened.
         ids: Images to augment; all but the official test images if None.
+        policy: `"thesis"` for one transformation per copy: copy k of image i undergoes number i + k
+            of `TRANSFORMATIONS`, in a cycle, so that all are used equally often and ten copies of
+            an image differ in kind. `"released"` for a random chain of `RELEASED_TRANSFORMATIONS`
+            per copy, as in the author's code.
         seed: Seed of all random numbers.
 
     Returns:
@@ -98,6 +179,7 @@ def augment_offline(
 
     Raises:
         InputError: If `factor` is not positive, an id is unknown, or `folder` holds something else.
+        ValueError: If `policy` is unknown.
 
     Example:
         >>> from melanet import augment_offline
@@ -108,6 +190,8 @@ def augment_offline(
     """
     if factor < 1:
         raise InputError(f"the augmentation factor is {factor}; it must be 1 or more")
+    if policy not in ("thesis", "released"):
+        raise ValueError(f"`policy` must be 'thesis' or 'released'. Received: {policy!r}")
     ids = training_ids(dataset, ids)
     chosen = hashlib.sha256("\n".join([dataset.fingerprint, *ids]).encode()).hexdigest()[:16]
     info = DatasetInfo(
@@ -117,14 +201,17 @@ def augment_offline(
         channels=dataset.info.channels,
         labels=dataset.info.labels,
         keep_aspect_ratio=dataset.info.keep_aspect_ratio,
-        source_fingerprint=f"{chosen}, factor {factor}, seed {seed}",
+        source_fingerprint=f"{chosen}, factor {factor}, policy {policy}, seed {seed}",
     )
-    samples = list(_samples(dataset, ids, factor, seed))
+    samples = list(_samples(dataset, ids, factor, policy, seed))
     return open_existing(folder, info) or write_dataset(folder, info, samples)
 
 
-def _samples(dataset: ImageDataset, ids: Sequence[str], factor: int, seed: int) -> Iterator[Sample]:
-    names = list(TRANSFORMATIONS)
+def _samples(
+    dataset: ImageDataset, ids: Sequence[str], factor: int, policy: str, seed: int
+) -> Iterator[Sample]:
+    transformations = TRANSFORMATIONS if policy == "thesis" else {"chain": _chain}
+    names = list(transformations)
     columns = dataset.values("group", ids), dataset.values("label", ids), dataset.paths(ids)
     for number, (id, group, label, path) in enumerate(zip(ids, *columns, strict=True)):
         for copy in range(factor):
@@ -132,7 +219,7 @@ def _samples(dataset: ImageDataset, ids: Sequence[str], factor: int, seed: int) 
             yield Sample(
                 id=f"{id}-{copy}-{name}",
                 group=group,
-                image=partial(_transform, path, name, [seed, number, copy]),
+                image=partial(_transform, path, transformations[name], [seed, number, copy]),
                 mask=None,
                 image_name=f"{path} ({name})",
                 label=label,
@@ -142,9 +229,9 @@ def _samples(dataset: ImageDataset, ids: Sequence[str], factor: int, seed: int) 
             )
 
 
-def _transform(path: str, name: str, seed: list[int]) -> np.ndarray:
+def _transform(path: str, transformation: Transformation, seed: list[int]) -> np.ndarray:
     image = read_image(path)
     image = image if image.ndim == 3 else image[:, :, None]
-    changed = TRANSFORMATIONS[name](image / 255, np.random.default_rng(seed))
+    changed = transformation(image / 255, np.random.default_rng(seed))
     pixels = np.round(255 * np.clip(changed, 0, 1)).astype("uint8")
     return pixels if pixels.shape[-1] == 3 else pixels[:, :, 0]

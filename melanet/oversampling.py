@@ -49,6 +49,41 @@ def undersample(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return drawn.sort_index()
 
 
+def plan_translations(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Plans which images of the majority to translate so that every class becomes as large.
+
+    Stage one of Algorithm 1 for any number of classes (section 4.3.1). For two classes the thesis
+    translates all of the majority instead, see `translate_majority`.
+
+    Args:
+        metadata: One row per image, with columns `id` and `label`.
+        seed: Seed of the draw of the parents.
+
+    Returns:
+        One row per image to make: its `parent`, of the largest class (of equally large ones, the
+        first by name), and its `target` class. No image has the same parent and target twice.
+
+    Example:
+        >>> import pandas as pd
+        >>> from melanet.oversampling import plan_translations
+        >>> images = pd.DataFrame({"id": range(9), "label": list("aaaaabbbc")})
+        >>> plan_translations(images)["target"].value_counts().to_dict()
+        {'c': 4, 'b': 2}
+    """
+    counts = metadata["label"].value_counts().sort_index()
+    majority = metadata["id"][metadata["label"] == counts.idxmax()]
+    random = np.random.default_rng(seed)
+    drawn = {
+        target: np.sort(random.choice(len(majority), len(majority) - count, replace=False))
+        for target, count in counts.items()
+    }
+    plans = [
+        pd.DataFrame({"parent": majority.iloc[places], "target": target})
+        for target, places in drawn.items()
+    ]
+    return pd.concat(plans, ignore_index=True)
+
+
 def train_cyclegan(
     dataset: ImageDataset,
     ids: Sequence[str] | None = None,
@@ -57,6 +92,7 @@ def train_cyclegan(
     epochs: int = 500,
     batch_size: int = 1,
     seed: int = 0,
+    redraw: bool = False,
     flip: bool = False,
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -70,6 +106,8 @@ def train_cyclegan(
 ) -> CycleGAN:
     """Trains a CycleGAN between the two classes of a dataset, undersampled to equal counts.
 
+    An epoch has as many images of each class as the rarer class has.
+
     Args:
         dataset: A dataset with two labels, the majority first.
         ids: Images to train with; all but the official test images if None.
@@ -77,6 +115,8 @@ def train_cyclegan(
         epochs: The thesis trains for 500.
         batch_size: Images of each class per batch; the thesis trains with 1.
         seed: Seed of the undersampling, the weights and the order of the images.
+        redraw: Whether every epoch draws its images of the majority anew from all of them, as the
+            released code does for ISIC-2016. The thesis draws once, before the training.
         flip: Whether to mirror half of the images at random, as the released code does.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
             None.
@@ -110,8 +150,12 @@ def train_cyclegan(
     first, second = _two_labels(dataset)
     size = image_size or dataset.info.image_size
     keras.utils.set_random_seed(seed)
-    balanced = undersample(_chosen(dataset, ids, (first, second)), seed)
-    domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
+    chosen = _chosen(dataset, ids, (first, second))
+    if not redraw:
+        chosen = undersample(chosen, seed)
+    # `load_unpaired` shuffles each class by itself, by `seed` and the number of the epoch, and ends
+    # with the rarer one: of the whole majority, it takes a new draw without replacement.
+    domains = [list(chosen["id"][chosen["label"] == label]) for label in (first, second)]
     epoch_counter = make_epoch_counter()
     pairs = load_unpaired(
         (dataset, domains[0]),
