@@ -11,7 +11,7 @@ version = re.search(r'__version__ = "(.+)"', (here / "sharpunet/__init__.py").re
 setup(
     name="melanet-sharpunet",
     version=version[1],
-    info="MelaNet and Sharp U-Net (Zunair 2021), reproduced in Keras",
+    description="MelaNet and Sharp U-Net (Zunair 2021), reproduced in Keras",
     long_description=(here / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -19,6 +19,7 @@ setup(
     packages=find_packages(include=["melanet", "melanet.*", "sharpunet", "sharpunet.*"]),
     package_data={"melanet": ["py.typed"], "sharpunet": ["py.typed"]},
     install_requires=[
+        "h5py>=3.14",
         "imagecodecs",
         # Distribution needs names that Keras does not promise; a minor version may move them.
         "keras>=3.15,<3.16",
