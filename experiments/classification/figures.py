@@ -33,10 +33,39 @@ from experiments.common.style import (
     wrap,
 )
 from melanet.data import ImageDataset, load_dataset
+from melanet.data.loading import training_ids
 from melanet.explain import umap_embedding
 
 THRESHOLD = 0.5
+SAMPLE_COLUMNS = 3  # of each class in figure 2.3
 RATES = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
+
+
+@styled
+def class_samples(dataset: ImageDataset, count: int = 12) -> Figure:
+    """Figure 2.3: training images at even steps, those of the positive class on the left.
+
+    Args:
+        dataset: A dataset with classes.
+        count: Images of each class at most.
+    """
+    training = set(training_ids(dataset))
+    sides = [dataset.info.labels[-1], dataset.info.labels[0]]
+    rows = -(-count // SAMPLE_COLUMNS)
+    width = TWO_COLUMNS / (2 * SAMPLE_COLUMNS)
+    figure = plt.figure(figsize=(TWO_COLUMNS, rows * width + 0.3))
+    parts: Any = figure.subfigures(1, 2, wspace=0.05)
+    for part, label in zip(parts, sides, strict=True):
+        ids = [id for id in dataset.ids(label=label) if id in training]
+        grid = part.subplots(rows, SAMPLE_COLUMNS, squeeze=False)
+        part.suptitle(f"{class_title(label)} ({len(ids)} training images)", fontweight="bold")
+        batches = load_dataset((dataset, evenly_spaced(ids, count)), cache=False)
+        images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, image in zip(grid.flat, images, strict=False):
+            show_image(axes, image)
+    return figure
 
 
 @styled

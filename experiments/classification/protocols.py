@@ -1,6 +1,7 @@
 """What each protocol of chapter 2 does: the thesis's, the released code's, and a clean one."""
 
 import dataclasses
+from typing import Literal
 
 from experiments.classification.synthesis import CycleGANConfig
 from melanet.data.loading import Scaling
@@ -23,6 +24,7 @@ class ClassifierProtocol:
         loss_form: As in `melanet.focal_loss`.
         keep_aspect_ratio: Whether images are padded; as their dataset says if None.
         scaling: As in `melanet.data.load_dataset`.
+        augmentation: As the `policy` of `melanet.augment_offline`.
         imagenet_preprocessing: Whether classifiers that start from pretrained weights preprocess
             their inputs as these were trained. The thesis and the released code feed them pixels in
             [0, 1].
@@ -38,6 +40,7 @@ class ClassifierProtocol:
     loss_form: str = "thesis"
     keep_aspect_ratio: bool | None = None
     scaling: Scaling = "min_max"
+    augmentation: Literal["thesis", "released"] = "thesis"
     imagenet_preprocessing: bool = False
     cyclegan: CycleGANConfig = dataclasses.field(default_factory=CycleGANConfig)
 
@@ -49,6 +52,7 @@ RELEASED_CYCLEGAN = CycleGANConfig(
     flip=True,
     norm="layer",
     update_order="discriminators_first",
+    redraw=True,
 )
 MELANOMA_PROTOCOLS = {
     "thesis": ClassifierProtocol(
@@ -63,6 +67,7 @@ MELANOMA_PROTOCOLS = {
         watch="test",
         epochs=300,
         loss_form="released",
+        augmentation="released",
         keep_aspect_ratio=False,
         scaling="unit",
         cyclegan=RELEASED_CYCLEGAN,
@@ -88,7 +93,7 @@ COVID_PROTOCOLS = {
         patience=15,
         keep_aspect_ratio=False,
         scaling="unit",
-        cyclegan=dataclasses.replace(RELEASED_CYCLEGAN, batch_size=16),
+        cyclegan=dataclasses.replace(RELEASED_CYCLEGAN, batch_size=16, redraw=False),
     ),
     "clean": ClassifierProtocol(
         "as thesis, but stopped by a tenth of the training patients, whom no training sees, and "

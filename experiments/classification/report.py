@@ -133,9 +133,13 @@ def cell(row: Any, name: str) -> str:
 
 
 def melanoma_figures(results: Results) -> Figures:
-    """Figures 2.4, 2.6, 2.7 and 2.16."""
+    """Figures 2.3, 2.4, 2.6, 2.7 and 2.16; 2.8 to 2.10 have commands of their own."""
     records, titles = results.records, results.titles
     return {
+        "samples": (
+            "Training images of both classes, at even steps (as figure 2.3).",
+            figures.class_samples(results.datasets[0]),
+        ),
         "classes": (
             "Training images of each class in every condition (as figure 2.4).",
             figures.class_histogram(records, titles),

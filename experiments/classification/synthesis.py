@@ -41,6 +41,7 @@ class CycleGANConfig:
         flip: Whether to mirror half of the images at random.
         norm: As in `melanet.build_cyclegan`.
         update_order: As in `CycleGAN.compile`.
+        redraw: Whether every epoch draws its images of the majority anew.
     """
 
     epochs: int = 500
@@ -52,6 +53,7 @@ class CycleGANConfig:
     flip: bool = False
     norm: str = "instance"
     update_order: str = "together"
+    redraw: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -186,6 +186,7 @@ class ClassificationTable(Table):
             loss_form=protocol.loss_form,
             keep_aspect_ratio=protocol.keep_aspect_ratio,
             scaling=protocol.scaling,
+            augmentation=protocol.augmentation,
             preprocessing="imagenet" if weights and protocol.imagenet_preprocessing else "none",
             deterministic=options.deterministic,
             distribute=resolve(options.distribute),

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -74,6 +74,7 @@ class ClassifierSettings:
         epochs, patience, plateau, watch, loss_form, keep_aspect_ratio, scaling: As in
             `ClassifierProtocol`.
         preprocessing: Of the classifier's inputs, as in `melanet.vgg_gap`.
+        augmentation: As the `policy` of `melanet.augment_offline`.
     """
 
     protocol: str
@@ -92,6 +93,7 @@ class ClassifierSettings:
     keep_aspect_ratio: bool | None = None
     scaling: Scaling = "min_max"
     preprocessing: str = "none"
+    augmentation: Literal["thesis", "released"] = "thesis"
     deterministic: bool = True
     distribute: str = "none"
 
@@ -172,7 +174,8 @@ class ClassifierTrial(Trial):
 
     @property
     def _augmented_name(self) -> str:
-        return f"augmented-{self.condition.augment}x-{config_hash(self._data_config)}"
+        config = [*self._data_config, self.settings.augmentation]
+        return f"augmented-{self.condition.augment}x-{config_hash(config)}"
 
     def features_path(self, out: Path) -> Path:
         """Where the features of its images are or will be."""
@@ -222,7 +225,12 @@ class ClassifierTrial(Trial):
             folder = out / "sets" / self._augmented_name
             with chief_first():
                 augmented = augment_offline(
-                    self.dataset, self.condition.augment, folder, ids=ids, seed=self.seed
+                    self.dataset,
+                    self.condition.augment,
+                    folder,
+                    ids=ids,
+                    seed=self.seed,
+                    policy=self.settings.augmentation,
                 )
             subsets.append(augmented)
         return subsets

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from experiments.common.published import DATASET_TITLES, TABLE_3_2, Score, Scores
+from experiments.common.published import DATASET_TITLES, FIGURE_3_5, Scores
 from experiments.common.style import (
     FOUND,
     INVENTED,
@@ -53,12 +53,6 @@ CLASS_COLOURS = np.concatenate(
     ]
 )
 SCORE_TITLES = {"jaccard": "Jaccard", "dice": "Dice"}
-#: The bars of figure 3.5.
-FIGURE_3_5: dict[tuple[str, str], Scores] = {
-    **{key: TABLE_3_2[key] for key in (("cvc_clinicdb", "unet"), ("cvc_clinicdb", "sharp_unet"))},
-    ("cvc_clinicdb", "wide_unet"): Scores(Score(73.9754, 3.4125), Score(82.1686, 3.0006)),
-    ("cvc_clinicdb", "wide_sharp_unet"): Scores(Score(75.9263, 1.8024), Score(83.8992, 1.4904)),
-}
 
 
 @styled

@@ -46,7 +46,8 @@ def make_section(
     titles = {dataset.info.name: dataset.info.title for dataset in datasets}
     figures = {
         "learning-curves": (
-            "Best validation Jaccard so far (as figure 3.3): mean over runs, ± 1 sd.",
+            "Validation Jaccard after each epoch (as figure 3.3): mean over runs, ± 1 sd; dotted "
+            "where early stopping has ended some.",
             learning_curves(records),
         ),
         "fold-by-fold": (

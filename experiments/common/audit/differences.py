@@ -3,7 +3,7 @@
 import dataclasses
 
 #: Points whose protocols are not implemented yet as described; the page marks them.
-PENDING: frozenset[str] = frozenset({"benign images for the CycleGAN", "offline augmentation"})
+PENDING: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
