@@ -2,11 +2,15 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def grad_cam(
@@ -23,8 +27,8 @@ def grad_cam(
     negative evidence is cut off; the result is resized to the image and scaled to [0, 1].
 
     Args:
-        model: A Keras classifier, `(batch, height, width, channels)` to `(batch, classes)`. Its
-            layers may be nested in other models.
+        model: A Keras classifier, `(batch, height, width, channels)` to `(batch, classes)`, which
+            ends in probabilities or in logits. Its layers may be nested in other models.
         images: `(images, height, width, channels)`, as the model takes them.
         layer: Name of the layer; the last one with feature maps, except poolings, if None.
         class_index: The class, one for all images or one per image; the predicted class if None.
@@ -59,7 +63,7 @@ def grad_cam(
 
 
 def features(
-    model: keras.Model, images: ArrayLike | tf.data.Dataset, *, batch_size: int = 16
+    model: keras.Model, images: "ArrayLike | tf.data.Dataset", *, batch_size: int = 16
 ) -> np.ndarray:
     """Computes the penultimate-layer features of images.
 
@@ -85,7 +89,7 @@ def features(
         (2, 512)
     """
     encode = _encoder(model)
-    found = [encode(batch).numpy() for batch in _image_batches(images, batch_size)]
+    found = [ops.convert_to_numpy(encode(batch)) for batch in _image_batches(images, batch_size)]
     if not found:
         raise ValueError("`images`: there is no image")
     if found[0].ndim != 2:
@@ -148,20 +152,74 @@ def umap_embedding(
 def _heat_maps(
     model: keras.Model, layer: keras.Layer, images: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    with tf.GradientTape() as tape, _recorded_calls(layer) as calls:
-        scores = model(tf.constant(images), training=False)
-        if not calls:
-            raise ValueError(f"`layer`: {layer.name} does not contribute to the prediction")
-        chosen = np.where(classes < 0, np.argmax(scores, axis=-1), classes)
-        # The logarithm, so that a class that is all but certain still has a gradient.
-        evidence = tf.math.log(tf.gather(scores, chosen, axis=1, batch_dims=1) + 1e-12)
-    _, maps = calls[-1]
-    gradients = tf.cast(tape.gradient(evidence, maps), tf.float32)
-    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
-    maps = tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps, tf.float32), axis=-1))
-    resized = tf.image.resize(maps[..., None], images.shape[1:3])[..., 0].numpy()
+    with _recorded_calls(layer) as calls:
+        scores = _to_float32(model(images, training=False))
+    if not calls:
+        raise ValueError(f"`layer`: {layer.name} does not contribute to the prediction")
+    (_, maps), last = calls[-1], len(calls)
+    chosen = np.where(classes < 0, scores.argmax(axis=-1), classes)
+    one_hot = np.eye(scores.shape[-1], dtype="float32")[chosen]
+    # The gradient of the logarithm where a score is positive: a probability may be too small for
+    # its own. A positive logit gives the same map either way; a negative one has no logarithm.
+    chosen_scores = (scores * one_hot).sum(axis=-1)
+    tiny = np.finfo("float32").tiny
+    factors = 1 / np.where(chosen_scores > 0, np.maximum(chosen_scores, tiny), 1)
+
+    def evidence(maps):
+        with _replaced_output(layer, maps, last):
+            outputs = model(images, training=False)
+        return ops.sum(ops.cast(outputs, "float32") * (factors[:, None] * one_hot))
+
+    gradients = _to_float32(_gradient(evidence, maps))
+    weights = gradients.mean(axis=(1, 2), keepdims=True)
+    cams = np.maximum((weights * _to_float32(maps)).sum(axis=-1, keepdims=True), 0)
+    size = images.shape[1:3]
+    resized = _to_float32(ops.image.resize(cams, size, data_format="channels_last"))[..., 0]
     peak = resized.max(axis=(1, 2), keepdims=True)
     return np.divide(resized, peak, out=np.zeros_like(resized), where=peak > 0)
+
+
+def _to_float32(tensor: Any) -> np.ndarray:
+    return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+
+def _gradient(function: Callable[[Any], Any], tensor: Any) -> Any:
+    """Gradient of a scalar function, with the means of Keras's backend in use."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.grad(function)(tensor)
+    if backend == "torch":
+        import torch
+
+        tensor = tensor.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(
+            function(tensor), tensor, allow_unused=True, materialize_grads=True
+        )
+        return gradient
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        value = function(tensor)
+    return tape.gradient(value, tensor, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _compiled(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Compiles a function of a tensor without gradients, where Keras's backend in use can."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    if backend == "torch":
+        import torch
+
+        return torch.no_grad()(function)
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True, autograph=False)
 
 
 @contextlib.contextmanager
@@ -174,37 +232,54 @@ def _recorded_calls(layer: keras.Layer) -> Iterator[list]:
         calls.append((inputs, call(inputs, *args, **kwargs)))
         return calls[-1][1]
 
-    layer.call = recording_call
-    try:
+    with _replaced_call(layer, recording_call):
         yield calls
+
+
+@contextlib.contextmanager
+def _replaced_output(layer: keras.Layer, output: Any, number: int) -> Iterator[None]:
+    """Lets call number `number` of a layer, counted from 1, return `output`."""
+    call, counted = layer.call, iter(range(1, number + 1))
+
+    def replaced_call(*args, **kwargs):
+        return output if next(counted) == number else call(*args, **kwargs)
+
+    with _replaced_call(layer, replaced_call):
+        yield
+
+
+@contextlib.contextmanager
+def _replaced_call(layer: keras.Layer, call: Callable) -> Iterator[None]:
+    layer.call = call
+    try:
+        yield
     finally:
         del layer.call
 
 
-def _encoder(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+def _encoder(model: keras.Model) -> Callable[[Any], Any]:
     """Compiles the function from a batch of images to the input of the last Dense layer."""
     dense = [layer for layer in _all_layers(model) if isinstance(layer, keras.layers.Dense)]
 
-    @tf.function(reduce_retracing=True, autograph=False)
     def encode(images):
         if not dense:
-            return tf.cast(model(images, training=False), tf.float32)
+            return ops.cast(model(images, training=False), "float32")
         with _recorded_calls(dense[-1]) as calls:
             model(images, training=False)
         inputs, _ = calls[-1]
-        return tf.cast(inputs, tf.float32)
+        return ops.cast(inputs, "float32")
 
-    return encode
+    return _compiled(encode)
 
 
-def _image_batches(images: ArrayLike | tf.data.Dataset, batch_size: int) -> Iterator[tf.Tensor]:
-    if isinstance(images, tf.data.Dataset):
+def _image_batches(images: Any, batch_size: int) -> Iterator[Any]:
+    if hasattr(images, "as_numpy_iterator"):  # a tf.data.Dataset
         for batch in images:
-            yield tf.cast(batch[0] if isinstance(batch, tuple) else batch, tf.float32)
+            yield ops.cast(batch[0] if isinstance(batch, tuple) else batch, "float32")
     else:
         pixels = np.asarray(images)
         for at in range(0, len(pixels), batch_size):
-            yield tf.constant(pixels[at : at + batch_size].astype("float32"))
+            yield ops.convert_to_tensor(pixels[at : at + batch_size].astype("float32"))
 
 
 def _find_layer(model: keras.Model, name: str | None) -> keras.Layer:

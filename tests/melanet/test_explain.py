@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import keras
@@ -37,6 +39,72 @@ def test_the_map_shows_the_evidence_for_the_class_and_nothing_else(nested):
     green = grad_cam(model, spots(), class_index=0)[0]
     np.testing.assert_allclose(red, spots()[0, :, :, 0], atol=1e-6)
     np.testing.assert_allclose(green, spots()[0, :, :, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [-2.0, 0.0, 2.0])
+def test_the_map_of_a_logit_shows_the_evidence_for_the_class(bias):
+    model = spot_model()
+    logits = keras.layers.Dense(2, name="logits")
+    outputs = logits(model.get_layer("class").input)
+    logits.set_weights([5 * np.eye(2, dtype="float32"), np.full(2, bias, "float32")])
+    with_logits = keras.Model(model.input, outputs)
+    assert np.sign(with_logits(spots())[0, 1]) == np.sign(bias) or not bias
+    red = grad_cam(with_logits, spots(), class_index=1)[0]
+    np.testing.assert_allclose(red, spots()[0, :, :, 0], atol=1e-6)
+
+
+def test_a_class_that_is_all_but_excluded_still_has_evidence():
+    model = spot_model()
+    model.get_layer("class").set_weights([np.diag([1500.0, 400.0]).astype("float32")])
+    assert 0 < model(spots())[0, 1] < 1e-30
+    red = grad_cam(model, spots(), class_index=1)[0]
+    np.testing.assert_allclose(red, spots()[0, :, :, 0], atol=1e-6)
+
+
+def test_a_layer_that_is_used_twice_is_shown_by_its_last_call():
+    inputs = keras.Input((16, 16, 3))
+    shared = keras.layers.Conv2D(3, 1, use_bias=False)
+    outputs = keras.layers.GlobalAveragePooling2D()(shared(shared(inputs)))
+    model = keras.Model(inputs, outputs)
+    shared.set_weights([2 * np.eye(3, dtype="float32")[None, None]])
+    np.testing.assert_allclose(grad_cam(model, spots(), class_index=0)[0], spots()[0, :, :, 0])
+
+
+SCRIPT = """
+import sys
+import keras, numpy as np
+from melanet.explain import features, grad_cam
+
+inputs = keras.Input((8, 8, 1))
+conv = keras.layers.Conv2D(2, 3, padding="same", activation="relu")
+x = conv(inputs)
+x = keras.layers.GlobalAveragePooling2D()(x)
+head = keras.layers.Dense(2, activation=sys.argv[1])
+model = keras.Model(inputs, head(x))
+random = np.random.default_rng(0)
+for layer in (conv, head):
+    layer.set_weights([random.normal(size=w.shape) for w in layer.get_weights()])
+images = random.random((5, 8, 8, 1))
+maps = grad_cam(model, images, class_index=[0, 1, 0, 1, 0], batch_size=3)
+assert maps.max(axis=(1, 2)).any() and maps.shape == (5, 8, 8)
+assert keras.backend.backend() == "tensorflow" or "tensorflow" not in sys.modules
+np.savez(sys.argv[2], maps=maps, features=features(model, images, batch_size=3))
+"""
+
+
+@pytest.mark.parametrize("activation", ["softmax", "linear"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_maps_and_features_are_the_same_on_other_backends(backend, activation, tmp_path):
+    pytest.importorskip(backend)
+    results = []
+    for name in ("tensorflow", backend):
+        file = tmp_path / f"{name}.npz"
+        environment = {**os.environ, "KERAS_BACKEND": name}
+        command = [sys.executable, "-c", SCRIPT, activation, str(file)]
+        subprocess.run(command, env=environment, check=True)
+        results.append(np.load(file))
+    for one, other in zip(*(result.values() for result in results), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_the_predicted_class_is_the_default_and_each_image_may_have_its_own():
