@@ -56,6 +56,7 @@ def train_cyclegan(
     epochs: int = 500,
     batch_size: int = 1,
     seed: int = 0,
+    redraw: bool = False,
     flip: bool = False,
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -68,6 +69,8 @@ def train_cyclegan(
 ) -> CycleGAN:
     """Trains a CycleGAN between the two classes of a dataset, undersampled to equal counts.
 
+    An epoch has as many images of each class as the rarer class has.
+
     Args:
         dataset: A dataset with two labels, the majority first.
         ids: Images to train with; all but the official test images if None.
@@ -75,6 +78,8 @@ def train_cyclegan(
         epochs: The thesis trains for 500.
         batch_size: Images of each class per batch; the thesis trains with 1.
         seed: Seed of the undersampling, the weights and the order of the images.
+        redraw: Whether every epoch draws its images of the majority anew from all of them, as the
+            released code does for ISIC-2016. The thesis draws once, before the training.
         flip: Whether to mirror half of the images at random, as the released code does.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
             None.
@@ -107,8 +112,12 @@ def train_cyclegan(
     first, second = _two_labels(dataset)
     size = image_size or dataset.info.image_size
     keras.utils.set_random_seed(seed)
-    balanced = undersample(_chosen(dataset, ids, (first, second)), seed)
-    domains = [list(balanced["id"][balanced["label"] == label]) for label in (first, second)]
+    chosen = _chosen(dataset, ids, (first, second))
+    if not redraw:
+        chosen = undersample(chosen, seed)
+    # `load_unpaired` shuffles each class by itself, by `seed` and the number of the epoch, and ends
+    # with the rarer one: of the whole majority, it takes a new draw without replacement.
+    domains = [list(chosen["id"][chosen["label"] == label]) for label in (first, second)]
     epoch_counter = make_epoch_counter()
     pairs = load_unpaired(
         (dataset, domains[0]),

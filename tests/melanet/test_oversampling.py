@@ -123,6 +123,61 @@ def test_training_is_the_same_for_the_same_seed(dermoscopy, monkeypatch):
     assert not np.allclose(first[0], other[0])
 
 
+def epochs_of_training(dataset, monkeypatch, count, counter=0, **arguments):
+    """The pixel sums of the majority images of each epoch, as `fit` gets them."""
+    epochs = []
+
+    def read(model, pairs, *, callbacks, **_):
+        callbacks[-1].epoch_counter.assign(counter)
+        for _ in range(count):
+            epochs.append([float(first.numpy().sum()) for first, _ in pairs])
+
+    monkeypatch.setattr(oversampling, "fit", read)
+    train_cyclegan(dataset, model=small_cyclegan(), **arguments)
+    return epochs
+
+
+def test_every_epoch_redraws_the_majority_without_replacement(dermoscopy, monkeypatch):
+    epochs = epochs_of_training(dermoscopy, monkeypatch, 40, redraw=True)
+    assert {len(set(epoch)) for epoch in epochs} == {4}
+    assert len({image for epoch in epochs for image in epoch}) == 16  # all of the majority
+    once = epochs_of_training(dermoscopy, monkeypatch, 3)
+    assert len({image for epoch in once for image in epoch}) == 4
+
+
+def test_a_redraw_depends_on_the_seed_and_the_number_of_the_epoch_alone(dermoscopy, monkeypatch):
+    epochs = epochs_of_training(dermoscopy, monkeypatch, 4, redraw=True, seed=3)
+    resumed = epochs_of_training(dermoscopy, monkeypatch, 2, counter=2, redraw=True, seed=3)
+    assert resumed == epochs[2:]
+    assert epochs_of_training(dermoscopy, monkeypatch, 4, redraw=True, seed=4) != epochs
+
+
+@pytest.mark.slow
+def test_a_training_with_redraws_resumes_with_the_same_bits(dermoscopy, tmp_path, monkeypatch):
+    monkeypatch.setattr("melanet.checkpoint.MAX_SAVING_SHARE", 1e9)
+
+    class Killer(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise Killed
+
+    def weights(file, *callbacks):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(1)
+        checkpoint = oversampling.EpochCheckpoint(tmp_path / file)
+        model = train_cyclegan(
+            dermoscopy, epochs=3, redraw=True, flip=True, model=small_cyclegan(),
+            checkpoint=checkpoint, callbacks=callbacks,
+        )  # fmt: skip
+        return model.get_weights()
+
+    whole = weights("whole.npz")
+    with pytest.raises(Killed):
+        weights("killed.npz", Killer())
+    for one, other in zip(whole, weights("killed.npz"), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_given_model_or_optimizer_is_used_and_cannot_be_distributed(dermoscopy, monkeypatch):
     own = keras.optimizers.Adam(1e-5)
     model = train_cyclegan(
