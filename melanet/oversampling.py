@@ -48,6 +48,41 @@ def undersample(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return drawn.sort_index()
 
 
+def plan_translations(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Plans which images of the majority to translate so that every class becomes as large.
+
+    Stage one of Algorithm 1 for any number of classes (section 4.3.1). For two classes the thesis
+    translates all of the majority instead, see `translate_majority`.
+
+    Args:
+        metadata: One row per image, with columns `id` and `label`.
+        seed: Seed of the draw of the parents.
+
+    Returns:
+        One row per image to make: its `parent`, of the largest class (of equally large ones, the
+        first by name), and its `target` class. No image has the same parent and target twice.
+
+    Example:
+        >>> import pandas as pd
+        >>> from melanet.oversampling import plan_translations
+        >>> images = pd.DataFrame({"id": range(9), "label": list("aaaaabbbc")})
+        >>> plan_translations(images)["target"].value_counts().to_dict()
+        {'c': 4, 'b': 2}
+    """
+    counts = metadata["label"].value_counts().sort_index()
+    majority = metadata["id"][metadata["label"] == counts.idxmax()]
+    random = np.random.default_rng(seed)
+    drawn = {
+        target: np.sort(random.choice(len(majority), len(majority) - count, replace=False))
+        for target, count in counts.items()
+    }
+    plans = [
+        pd.DataFrame({"parent": majority.iloc[places], "target": target})
+        for target, places in drawn.items()
+    ]
+    return pd.concat(plans, ignore_index=True)
+
+
 def train_cyclegan(
     dataset: ImageDataset,
     ids: Sequence[str] | None = None,

@@ -7,7 +7,13 @@ from PIL import Image
 from melanet import oversampling
 from melanet.cyclegan import build_cyclegan
 from melanet.data import InputError, load_dataset, writing
-from melanet.oversampling import oversample, train_cyclegan, translate_majority, undersample
+from melanet.oversampling import (
+    oversample,
+    plan_translations,
+    train_cyclegan,
+    translate_majority,
+    undersample,
+)
 
 
 def small_cyclegan():
@@ -24,6 +30,31 @@ def test_undersampling_isic_2016_gives_173_and_173(benign):
     assert set(drawn["id"][drawn["label"] == "malignant"]) == set(range(benign, benign + 173))
     assert list(undersample(metadata, seed=0)["id"]) == list(drawn["id"])
     assert list(undersample(metadata, seed=1)["id"]) != list(drawn["id"])
+
+
+FOUR_CLASSES = pd.DataFrame(
+    {"id": range(200), "label": 10 * ["d"] + 100 * ["a"] + 60 * ["b"] + 30 * ["c"]}
+)
+
+
+def test_undersampling_four_classes_gives_the_count_of_the_rarest():
+    assert dict(undersample(FOUR_CLASSES)["label"].value_counts()) == dict.fromkeys("abcd", 10)
+
+
+def test_planned_translations_fill_every_class_up_to_the_largest():
+    plan = plan_translations(FOUR_CLASSES)
+    assert dict(plan["target"].value_counts()) == {"b": 40, "c": 70, "d": 90}
+    merged = pd.concat([FOUR_CLASSES["label"], plan["target"]])
+    assert dict(merged.value_counts()) == dict.fromkeys("abcd", 100)
+    labels = FOUR_CLASSES.set_index("id")["label"]
+    assert set(labels[plan["parent"]]) == {"a"}
+    assert not plan.duplicated().any()
+    pd.testing.assert_frame_equal(plan, plan_translations(FOUR_CLASSES))
+    assert list(plan["parent"]) != list(plan_translations(FOUR_CLASSES, seed=1)["parent"])
+
+
+def test_balanced_classes_need_no_translation():
+    assert plan_translations(undersample(FOUR_CLASSES)).empty
 
 
 def test_algorithm_1_counts(dermoscopy, tmp_path):
