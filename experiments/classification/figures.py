@@ -29,6 +29,7 @@ from experiments.common.style import (
     image_grid,
     legend_below,
     percent_axis,
+    show_image,
     styled,
     wrap,
 )
