@@ -22,8 +22,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.classification.synthesis import save_model
 from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
+from experiments.common.models import save_model
 from experiments.common.report import save_figure
 from experiments.common.style import (
     QUIET,

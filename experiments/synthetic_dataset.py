@@ -25,8 +25,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from experiments.classification.synthesis import load_cyclegan, load_model
+from experiments.classification.synthesis import load_cyclegan
 from experiments.common.cli import Parser, bounded_int, run_cli
+from experiments.common.models import load_model
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
 from experiments.common.style import COLOURS, hide_frame, image_grid

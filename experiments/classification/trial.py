@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
-from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage, save_model
+from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
+from experiments.common.models import save_model
 from experiments.common.records import (
     CODE_VERSIONS,
     config_hash,
