@@ -71,7 +71,7 @@ class SyntheticSetStage:
 
     @property
     def key(self) -> str:
-        """Name of the CycleGAN: readable, and another if anything that determines it is."""
+        """Name of the CycleGAN: readable, with a hash of everything that determines its weights."""
         own = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
