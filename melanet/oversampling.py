@@ -150,11 +150,11 @@ def train_cyclegan(
     first, second = _two_labels(dataset)
     size = image_size or dataset.info.image_size
     keras.utils.set_random_seed(seed)
-    chosen = _chosen(dataset, ids, (first, second))
+    chosen = _chosen_rows(dataset, ids, (first, second))
     if not redraw:
         chosen = undersample(chosen, seed)
-    # `load_unpaired` shuffles each class by itself, by `seed` and the number of the epoch, and ends
-    # with the rarer one: of the whole majority, it takes a new draw without replacement.
+    # `load_unpaired` shuffles each class anew in every epoch and stops when the rarer one ends.
+    # Given the whole majority, it therefore draws from it anew, without replacement.
     domains = [list(chosen["id"][chosen["label"] == label]) for label in (first, second)]
     epoch_counter = make_epoch_counter()
     pairs = load_unpaired(
@@ -167,19 +167,11 @@ def train_cyclegan(
         keep_aspect_ratio=keep_aspect_ratio,
         epoch_counter=epoch_counter,
     )
-    if batch_size < count_replicas(strategy):
-        raise InputError(
-            f"`batch_size`: {batch_size} images of each class cannot be shared by "
-            f"{count_replicas(strategy)} devices; give more, or distribute='none'"
-        )
-    own = [name for name in OPTIMIZERS if name in compile_arguments]
-    own += [] if model is None else ["model"]
-    if strategy is not None and own:
-        raise ValueError(
-            f"`{own[0]}`: a given one cannot be distributed; use `filters` and `rates`"
-        )
+    given = [name for name in OPTIMIZERS if name in compile_arguments]
+    given += [] if model is None else ["model"]
+    _check_distributable(strategy, batch_size, given)
 
-    def compiled() -> CycleGAN:
+    def compiled_model() -> CycleGAN:
         built = model or build_cyclegan(
             (*size, dataset.info.channels),
             (first, second),
@@ -197,7 +189,7 @@ def train_cyclegan(
     checkpoint = checkpoint or EpochCheckpoint(None)
     checkpoint.epoch_counter = epoch_counter
     return train(
-        compiled,
+        compiled_model,
         pairs,
         epochs=epochs,
         callbacks=callbacks,
@@ -250,7 +242,7 @@ def translate_majority(
         ['phantom-0001-as-malignant', 'phantom-0002-as-malignant']
     """
     first, second = _two_labels(dataset)
-    chosen = _chosen(dataset, ids, (first,))
+    chosen = _chosen_rows(dataset, ids, (first,))
     parents = list(chosen["id"][chosen["label"] == first])
     size = image_size or dataset.info.image_size
     info = DatasetInfo(
@@ -276,22 +268,7 @@ def translate_majority(
         return _stretched(model.translate(images, f"{first}_to_{second}").as_numpy_iterator())
 
     translated = _Stream(translate_from, batch_size)
-    groups = dataset.values("group", parents)
-    samples = [
-        Sample(
-            id=f"{parent}-as-{second}",
-            group=group,
-            image=partial(translated, number),
-            mask=None,
-            image_name=f"translation of {parent}",
-            label=second,
-            split="train",
-            source="synthetic",
-            parent=parent,
-        )
-        for number, (parent, group) in enumerate(zip(parents, groups, strict=True))
-    ]
-    return write_dataset(folder, info, samples)
+    return write_dataset(folder, info, _translated_samples(dataset, parents, second, translated))
 
 
 def oversample(
@@ -343,6 +320,27 @@ def oversample(
     return model, translate_majority(model, dataset, folder, ids, **resizing)
 
 
+def _translated_samples(
+    dataset: ImageDataset, parents: Sequence[str], label: str, read: Callable[[int], np.ndarray]
+) -> list[Sample]:
+    """The translation of each of `parents`; `read` returns the one of a number, counted from 0."""
+    groups = dataset.values("group", parents)
+    return [
+        Sample(
+            id=f"{parent}-as-{label}",
+            group=group,
+            image=partial(read, number),
+            mask=None,
+            image_name=f"translation of {parent}",
+            label=label,
+            split="train",
+            source="synthetic",
+            parent=parent,
+        )
+        for number, (parent, group) in enumerate(zip(parents, groups, strict=True))
+    ]
+
+
 def _two_labels(dataset: ImageDataset) -> tuple[str, str]:
     labels = dataset.info.labels
     if len(labels) != 2:
@@ -350,7 +348,21 @@ def _two_labels(dataset: ImageDataset) -> tuple[str, str]:
     return labels[0], labels[1]
 
 
-def _chosen(
+def _check_distributable(strategy: Any, batch_size: int, given: Sequence[str]) -> None:
+    """Checks that replicas can share a training, and build the model and optimizers themselves."""
+    replicas = count_replicas(strategy)
+    if batch_size < replicas:
+        raise InputError(
+            f"`batch_size`: {batch_size} images of each class cannot be shared by {replicas} "
+            "devices; give more, or distribute='none'"
+        )
+    if strategy is not None and given:
+        raise ValueError(
+            f"`{given[0]}`: a given one cannot be distributed; use `filters` and `rates`"
+        )
+
+
+def _chosen_rows(
     dataset: ImageDataset, ids: Sequence[str] | None, labels: Sequence[str]
 ) -> pd.DataFrame:
     """Rows of the chosen images; every one of `labels` must be among them."""

@@ -204,15 +204,8 @@ def encoder_unet(
         input_tensor=_preprocess(build, inputs),
     )
     *skips, x = _feature_maps(network, input_shape, len(decoder_filters))
-    offered = sum(feature is not None for feature in skips)
     if skip_count is not None:
-        if not 0 <= skip_count <= offered:
-            raise ValueError(
-                f"`skip_count` must be from 0 to {offered}, the skip connections that "
-                f"{network.name} offers. Received: {skip_count}"
-            )
-        unused = len(skips) - skip_count
-        skips = [None] * unused + skips[unused:]
+        skips = _coarsest_skips(skips, skip_count, network.name)
     if isinstance(network.layers[-1], layers.MaxPooling2D):
         x = _normed_convolutions(x, 512)
     connect = _sharpen(kernel) if skip == "sharp" else _keep
@@ -440,6 +433,18 @@ def _feature_maps(network, input_shape, halvings):
             "choose another encoder or another number of `decoder_filters`"
         )
     return found
+
+
+def _coarsest_skips(skips, count, encoder_name):
+    """The last `count` of `skips`, which are ordered finest first; None in place of the others."""
+    offered = sum(feature is not None for feature in skips)
+    if not 0 <= count <= offered:
+        raise ValueError(
+            f"`skip_count` must be from 0 to {offered}, the skip connections that "
+            f"{encoder_name} offers. Received: {count}"
+        )
+    unused = len(skips) - count
+    return [None] * unused + skips[unused:]
 
 
 def _is_feature_map(x):

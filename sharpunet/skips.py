@@ -57,17 +57,17 @@ def sharpen_skips(model: keras.Model, kernel: Kernel = "laplacian") -> keras.Mod
         return blocks[-1](feature)
 
     def connect(layer, *args, **kwargs):
-        features = [x for x in tree.flatten((args, kwargs)) if _is_feature_map(x)]
+        features = [x for x in tree.flatten((args, kwargs)) if _is_spatial(x)]
         late = [x.name in upsampled for x in features]
         merges = type(layer).__name__ in _MERGES and layer.name not in gates
         if merges and any(late) and not all(late):
             args, kwargs = tree.map_structure(
-                lambda x: sharpen(x) if _is_feature_map(x) and x.name not in upsampled else x,
+                lambda x: sharpen(x) if _is_spatial(x) and x.name not in upsampled else x,
                 (args, kwargs),
             )
         outputs = layer(*args, **kwargs)
         gated = type(layer).__name__ == "Multiply" and not all(late)
-        for output in filter(_is_feature_map, tree.flatten(outputs)):
+        for output in filter(_is_spatial, tree.flatten(outputs)):
             if (any(late) and not gated) or _enlarges(layer, features, output):
                 upsampled.add(output.name)
         return outputs
@@ -87,13 +87,13 @@ def sharpen_skips(model: keras.Model, kernel: Kernel = "laplacian") -> keras.Mod
 
 
 def _copy_layer(layer):
-    if isinstance(layer, keras.layers.Lambda):  # its configuration does not hold its code safely
+    if isinstance(layer, keras.layers.Lambda):  # its config serialises its code unsafely
         return keras.layers.Lambda(layer.function, arguments=layer.arguments, name=layer.name)
     return type(layer).from_config(layer.get_config())
 
 
-def _is_feature_map(x) -> bool:
-    """Whether `x` is one; an embedding of one pixel has nothing to sharpen."""
+def _is_spatial(x) -> bool:
+    """Whether `x` is a feature map of more than one pixel; one pixel has nothing to sharpen."""
     return isinstance(x, keras.KerasTensor) and len(x.shape) == 4 and tuple(x.shape[1:3]) != (1, 1)
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.common.published import DATASET_TITLES, SEGMENTATION_TITLES, Scores
-from experiments.common.report import Section, describe_provenance, distinct_values, write_section
+from experiments.common.report import (
+    Figures,
+    Section,
+    describe_provenance,
+    distinct_values,
+    write_section,
+)
 from experiments.common.significance import comparisons
 from experiments.segmentation.figures import (
     cases,
@@ -44,6 +50,32 @@ def make_section(
     runs = runs_frame(records)
     summary = summarise(runs, SEGMENTATION_PROTOCOLS[records[0]["protocol"]].ddof)
     titles = {dataset.info.name: dataset.info.title for dataset in datasets}
+    if summary["model"].nunique() > 2:
+        shown, emphasise = one_row_per_model(summary, table.published, titles), _bold_best_row
+    else:
+        shown, emphasise = add_published_rows(summary, table.published, titles), _bold_best
+    return write_section(
+        out,
+        title=table.title,
+        caption=_caption(records, runs),
+        numbers=summary,
+        shown=shown,
+        emphasise=emphasise,
+        figures=_figures(records, runs, datasets, out),
+        settings=_describe_settings(records),
+        runs=runs,
+        comparison=_readable(comparisons(records, table.pairs), titles),
+        comparison_note=COMPARISON_NOTE,
+    )
+
+
+def _figures(
+    records: Sequence[dict[str, Any]],
+    runs: pd.DataFrame,
+    datasets: Sequence[ImageDataset],
+    out: Path,
+) -> Figures:
+    """The figures of all datasets, then those of each."""
     figures = {
         "learning-curves": (
             "Validation Jaccard after each epoch (as figure 3.3): mean over runs, ± 1 sd; dotted "
@@ -57,7 +89,7 @@ def make_section(
     }
     for dataset in datasets:
         name = dataset.info.name
-        of_set = [record for record in records if record["dataset"]["name"] == name]
+        of_dataset = [record for record in records if record["dataset"]["name"] == name]
         if runs["model"].nunique() > 2:
             figures[f"bars-{name}"] = (
                 f"{dataset.info.title}: mean over runs, ± 1 sample sd (as figure 3.5).",
@@ -67,30 +99,14 @@ def make_section(
             figures[f"classes-{name}"] = (
                 f"{dataset.info.title}: class maps (as figure 3.4), at even steps of the "
                 "ranking by Jaccard.",
-                class_maps(of_set, dataset, out),
+                class_maps(of_dataset, dataset, out),
             )
         figures[f"cases-{name}"] = (
             f"{dataset.info.title}: the hardest, most over- and most under-segmented test "
             "images (as figures 3.6 to 3.8), ranked by rule.",
-            cases(of_set, dataset, out),
+            cases(of_dataset, dataset, out),
         )
-    if summary["model"].nunique() > 2:
-        shown, emphasise = one_row_per_model(summary, table.published, titles), _bold_best_row
-    else:
-        shown, emphasise = add_published_rows(summary, table.published, titles), _bold_best
-    return write_section(
-        out,
-        title=table.title,
-        caption=_caption(records, runs),
-        numbers=summary,
-        shown=shown,
-        emphasise=emphasise,
-        figures=figures,
-        settings=_describe_settings(records),
-        runs=runs,
-        comparison=_readable(comparisons(records, table.pairs), titles),
-        comparison_note=COMPARISON_NOTE,
-    )
+    return figures
 
 
 def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -20,9 +20,9 @@ SIDE = 32  # pixels that images are reduced to
 #: In the COVID-19 Image Data Collection, copies with another contrast are 0.21 to 0.23 apart; the
 #: nearest two X-rays of different patients, also among those of the RSNA challenge, 0.29.
 THRESHOLD = 0.25
-#: Images of other groups must be this many times as far: where many images look alike at this size
-#: (phantoms, lesions in one dermatoscope's ring), near ones are no copies. The copies above have
-#: 2.4 and more.
+#: Images of other groups must be this many times as far away: where many images look alike at this
+#: size (phantoms, lesions in one dermatoscope's ring), near ones are no copies. The copies above
+#: have 2.4 and more.
 MARGIN = 2
 BLOCK = 1024  # images that are compared with all others at once
 
@@ -64,7 +64,7 @@ def find_copies(dataset: ImageDataset, threshold: float = THRESHOLD) -> list[lis
 
 
 def merge_groups(dataset: ImageDataset, threshold: float = THRESHOLD) -> list[str]:
-    """Groups of the images, where groups that share a picture are one: a patient of two numbers.
+    """Merges groups that share a picture, such as a patient who is listed under two numbers.
 
     Args:
         dataset: The images.
@@ -104,7 +104,7 @@ def _standardized(dataset: ImageDataset) -> np.ndarray:
 
 
 def _pairs(images: np.ndarray, groups: np.ndarray, threshold: float) -> set[tuple[int, int]]:
-    """Pairs of numbers of images that are copies."""
+    """Pairs of indices of images that are copies of each other."""
     found = set()
     for start in range(0, len(images), BLOCK):
         correlations = images[start : start + BLOCK] @ images.T / images.shape[1]
@@ -120,7 +120,7 @@ def _pairs(images: np.ndarray, groups: np.ndarray, threshold: float) -> set[tupl
 
 
 def _linked(pairs: Collection[tuple[int, int]], count: int) -> np.ndarray:
-    """For each of `count` things the number of the set that `pairs` link it to."""
+    """Numbers the connected components of a graph: that of each of `count` nodes, by its edges."""
     ends = np.array(list(pairs), int).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), ends.T), shape=(count, count))
     return connected_components(graph, directed=False)[1]
