@@ -93,7 +93,7 @@ def test_a_release_is_a_dataset_with_a_card_checksums_and_parents(small, source,
         "Known limits",
     ):
         assert text in card
-    assert [path.name for path in (out / "figures").iterdir()] == ["quality.png"]
+    assert {path.name for path in (out / "figures").iterdir()} == {"quality.png", "quality.pdf"}
     private = tmp_path / "release-not-for-release/figures"
     assert [path.name for path in private.iterdir()] == ["closest_pairs.png"]  # of real patients
     stamps = {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()}
