@@ -1,8 +1,8 @@
-"""Figure 2.1: CycleGAN's two passes, and the layers of its generators and discriminators.
+"""Figure 2.1: CycleGAN's two cycles, and the layers of its generators and discriminators.
 
     python -m experiments.figure_2_1
 
-It should show generators of 1,546,819 parameters and discriminators of 2,766,529, which judge
+It should show generators of 1,546,819 parameters and discriminators of 2,766,529, which score
 16 × 16 patches of an image of 256 × 256.
 """
 
@@ -30,7 +30,7 @@ from experiments.common.style import COLOURS, SMALL, TWO_COLUMNS, styled
 from melanet.cyclegan import CycleGAN, build_cyclegan
 
 NAME = "figure_2_1"
-PASSES = 2.8  # height of both passes in inches
+CYCLES_HEIGHT = 2.8  # inches
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,15 +43,15 @@ def draw(options: argparse.Namespace | None = None) -> Figure:
     """The diagram; it has no options."""
     model = build_cyclegan((256, 256, 3))
     generator, discriminator = model.first_to_second, model.first_discriminator
-    heights = [PASSES, encoder_decoder_height(generator), CHAIN_HEIGHT]
-    figure, (passes, upper, lower) = plt.subplots(
+    heights = [CYCLES_HEIGHT, encoder_decoder_height(generator), CHAIN_HEIGHT]
+    figure, (cycles, upper, lower) = plt.subplots(
         3, 1, figsize=(TWO_COLUMNS, sum(heights) + 0.55), height_ratios=heights
     )
-    _draw_passes(passes, model)
+    _draw_cycles(cycles, model)
     draw_encoder_decoder(upper, generator)
     draw_chain(lower, discriminator)
     for axes, title in (
-        (passes, "(a) Training: both passes are made for every batch"),
+        (cycles, "(a) Training: both cycles run on every batch"),
         (
             upper,
             f"(b) Generator: {generator.count_params():,} parameters; height × width × channels",
@@ -62,9 +62,9 @@ def draw(options: argparse.Namespace | None = None) -> Figure:
     return figure
 
 
-def _draw_passes(axes: Axes, model: CycleGAN) -> None:
-    """The forward pass above the backward pass: translate, judge, translate back, compare."""
-    canvas(axes, TWO_COLUMNS, PASSES)
+def _draw_cycles(axes: Axes, model: CycleGAN) -> None:
+    """The forward above the backward cycle: translate, discriminate, translate back, compare."""
+    canvas(axes, TWO_COLUMNS, CYCLES_HEIGHT)
     first, second = model.domains
     to_second, to_first = f"G_{first[0].upper()}", f"G_{second[0].upper()}"
     for y, own, other, there, back in (
@@ -86,8 +86,8 @@ def _draw_passes(axes: Axes, model: CycleGAN) -> None:
             box(axes, (x, y), (1.1 if data else 1.15, 0.36), lines, **fill)
         for left, right in itertools.pairwise(places):
             arrow(axes, (left + 0.57, y), (right - 0.57, y))
-        judge = f"D_{other[0].upper()}"
-        box(axes, (3.3, y - 0.55), (1.1, 0.36), [judge, f"real {other}?"])
+        discriminator = f"D_{other[0].upper()}"
+        box(axes, (3.3, y - 0.55), (1.1, 0.36), [discriminator, f"real {other}?"])
         arrow(axes, (3.3, y - 0.18), (3.3, y - 0.37))
         box(axes, (1.7, y - 0.55), (1.1, 0.36), [f"image {other[0]}", other], DATA_FILL)
         arrow(axes, (2.25, y - 0.55), (2.75, y - 0.55))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.classification.figures import THRESHOLD
+from experiments.classification.comparisons import THRESHOLD
 from experiments.classification.saved import (
     add_data_arguments,
     condition_records,

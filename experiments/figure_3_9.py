@@ -22,8 +22,8 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.classification.synthesis import save_model
 from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
+from experiments.common.models import save_model
 from experiments.common.report import save_figure
 from experiments.common.style import (
     QUIET,
@@ -179,7 +179,7 @@ def heat_maps(
     width = TWO_COLUMNS / (2 + depth)
     height = width * images.shape[1] / images.shape[2]
     figure, grid = image_grid(len(rows), 2 + depth, (width, height + 0.2), extra=0.75)
-    for axes, title in zip(grid[0], ["image", "ground truth", *_columns(depth)], strict=True):
+    for axes, title in zip(grid[0], ["image", "ground truth", *_column_titles(depth)], strict=True):
         axes.set_title(wrap(title, width), fontsize=SMALL)
     for axes_row, (index, name) in zip(grid, rows, strict=True):
         show_image(axes_row[0], images[index])
@@ -213,19 +213,19 @@ def concatenation_maps(
 
 def concatenations(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers where encoder and decoder meet, deepest first."""
-    # An encoder of three channels may begin with one channel thrice: that is no meeting.
-    meeting = [
+    # An encoder may begin by repeating one channel three times, which joins nothing.
+    joining = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.Concatenate) and len(set(map(id, layer.input))) > 1
     ]
-    return sorted(meeting, key=lambda layer: layer.output.shape[1])
+    return sorted(joining, key=lambda layer: layer.output.shape[1])
 
 
-def _class_index(asked: int | None, classes: int) -> int:
-    index = (0 if classes == 1 else 1) if asked is None else asked
+def _class_index(chosen: int | None, classes: int) -> int:
+    index = (0 if classes == 1 else 1) if chosen is None else chosen
     if index >= classes:
-        raise InputError(f"--class-index {index}: the set's classes are 0 to {classes - 1}")
+        raise InputError(f"--class-index {index}: the dataset's classes are 0 to {classes - 1}")
     return index
 
 
@@ -237,9 +237,9 @@ def _find(trial: SegmentationTrial, folder: Path) -> Path:
     raise InputError(f"--weights-from {folder}: has no {trial.model}.weights.h5")
 
 
-def _columns(depth: int) -> list[str]:
-    notes = {1: "\n(deepest)", depth: "\n(finest)"}
-    return [f"concat {number}{notes.get(number, '')}" for number in range(1, depth + 1)]
+def _column_titles(depth: int) -> list[str]:
+    suffixes = {1: "\n(deepest)", depth: "\n(finest)"}
+    return [f"concat {number}{suffixes.get(number, '')}" for number in range(1, depth + 1)]
 
 
 if __name__ == "__main__":

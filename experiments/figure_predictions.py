@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.classification.figures import THRESHOLD
+from experiments.classification.comparisons import THRESHOLD
 from experiments.classification.saved import (
     TABLE_COMMAND,
     add_data_arguments,
@@ -53,7 +53,7 @@ SAMPLED = 10  # synthesised images in the thesis
 
 @dataclasses.dataclass(frozen=True)
 class GroupScores:
-    """Counts of two groups that a classifier was tried on, and what follows from them.
+    """Counts of a classifier's predictions on two groups of images, and the rates they give.
 
     Attributes:
         negatives: Real images of the negative class.
@@ -141,12 +141,12 @@ def draw(options: argparse.Namespace) -> Figure:
         len(sampled), int((scores[1] >= THRESHOLD).sum()),
     )  # fmt: skip
     for name, result in (("ours", ours), ("thesis", PUBLISHED)):
-        print(describe(name, result))
+        print(summary_line(name, result))
     return prediction_panels(scores, ours, dataset.info.labels)
 
 
-def describe(name: str, result: GroupScores) -> str:
-    """The discussion's numbers in a line."""
+def summary_line(name: str, result: GroupScores) -> str:
+    """The numbers that the discussion prints, in one line."""
     return (
         f"{name}: {result.negative_rate:.1f}% of {result.negatives} negatives right "
         f"({result.false_alarms} not), {result.positive_rate:.1f}% of {result.positives} "

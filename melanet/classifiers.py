@@ -200,9 +200,9 @@ def _stored_shapes(path) -> list[tuple[int, ...]]:
     """Shapes of the arrays in an HDF5 file, sorted; none for another format."""
     shapes = []
 
-    def add(name, item):
-        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer"):
-            shapes.append(item.shape)
+    def add(name, entry):
+        if isinstance(entry, h5py.Dataset) and not name.startswith("optimizer"):
+            shapes.append(entry.shape)
 
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:

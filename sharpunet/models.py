@@ -460,7 +460,9 @@ def _count_arrays(weights) -> int:
     """Number of arrays in a weights file, without those of an optimizer."""
     arrays = []
     with h5py.File(weights) as file:
-        file.visititems(lambda name, item: arrays.append(name) if hasattr(item, "shape") else None)
+        file.visititems(
+            lambda name, entry: arrays.append(name) if hasattr(entry, "shape") else None
+        )
     return sum(not name.startswith("optimizer") for name in arrays)
 
 

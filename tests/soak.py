@@ -34,8 +34,8 @@ from tqdm import tqdm
 
 import melanet.checkpoint
 from experiments import table_2_1, table_3_1
-from experiments.classification.synthesis import save_model
 from experiments.common.cli import run_cli
+from experiments.common.models import save_model
 from experiments.common.table import run_table
 from experiments.common.training import seed_everything
 from melanet.augmentation import augment_offline

@@ -10,9 +10,10 @@ from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.significance import holm
 from melanet.statistics import bootstrap_auc_difference, mcnemar_test
 
+#: Scores from here on count as positive, as in `melanet.metrics`.
 THRESHOLD = 0.5
-SIGNIFICANT = 0.05
-NOTE = (
+SIGNIFICANCE_LEVEL = 0.05
+COMPARISON_NOTE = (
     "Conditions of the first seed on the same test images. AUC: a bootstrap of whole patients, in "
     "percent points; sensitivity and specificity: McNemar's exact test. p is corrected by Holm for "
     "all tests of this table."
@@ -38,9 +39,9 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
             p_values += found["p_values"]
     corrected = holm(p_values).reshape(-1, 3)
     for row, (auc, sensitivity, specificity) in zip(rows, corrected, strict=True):
-        row["p, AUC"] = _p(auc)
-        row["p, sensitivity"] = _p(sensitivity)
-        row["p, specificity"] = _p(specificity)
+        row["p, AUC"] = _format_p_value(auc)
+        row["p, sensitivity"] = _format_p_value(sensitivity)
+        row["p, specificity"] = _format_p_value(specificity)
     return pd.DataFrame(rows)
 
 
@@ -69,7 +70,7 @@ def _several_models(records: Sequence[dict[str, Any]]) -> bool:
     return len({record["model"] for record in records}) > 1
 
 
-def _p(value: float) -> str:
+def _format_p_value(value: float) -> str:
     if np.isnan(value):
         return "–"
-    return f"{value:.3f}" + (" *" if value < SIGNIFICANT else "")
+    return f"{value:.3f}" + (" *" if value < SIGNIFICANCE_LEVEL else "")

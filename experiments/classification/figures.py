@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
+from experiments.classification.comparisons import THRESHOLD
 from experiments.classification.features import read_features
 from experiments.common.style import (
     FOUND,
@@ -37,7 +38,6 @@ from melanet.data import ImageDataset, load_dataset
 from melanet.data.loading import training_ids
 from melanet.explain import umap_embedding
 
-THRESHOLD = 0.5
 SAMPLE_COLUMNS = 3  # of each class in figure 2.3
 RATES = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
 

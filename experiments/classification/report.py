@@ -1,4 +1,4 @@
-"""The report of a table of chapter 2: records to a table beside the thesis's, and its figures."""
+"""The report of a table of chapter 2: its records beside the thesis's numbers, and its figures."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.classification import figures
-from experiments.classification.comparisons import NOTE, compare_conditions
+from experiments.classification.comparisons import COMPARISON_NOTE, compare_conditions
 from experiments.classification.features import MAX_POINTS
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
@@ -17,7 +17,7 @@ from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.report import (
     Figures,
     Section,
-    describe_origin,
+    describe_provenance,
     distinct_values,
     write_section,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All that the report of a table draws on."""
+    """The input of a report: a table with its datasets, trials and records."""
 
     table: "ClassificationTable"
     datasets: Sequence[ImageDataset]
@@ -58,10 +58,10 @@ def make_section(results: Results) -> Section:
         numbers=summary,
         shown=add_published_rows(table, summary),
         figures=table.figures(results),
-        settings=_describe(results),
+        settings=_describe_settings(results),
         runs=runs,
         comparison=compare_conditions(records, results.titles),
-        comparison_note=NOTE,
+        comparison_note=COMPARISON_NOTE,
     )
 
 
@@ -217,13 +217,13 @@ def _caption(results: Results) -> str:
     )
 
 
-def _describe(results: Results) -> dict[str, str]:
-    """How the results were made, for a reader."""
+def _describe_settings(results: Results) -> dict[str, str]:
+    """How the results were made: readable settings by name."""
     table, records = results.table, results.records
     protocol = records[0]["protocol"]
-    synthetic = [notes for record in records for notes in record["synthetic"]]
-    gan_seconds = {notes["key"]: notes["seconds"] for notes in synthetic}
-    described = {
+    synthetic = [cyclegan for record in records for cyclegan in record["synthetic"]]
+    gan_seconds = {cyclegan["key"]: cyclegan["seconds"] for cyclegan in synthetic}
+    settings = {
         "protocol": f"{protocol}: {table.protocols[protocol].text}"
         + _departures(table.protocols[protocol].cyclegan, synthetic),
         "images (train / validation / test)": distinct_values(
@@ -232,21 +232,21 @@ def _describe(results: Results) -> dict[str, str]:
         "size": distinct_values(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
         "classifiers": "; ".join(dict.fromkeys(map(_describe_classifier, records))),
         "CycleGAN": distinct_values(synthetic, _describe_cyclegan) or "none",
-        **describe_origin(records),
+        **describe_provenance(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
     }
     if not (results.datasets[0].metadata["split"] == "test").any():
-        described["split"] = "80/20 by group (patient, where known; with copies of a picture)"
+        settings["split"] = "80/20 by group (patient, where known; with copies of a picture)"
     for other in results.datasets[1:]:
-        described["split"] += ", all datasets as one"
-        described["other dataset (SHA-256 of metadata.csv)"] = (
+        settings["split"] += ", all datasets as one"
+        settings["other dataset (SHA-256 of metadata.csv)"] = (
             f"{other.info.name} {other.fingerprint[:16]}"
         )
     for dataset in results.datasets:
         if dataset.info.notes:
-            described[f"{dataset.info.title}, left out"] = dataset.info.notes
-    return described
+            settings[f"{dataset.info.title}, left out"] = dataset.info.notes
+    return settings
 
 
 def _describe_classifier(record: dict[str, Any]) -> str:
@@ -266,19 +266,19 @@ def _describe_classifier(record: dict[str, Any]) -> str:
 def _departures(own: CycleGANConfig, synthetic: Sequence[dict[str, Any]]) -> str:
     """Where an option made the CycleGANs depart from the protocol's."""
     departures = [
-        f"{name.replace('_', ' ')} {str(notes[name]).replace('_', ' ')}"
-        for notes in synthetic[:1]
+        f"{name.replace('_', ' ')} {str(cyclegan[name]).replace('_', ' ')}"
+        for cyclegan in synthetic[:1]
         for name, value in dataclasses.asdict(own).items()
-        if notes[name] != (list(value) if isinstance(value, tuple) else value)
+        if cyclegan[name] != (list(value) if isinstance(value, tuple) else value)
     ]
     return f" – but here, by option: {', '.join(departures)}" if departures else ""
 
 
-def _describe_cyclegan(notes: dict[str, Any]) -> str:
-    generators, discriminators = (f"{rate:g}" for rate in notes["rates"])
+def _describe_cyclegan(cyclegan: dict[str, Any]) -> str:
+    generators, discriminators = (f"{rate:g}" for rate in cyclegan["rates"])
     return (
-        f"{notes['epochs']} epochs, batch {notes['batch_size']}, first filters "
-        f"{' and '.join(map(str, notes['filters']))}, Adam {generators} and {discriminators} "
-        f"(generators and discriminators), {notes['adversarial_loss'].replace('_', ' ')} loss, "
-        f"identity weight {notes['identity_weight']:g}"
+        f"{cyclegan['epochs']} epochs, batch {cyclegan['batch_size']}, first filters "
+        f"{' and '.join(map(str, cyclegan['filters']))}, Adam {generators} and {discriminators} "
+        f"(generators and discriminators), {cyclegan['adversarial_loss'].replace('_', ' ')} loss, "
+        f"identity weight {cyclegan['identity_weight']:g}"
     )

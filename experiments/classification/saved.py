@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.classification.features import MAX_POINTS, features_path, read_features
-from experiments.classification.synthesis import load_model
 from experiments.common.cli import bounded_int
+from experiments.common.models import load_model
 from experiments.common.records import read_record
 from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset, prepare
 from melanet.data.dataset import METADATA_FILE

@@ -2,13 +2,10 @@
 
 import contextlib
 import dataclasses
-import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import keras
-
+from experiments.common.models import load_model, save_model
 from experiments.common.records import (
     CODE_VERSIONS,
     checkpoint_path,
@@ -22,7 +19,6 @@ from experiments.common.training import EpochBar, precision_policy, seed_everyth
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import ImageDataset, InputError
-from melanet.data.writing import atomic_write
 from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
 
@@ -75,7 +71,7 @@ class SyntheticSetStage:
 
     @property
     def key(self) -> str:
-        """Name of the CycleGAN: readable, and another if anything that determines it is."""
+        """Name of the CycleGAN: readable, with a hash of everything that determines its weights."""
         own = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -183,27 +179,3 @@ def load_cyclegan(path: Path) -> CycleGAN:
     if not isinstance(model, CycleGAN):
         raise InputError(f"{path}: holds a {type(model).__name__}, not a CycleGAN; remove it")
     return model
-
-
-def load_model(path: Path) -> keras.Model:
-    """Loads a model from its `.keras` file. Nothing in it is executed: Lambda layers are refused.
-
-    Raises:
-        InputError: If the file is not one, or holds what is not safe to load.
-    """
-    if not zipfile.is_zipfile(path):  # Keras also reads older formats
-        raise InputError(f"{path}: cannot be loaded, it is not a .keras file; remove it")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # Keras also raises if something is missing
-            model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # a damaged file makes its readers raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: cannot be loaded ({reason}); remove it") from None
-    if not isinstance(model, keras.Model):
-        raise InputError(f"{path}: holds a {type(model).__name__}, not a model; remove it")
-    return model
-
-
-def save_model(model: keras.Model, path: Path, **arguments) -> None:
-    """Saves a Keras model whole or not at all."""
-    atomic_write(path, lambda file: model.save(file, **arguments))

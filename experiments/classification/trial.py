@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
-from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage, save_model
+from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
+from experiments.common.models import save_model
 from experiments.common.records import (
     CODE_VERSIONS,
     config_hash,
@@ -38,7 +39,7 @@ from melanet.trees import BaggedTrees
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
 BAGGED_TREES = "densenet121_bagged_trees"
-#: What a trial's record repeats of the record of a CycleGAN.
+#: Fields of a CycleGAN's record that the record of a trial repeats.
 LOGGED_FIELDS = ("key", "set", "seconds", *(f.name for f in dataclasses.fields(CycleGANConfig)))
 
 
@@ -115,7 +116,7 @@ class ClassifierTrial(Trial):
     """One training: a condition on one split of a dataset, by one seed.
 
     Attributes:
-        synthetic_stages: What makes the condition's synthetic datasets, as many as it has.
+        synthetic_stages: Stages that make the condition's synthetic datasets, one each.
         save_model: Whether the trained classifier is saved beside its record.
     """
 
@@ -334,7 +335,7 @@ class ClassifierTrial(Trial):
 def _random_network(
     model: str, input_shape: tuple[int, int, int], preprocessing: str
 ) -> keras.Model:
-    """A classifier with random weights; of the bagged trees, the network that they stand on."""
+    """A classifier with random weights; for bagged trees, the network that gives their features."""
     if model == BAGGED_TREES:
         return BaggedTrees(input_shape, 2, weights=None, preprocessing=preprocessing).network
     return CLASSIFIERS[model](input_shape, 2, weights=None, preprocessing=preprocessing)

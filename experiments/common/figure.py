@@ -1,4 +1,4 @@
-"""The command of a figure that is no table's: arguments, one file as PDF and PNG, exit code."""
+"""The command of a figure that belongs to no table: its flags, PDF and PNG, exit code."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from experiments.common.report import save_figure
 
 def run_figure(
     name: str,
-    description: str | None,
+    docstring: str | None,
     draw: Callable[[argparse.Namespace], Figure],
     arguments: Sequence[str] | None = None,
     *,
@@ -23,7 +23,7 @@ def run_figure(
 
     Args:
         name: Name of the command and of the files.
-        description: Its first line is the command's description.
+        docstring: Its first line describes the command in `--help`.
         draw: From the options to the figure.
         arguments: Of the command line.
         add_arguments: Adds flags besides `--out`.
@@ -33,7 +33,7 @@ def run_figure(
         The exit code, see `run_cli`.
     """
     parser = Parser(
-        prog=f"python -m experiments.{name}", description=(description or "").split("\n")[0]
+        prog=f"python -m experiments.{name}", description=(docstring or "").split("\n")[0]
     )
     add_arguments(parser)
     where = "folder of results; the figure lands in its folder figures; default: %(default)s"

@@ -1,4 +1,4 @@
-"""The record of a trial: one JSON file that says all that made its result."""
+"""The record of a trial: one JSON file with its result and everything that made it."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ def read_record(path: Path, fields: Collection[str] = ()) -> dict[str, Any]:
 
     Args:
         path: The file.
-        fields: What the record must say.
+        fields: Fields that the record must have.
 
     Raises:
         InputError: If the file is not a record, or lacks a field.
@@ -81,7 +81,7 @@ def hashed_settings(settings: Any) -> dict[str, Any]:
 
 
 def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:
-    """What a record says of its dataset."""
+    """The entry of a dataset in a record."""
     return {
         **dataclasses.asdict(dataset.info),
         "metadata_sha256": dataset.fingerprint,

@@ -121,7 +121,7 @@ def distinct_values(records: Sequence[dict[str, Any]], get: Callable[[dict[str, 
     return ", ".join(dict.fromkeys(str(get(record)) for record in records))
 
 
-def describe_origin(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+def describe_provenance(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Data, code, versions and hardware of the records, for a reader."""
     commits = distinct_values(records, lambda r: _commit(r["git"]))
     if "," in commits:

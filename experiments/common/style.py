@@ -228,10 +228,10 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
     return np.repeat(image, 3, axis=2) if image.shape[-1] == 1 else image.copy()
 
 
-def evenly_spaced(items: Sequence, count: int) -> list:
-    """`count` items at even steps, the first and the last among them; all if there are fewer."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[place] for place in places]
+def evenly_spaced(values: Sequence, count: int) -> list:
+    """`count` values at even steps, the first and the last among them; all if there are fewer."""
+    places = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
+    return [values[place] for place in places]
 
 
 def legend_below(

@@ -50,7 +50,7 @@ class Trial(abc.ABC):
 
     dataset: ImageDataset
     seed: int
-    #: What its record must say, for the report.
+    #: Fields of its record that the report needs.
     record_fields: ClassVar[tuple[str, ...]] = ("dataset", "seed", "versions", "git", "hardware")
 
     @property
@@ -61,7 +61,7 @@ class Trial(abc.ABC):
     @property
     @abc.abstractmethod
     def config(self) -> list[Any]:
-        """All that determines the result, as JSON can hold it."""
+        """Everything that determines the result, in types that JSON has."""
 
     @property
     def shared_artifacts(self) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Trial(abc.ABC):
 
     @property
     def key(self) -> str:
-        """Name of its record: readable, and another if anything that determines the result is."""
+        """Name of its record: the title and a hash of `config`."""
         return f"{self.title}-{config_hash(self.config)}"
 
     def record_path(self, out: Path) -> Path:
@@ -91,7 +91,8 @@ class Trial(abc.ABC):
         Returns:
             The record; None on hosts that only help to train.
         """
-        path = self.record_path(out)  # before it seeds: its name may need a model, drawn at random
+        # Before seeding: the hash in its name may build a model, which draws random weights.
+        path = self.record_path(out)
         result = self.train_and_test(out)
         if result is None:
             return None
@@ -257,15 +258,15 @@ def run_trials(
     check_writable(out)
     done = {trial.key: trial.record_path(out).exists() for trial in trials}
     for trial in (trial for trial in trials if done[trial.key]):
-        read_record(
-            trial.record_path(out), trial.record_fields
-        )  # a damaged one is reported now, not after hours
-        EpochCheckpoint(trial.checkpoint_path(out)).remove()  # left if killed after the record
+        # A damaged record is reported now, not after hours.
+        read_record(trial.record_path(out), trial.record_fields)
+        # A run that was killed after its record leaves a checkpoint.
+        EpochCheckpoint(trial.checkpoint_path(out)).remove()
     mine = {trial.key for trial in take_shard(trials, shard)}
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):
         print(f"{sum(done.values())} of {len(trials)} trials are done already")
-    _name_unused_records(trials, out)
+    _report_unused_records(trials, out)
     check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
@@ -279,8 +280,8 @@ def run_trials(
     return [read_record(trial.record_path(out), trial.record_fields) for trial in trials]
 
 
-def _name_unused_records(trials: Sequence[Trial], out: Path) -> None:
-    """Says if there are records of the same trials by other settings, data, models or code."""
+def _report_unused_records(trials: Sequence[Trial], out: Path) -> None:
+    """Reports records of trials of the same title with other settings, data, models or code."""
     keys = {trial.key for trial in trials}
     titles = {trial.title for trial in trials}
     others = [
@@ -295,7 +296,7 @@ def _name_unused_records(trials: Sequence[Trial], out: Path) -> None:
 def take_shard(trials: Sequence[Trial], shard: tuple[int, int]) -> list[Trial]:
     """Part `number` of `count` parts: the same on every machine, and without overlap.
 
-    Trials that share a CycleGAN or an augmented set stay together, so that none is made twice.
+    Trials that share a CycleGAN or an augmented dataset stay together, so that none is made twice.
     """
     units: list[tuple[set[str], list[Trial]]] = []
     for trial in trials:

@@ -41,7 +41,7 @@ class TrainedModel:
     replicas: int
 
     def summary(self) -> dict[str, Any]:
-        """What a record says of it."""
+        """Its entries in a record."""
         curves = {name: [round(float(v), 6) for v in c] for name, c in self.history.items()}
         return {
             "replicas": self.replicas,

@@ -1,4 +1,4 @@
-"""The report of a table of chapter 3: records to a table beside the thesis's, and its figures."""
+"""The report of a table of chapter 3: its records beside the thesis's numbers, and its figures."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.common.published import DATASET_TITLES, SEGMENTATION_TITLES, Scores
-from experiments.common.report import Section, describe_origin, distinct_values, write_section
+from experiments.common.report import Section, describe_provenance, distinct_values, write_section
 from experiments.common.significance import comparisons
 from experiments.segmentation.figures import (
     cases,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from experiments.segmentation.table import SegmentationTable
 
 SCORES = ("jaccard", "dice")
-LEAST_GAIN = 0.5  # percent points of Jaccard above the best constant prediction
+MIN_GAIN = 0.5  # percent points of Jaccard above the best constant prediction
 COMPARISON_NOTE = (
     "Percent points of Jaccard. The interval over splits and p are of the corrected resampled "
     "t-test (Nadeau and Bengio 2003), which allows for splits that share training images; the "
@@ -86,7 +86,7 @@ def make_section(
         shown=shown,
         emphasise=emphasise,
         figures=figures,
-        settings=describe(records),
+        settings=_describe_settings(records),
         runs=runs,
         comparison=_readable(comparisons(records, table.pairs), titles),
         comparison_note=COMPARISON_NOTE,
@@ -113,7 +113,7 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "fold": record["fold"],
                 **scores,
                 **constant,
-                "learned": scores["jaccard"] > constant["constant_jaccard"] + LEAST_GAIN,
+                "learned": scores["jaccard"] > constant["constant_jaccard"] + MIN_GAIN,
                 "best_epoch": record["best_epoch"],
                 "epochs_run": record["epochs_run"],
                 "seconds": record["seconds"],
@@ -199,8 +199,8 @@ def one_row_per_model(
     return pd.DataFrame(rows)
 
 
-def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """How the results were made, for a reader."""
+def _describe_settings(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """How the results were made: readable settings by name."""
     first = records[0]
     return {
         "protocol": f"{first['protocol']}: {SEGMENTATION_PROTOCOLS[first['protocol']].text}",
@@ -219,7 +219,7 @@ def describe(records: Sequence[dict[str, Any]]) -> dict[str, str]:
             records,
             lambda r: f"ImageNet ({r['model']})" if r["weights"] else "random at the start",
         ),
-        **describe_origin(records),
+        **describe_provenance(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min in all",
     }
 
@@ -232,12 +232,12 @@ def _caption(records: Sequence[dict[str, Any]], runs: pd.DataFrame) -> str:
     return (
         f"Percent, mean ± {sd} over {counted} runs per cell; protocol {first['protocol']}, "
         f"at most {first['epochs']} epochs. Bold: the best of ours. The best constant prediction "
-        f"is all background or all of one class.{_name_constant_runs(runs)}"
+        f"is all background or all of one class.{_list_constant_runs(runs)}"
     )
 
 
-def _name_constant_runs(runs: pd.DataFrame) -> str:
-    """Names the models whose training never got above the best constant prediction."""
+def _list_constant_runs(runs: pd.DataFrame) -> str:
+    """A sentence that lists the models that never beat the best constant prediction, or nothing."""
     constant = runs[~runs["learned"]].groupby(["dataset", "model"], sort=False).size()
     named = [
         f"{SEGMENTATION_TITLES.get(model, model)} on {dataset} ({count})"

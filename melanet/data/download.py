@@ -66,8 +66,8 @@ def fetch_files(
 def fetch(url: str, path: str | Path, checksum: str | None = None) -> Path:
     """Downloads `url` to `path`, whole or not at all; a file that is there is kept.
 
-    An interrupted download stays in `PATH.partial`; the next call asks for the rest. If the file
-    has changed on the server since, or it cannot be told, the whole of it is asked for.
+    An interrupted download stays in `PATH.partial`; the next call asks for the rest. If the
+    server's file has changed since, or the server does not say, it is downloaded from the start.
 
     Args:
         url: The address.

@@ -140,15 +140,15 @@ def _write_samples(
 def _resume(partial: Path, info: DatasetInfo, samples: Sequence[Sample]) -> int:
     """Number of images that an interrupted run has written; starts anew if there was none."""
     header = ",".join(COLUMNS) + "\n"
-    described = (json.dumps(dataclasses.asdict(info), indent=2) + "\n").encode()
-    table, description = partial / METADATA_FILE, partial / INFO_FILE
-    same = table.is_file() and description.is_file() and description.read_bytes() == described
+    expected = (json.dumps(dataclasses.asdict(info), indent=2) + "\n").encode()
+    table, info_file = partial / METADATA_FILE, partial / INFO_FILE
+    same = table.is_file() and info_file.is_file() and info_file.read_bytes() == expected
     if not same or not table.read_bytes().startswith(header.encode()):
         shutil.rmtree(partial, ignore_errors=True)
         for kind in ("images",) if info.labels else ("images", "masks"):
             (partial / kind).mkdir(parents=True)
         table.write_text(header)
-        description.write_bytes(described)
+        info_file.write_bytes(expected)
     with table.open(newline="") as file:
         lines = file.readlines()
     rows = csv.reader(lines)

@@ -25,8 +25,8 @@ from experiments import (
 from experiments.classification.features import features_path, write_features
 from experiments.classification.figures import metric_bars, roc_curves
 from experiments.classification.saved import load_classifier, training_features
-from experiments.classification.synthesis import save_model
 from experiments.common.diagram import read_stages
+from experiments.common.models import save_model
 from experiments.common.records import write_record
 from experiments.common.report import save_figure
 from experiments.common.style import COLOURS, TWO_COLUMNS, colours_of, styled

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.synthetic_dataset import Evidence, main, verdict
+from experiments.classification.anonymity import Evidence, verdict
+from experiments.synthetic_dataset import main
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset, writing
 from melanet.networks import patchgan_discriminator
@@ -40,10 +41,10 @@ def saved(model, folder, source=None, train=()) -> Path:
     path = folder / "gan.keras"
     model.save(path)
     if source is not None:
-        notes = {"key": "gan", "set": source.info.name, "metadata_sha256": source.fingerprint,
-                 "train": list(train), "seed": 0, "epochs": 1, "filters": [4, 4],
-                 "adversarial_loss": "log", "identity_weight": 0.0}  # fmt: skip
-        path.with_suffix(".json").write_text(json.dumps(notes))
+        record = {"key": "gan", "set": source.info.name, "metadata_sha256": source.fingerprint,
+                  "train": list(train), "seed": 0, "epochs": 1, "filters": [4, 4],
+                  "adversarial_loss": "log", "identity_weight": 0.0}  # fmt: skip
+        path.with_suffix(".json").write_text(json.dumps(record))
     return path
 
 
@@ -93,9 +94,11 @@ def test_a_release_is_a_dataset_with_a_card_checksums_and_parents(small, source,
         "Known limits",
     ):
         assert text in card
-    assert {path.name for path in (out / "figures").iterdir()} == {"quality.png", "quality.pdf"}
+    figures = {path.name for path in (out / "figures").iterdir()}
+    assert figures == {"quality.png", "quality.pdf"}
     private = tmp_path / "release-not-for-release/figures"
-    assert [path.name for path in private.iterdir()] == ["closest_pairs.png"]  # of real patients
+    shown = {path.name for path in private.iterdir()}  # of real patients
+    assert shown == {"closest_pairs.png", "closest_pairs.pdf"}
     stamps = {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()}
     assert main(arguments) == 0  # the images are there already
     assert {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()} == stamps
@@ -212,7 +215,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path, monkeypatch):
     [
         ("no generator", "--generator nowhere.keras: no such file"),
         ("not a CycleGAN", "not a CycleGAN"),
-        ("another source", "is not the set that gan.keras was trained with"),
+        ("another source", "is not the dataset that gan.keras was trained with"),
         ("no encoder", "--encoder vgg_gpa: is no file, and none of vgg_gap, "),
         ("a CycleGAN as encoder", "holds no classifier"),
         ("an encoder of another size", "takes images of (9, 9, 1)"),

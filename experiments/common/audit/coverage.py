@@ -1,4 +1,4 @@
-"""What of the thesis can be rerun by which command, as data; and what is not done."""
+"""Which command or function covers which part of the thesis, as data; and what is not done."""
 
 import dataclasses
 from pathlib import Path
@@ -7,16 +7,16 @@ EXPERIMENTS = Path(__file__).parents[2]
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
+class Entry:
     """A table, figure, equation or algorithm of the thesis.
 
     Attributes:
         name: As the thesis numbers it.
         content: What it is, in a few words.
-        modules: Commands that draw or compute it, such as `experiments.table_2_1`. Those that are
-            no file of the checkout are left out; where none is left and there are no `names`, the
-            item is not done.
-        names: Functions and classes that are it, such as `melanet.focal_loss`.
+        modules: Commands that draw or compute it, such as `experiments.table_2_1`. Those
+            without a file in the checkout are left out; an entry without any of them and without
+            `names` is not done.
+        names: Functions and classes that implement it, such as `melanet.focal_loss`.
         note: What else to say, such as an option.
     """
 
@@ -46,14 +46,14 @@ def exists(module: str) -> bool:
     return (EXPERIMENTS / (module.removeprefix("experiments.") + ".py")).is_file()
 
 
-def _items(kind: str, rows: dict[str, tuple]) -> tuple[Item, ...]:
-    return tuple(Item(f"{kind} {name}", *rest) for name, rest in rows.items())
+def _entries(kind: str, rows: dict[str, tuple]) -> tuple[Entry, ...]:
+    return tuple(Entry(f"{kind} {name}", *rest) for name, rest in rows.items())
 
 
 TABLES_2, X_RAYS = ("experiments.table_2_1",), ("experiments.table_2_2", "experiments.table_2_3")
 TABLES_3 = ("experiments.table_3_1",)
 
-TABLES = _items(
+TABLES = _entries(
     "Table",
     {
         "2.1": ("melanoma: VGG-GAP, augmented, MelaNet", TABLES_2),
@@ -64,7 +64,7 @@ TABLES = _items(
     },
 )
 
-FIGURES = _items(
+FIGURES = _entries(
     "Figure",
     {
         "2.1": ("CycleGAN (diagram)", ("experiments.figure_2_1",)),
@@ -101,7 +101,7 @@ FIGURES = _items(
     },
 )
 
-EQUATIONS = _items(
+EQUATIONS = _entries(
     "Equation",
     {
         "2.1": ("objective of CycleGAN", (), ("melanet.CycleGAN",)),
@@ -136,23 +136,23 @@ EQUATIONS = _items(
 )
 
 OTHERS = (
-    Item("Algorithm 1", "MelaNet", TABLES_2, ("melanet.oversample",)),
-    Item("Section 2.3.1", "offline augmentation, 5x and 10x", (), ("melanet.augment_offline",)),
-    Item(
+    Entry("Algorithm 1", "MelaNet", TABLES_2, ("melanet.oversample",)),
+    Entry("Section 2.3.1", "offline augmentation, 5x and 10x", (), ("melanet.augment_offline",)),
+    Entry(
         "Section 2.3.6",
         "predictions on all benign and some synthesised images",
         ("experiments.figure_predictions",),
     ),
-    Item(
+    Entry(
         "Sections 2.1 and 4.1.1",
         "synthetic X-rays as a release, and whether they are anonymous",
         ("experiments.synthetic_dataset",),
         ("melanet.reidentification",),
     ),
-    Item("Section 3.2.6", "focal Tversky and boundary losses", (), ("sharpunet.LOSSES",)),
-    Item("Section 4.3.2", "other kernels", ("experiments.kernel_ablation",)),
-    Item("Section 4.3.1", "MelaNet for several classes"),
-    Item("Section 4.3.3", "Sharp U-Net in 3D"),
+    Entry("Section 3.2.6", "focal Tversky and boundary losses", (), ("sharpunet.LOSSES",)),
+    Entry("Section 4.3.2", "other kernels", ("experiments.kernel_ablation",)),
+    Entry("Section 4.3.1", "MelaNet for several classes"),
+    Entry("Section 4.3.3", "Sharp U-Net in 3D"),
 )
 
-ITEMS = (*TABLES, *FIGURES, *EQUATIONS, *OTHERS)
+ENTRIES = (*TABLES, *FIGURES, *EQUATIONS, *OTHERS)

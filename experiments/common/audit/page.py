@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from experiments.common.audit.coverage import ITEMS
+from experiments.common.audit.coverage import ENTRIES
 from experiments.common.audit.differences import (
     MELANET,
     NOT_WORTH_HAVING,
@@ -47,7 +47,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 def fidelity_page(findings: Sequence[Finding]) -> str:
     """The whole page."""
-    items = [(item.name, item.content, item.where) for item in ITEMS]
+    entries = [(entry.name, entry.content, entry.where) for entry in ENTRIES]
     pending = any(each.point in PENDING for each in (*MELANET, *SHARP_UNET))
     return "\n\n".join(
         [
@@ -55,7 +55,7 @@ def fidelity_page(findings: Sequence[Finding]) -> str:
             "Written by `python -m experiments.audit --page docs/fidelity.md`; change the data in "
             "`experiments/common/audit`, not this page.",
             "## Every table, figure, equation and algorithm",
-            markdown_table(["In the thesis", "What it is", "Here"], items),
+            markdown_table(["In the thesis", "What it is", "Here"], entries),
             "## Where thesis, released code and good practice differ",
             "`--protocol thesis` is the default and follows the text; `released` follows the "
             "author's notebooks; `clean` follows the text where that does not flatter the result. "

@@ -13,7 +13,7 @@ import pytest
 
 from experiments import audit
 from experiments.common.audit import finding, page, parameters
-from experiments.common.audit.coverage import EXPERIMENTS, ITEMS, Item, exists
+from experiments.common.audit.coverage import ENTRIES, EXPERIMENTS, Entry, exists
 from experiments.common.audit.differences import MELANET, NOT_WORTH_HAVING, PENDING, SHARP_UNET
 from experiments.common.audit.finding import Verdict
 
@@ -194,20 +194,20 @@ def test_the_page_has_every_table_figure_and_equation_of_the_thesis():
         *(f"Equation 3.{number}" for number in range(1, 6)),
         "Algorithm 1",
     ]
-    assert {item.name for item in ITEMS} >= set(wanted)
-    assert len({item.name for item in ITEMS}) == len(ITEMS)
+    assert {entry.name for entry in ENTRIES} >= set(wanted)
+    assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
 
 
 def test_what_is_not_done_is_said_and_goes_by_the_files():
-    assert Item("Figure 9.9", "nothing", ("experiments.figure_9_9",)).where == "not done"
+    assert Entry("Figure 9.9", "nothing", ("experiments.figure_9_9",)).where == "not done"
     assert exists("experiments.audit")
     assert not exists("experiments.figure_9_9")
     assert EXPERIMENTS == ROOT / "experiments"
-    future = {item.name for item in ITEMS if not item.modules and not item.names}
+    future = {entry.name for entry in ENTRIES if not entry.modules and not entry.names}
     assert future == {"Section 4.3.1", "Section 4.3.3"}
 
 
-@pytest.mark.parametrize("name", sorted({name for item in ITEMS for name in item.names}))
+@pytest.mark.parametrize("name", sorted({name for entry in ENTRIES for name in entry.names}))
 def test_named_functions_exist(name):
     module, _, attribute = name.rpartition(".")
     assert hasattr(importlib.import_module(module), attribute)

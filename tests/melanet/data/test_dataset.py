@@ -162,8 +162,8 @@ def edit_info(**fields):
 
 DAMAGED = {
     "no table": (lambda f: (f / "metadata.csv").unlink(), "it has no metadata.csv"),
-    "no description": (lambda f: (f / "dataset.json").unlink(), "it has no dataset.json"),
-    "a broken description": (lambda f: (f / "dataset.json").write_text("{"), "cannot read"),
+    "no dataset.json": (lambda f: (f / "dataset.json").unlink(), "it has no dataset.json"),
+    "a broken dataset.json": (lambda f: (f / "dataset.json").write_text("{"), "cannot read"),
     "an unknown field": (edit_info(x=1), "cannot read"),
     "channels in words": (edit_info(channels="three"), "`channels` must be 1 or 3"),
     "a huge size": (edit_info(image_size=[10**9, 8]), "two whole numbers from 1 to 8192"),

@@ -1,0 +1,248 @@
+"""Tests of synthetic images: are they anonymous (section 2.3.6), and how good are they?"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+from PIL import Image
+
+from experiments.common.style import COLOURS, hide_frame, image_grid
+from melanet.data import ImageDataset, load_dataset
+from melanet.explain import features
+from melanet.privacy import (
+    Closeness,
+    HitRate,
+    Reidentification,
+    closeness,
+    nearest,
+    reidentification,
+)
+from melanet.quality import kernel_distance
+
+#: Pixels per side of the images that are compared pixel by pixel: finer detail only adds noise.
+COMPARED_SIDE = 32
+PAIRS_SHOWN = 8
+SIGNIFICANCE_LEVEL = 0.05
+#: Largest share of the images that may be as close to a training image as only 5% of real ones are.
+MAX_CLOSE_SHARE = 0.2
+MIN_PATIENTS = 4  # of each class: KID compares halves of the real ones
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What the tests found out about a synthetic dataset.
+
+    Attributes:
+        closeness: By space ("pixels", "features"): how near it comes to real training images.
+        reidentification: By space: whether a synthetic image leads to its source.
+        nearest_real: By space: of each synthetic image, the id of the nearest real training image
+            of its class, and the distance.
+        distances: KID and its standard error, by what is compared.
+        encoder: What the features are of.
+    """
+
+    closeness: dict[str, Closeness]
+    reidentification: dict[str, Reidentification]
+    nearest_real: dict[str, pd.DataFrame]
+    distances: dict[str, tuple[float, float]]
+    encoder: str
+
+
+def examine(
+    synthetic: ImageDataset,
+    source: ImageDataset,
+    rows: pd.DataFrame,
+    encoder: tuple[keras.Model, str],
+    *,
+    keep_aspect_ratio: bool | None,
+    seed: int,
+) -> Evidence:
+    """Compares synthetic images with those that their CycleGAN was trained on.
+
+    Args:
+        synthetic: The translated images.
+        source: The dataset that they were translated from.
+        rows: Rows of `source.metadata` of the training images, by id.
+        encoder: The network whose features are compared, and what it is.
+        keep_aspect_ratio: As the CycleGAN was trained.
+        seed: Seed of the halves of the real images, and of KID.
+    """
+    network, encoder_text = encoder
+    negative, positive = source.info.labels
+    real, parents = rows[rows["label"] == positive], rows[rows["label"] == negative]
+    size = synthetic.info.image_size
+
+    def load(subset):  # as the generator saw them
+        return load_dataset(
+            subset, image_size=size, keep_aspect_ratio=keep_aspect_ratio, cache=False
+        )
+
+    spaces: dict[str, Callable] = {
+        "pixels": lambda subset: _pixels(load(subset)),
+        "features": lambda subset: features(network, load(subset)),
+    }
+    close, found, nearest_real = {}, {}, {}
+    for space, embed in spaces.items():
+        of_synthetic = embed(synthetic)
+        of_real = embed((source, list(real.index)))
+        of_parents = embed((source, list(parents.index)))
+        close[space] = closeness(of_synthetic, of_real, real["group"])
+        sources = parents.index.get_indexer(synthetic.metadata["parent"])
+        found[space] = reidentification(of_synthetic, of_parents, sources, parents["group"])
+        index, distance = nearest(of_synthetic, of_real)
+        nearest_real[space] = pd.DataFrame({"real": real.index[index], "distance": distance})
+        if space == "features":
+            distances = _distances(
+                of_synthetic[_first_of_each(synthetic.metadata["group"])],
+                of_real[_first_of_each(real["group"])],
+                of_parents[_first_of_each(parents["group"])],
+                seed,
+            )
+    return Evidence(close, found, nearest_real, distances, encoder_text)
+
+
+def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
+    """KID and standard error of the synthetic images, their sources, and halves of the real ones.
+
+    Each array holds one image per patient, because the estimate needs independent samples.
+    Comparisons with too few patients are left out.
+    """
+    order = np.random.default_rng(seed).permutation(len(real))
+    halves = order[: len(real) // 2], order[len(real) // 2 :]
+    compared = {
+        "real, half of the patients against the others": tuple(real[half] for half in halves),
+        "synthetic against real": (real, synthetic),
+        "their sources against real": (real, parents),
+    }
+    return {
+        name: kernel_distance(*pair, seed=seed)
+        for name, pair in compared.items()
+        if min(map(len, pair)) >= MIN_PATIENTS
+    }
+
+
+def _first_of_each(groups: pd.Series) -> np.ndarray:
+    """Marks the first image of each patient: bool, `(images,)`."""
+    return ~groups.duplicated().to_numpy()
+
+
+def _pixels(batches: tf.data.Dataset) -> np.ndarray:
+    """Standardised grey images, `(images, COMPARED_SIDE ** 2)`."""
+    small = [
+        tf.image.resize(images, (COMPARED_SIDE, COMPARED_SIDE), method="area").numpy()
+        for images, _ in batches
+    ]
+    images = np.concatenate(small)
+    grey = images.mean(axis=-1).reshape(len(images), -1)
+    grey -= grey.mean(axis=1, keepdims=True)  # a translation may change exposure and contrast
+    return grey / np.maximum(grey.std(axis=1, keepdims=True), 1e-6)
+
+
+def anonymity_table(evidence: Evidence) -> pd.DataFrame:
+    """The measurements as text: one row per measure, one column per space."""
+    columns = {}
+    for space, close in evidence.closeness.items():
+        found = evidence.reidentification[space]
+        columns[space] = {
+            "distance to the nearest real training image: median": f"{close.synthetic_median:.3g}",
+            "of real images to another patient: median": f"{close.real_median:.3g}",
+            "of real images to another patient: 5% quantile": f"{close.real_low:.3g}",
+            "synthetic images closer than that (5% if new patients)": f"{close.share:.1%}",
+            **_hits("own source image", found.source),
+            **_hits("own source patient", found.patient),
+        }
+    return pd.DataFrame(columns).rename_axis("measure").reset_index()
+
+
+def _hits(what: str, rate: HitRate) -> dict[str, str]:
+    low, high = rate.interval
+    return {
+        f"nearest is the {what}": f"{rate.hits} of {rate.samples} ({rate.rate:.1%})",
+        f"{what}, by chance": f"{rate.chance:.2%}",
+        f"{what}, one trial per patient": f"{rate.patient_hits} of {rate.patients} "
+        f"(95% interval {low:.1%} to {high:.1%}; {_p_value(rate.p_value)})",
+    }
+
+
+def _p_value(p: float) -> str:
+    return "p < 1e-16" if p < 1e-16 else f"p = {p:.2g}"
+
+
+def verdict(evidence: Evidence) -> str:
+    """What was found against the claim that translating anonymises, in plain sentences."""
+    against = [*_copies(evidence), *_traces(evidence)]
+    if against:
+        return f"NOT anonymous: {'; '.join(against)}. Treat the images as those of real patients."
+    return (
+        "Not shown to be unsafe: the images are no closer to real training images than patients "
+        "are to one another, and do not lead to their source patients significantly more often "
+        "than chance does. That is no proof of anonymity."
+    )
+
+
+def _copies(evidence: Evidence) -> Iterator[str]:
+    """Where synthetic images come closer to training images than another patient would."""
+    for space, close in evidence.closeness.items():
+        if close.share > MAX_CLOSE_SHARE:
+            yield (
+                f"by their {space}, {close.share:.1%} are closer to a real training image than "
+                "95% of real images are to another patient's"
+            )
+
+
+def _traces(evidence: Evidence) -> Iterator[str]:
+    """Where they lead to their source patient; the level is shared by the spaces (Bonferroni)."""
+    for space, found in evidence.reidentification.items():
+        rate = found.patient
+        if rate.p_value < SIGNIFICANCE_LEVEL / len(evidence.reidentification):
+            yield (
+                f"by its {space}, the image nearest to a synthetic one is of its own source "
+                f"patient for {rate.patient_hits} of {rate.patients} patients, by chance "
+                f"{rate.patient_chance:.1%} ({_p_value(rate.p_value)})"
+            )
+
+
+def closest_pairs(synthetic: ImageDataset, source: ImageDataset, evidence: Evidence) -> Figure:
+    """For each space: the synthetic images closest to real ones, those real ones, the sources."""
+    rows: dict[str, list] = {}
+    for space, found in evidence.nearest_real.items():
+        closest = found.sort_values("distance").head(PAIRS_SHOWN)
+        ours = synthetic.metadata.iloc[closest.index]
+        rows |= {
+            f"synthetic\n(by {space})": [synthetic.folder / file for file in ours["file_name"]],
+            f"nearest real\n(by {space})": source.paths(list(closest["real"])),
+            f"its source\n(by {space})": source.paths(list(ours["parent"])),
+        }
+    distances = [
+        found["distance"].nsmallest(PAIRS_SHOWN).to_numpy()
+        for found in evidence.nearest_real.values()
+    ]
+    figure, grid = image_grid(len(rows), len(distances[0]), (1.5, 1.55))
+    size = synthetic.info.image_size[::-1]
+    for line, (name, paths) in zip(grid, rows.items(), strict=True):
+        line[0].set_ylabel(name, fontsize=9)
+        for axes, path in zip(line, paths, strict=True):
+            axes.imshow(Image.open(path).resize(size), cmap="gray")
+    for line, of_space in zip(grid[::3], distances, strict=True):
+        for axes, distance in zip(line, of_space, strict=True):
+            axes.set_title(f"distance {distance:.3g}", fontsize=8)
+    for axes in grid.flat:
+        hide_frame(axes)
+    return figure
+
+
+def quality_bars(distances: dict[str, tuple[float, float]]) -> Figure:
+    """KID with its standard error: the lower, the more alike; real halves say what is reachable."""
+    figure, axes = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
+    names = list(distances)[::-1]
+    estimates, errors = zip(*(distances[name] for name in names), strict=True)
+    axes.barh(names, estimates, xerr=errors, color=COLOURS[2], capsize=3)
+    axes.axvline(0, color="#444444", linewidth=0.8)
+    axes.set_xlabel("KID ± standard error")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
