@@ -311,7 +311,7 @@ LOADERS = {
     "dicom": Loader(make_dicom(), read_dicom),
     "dicom_jpeg": Loader(make_dicom(jpeg=True), read_dicom),
     "dsb2018.zip": Loader(
-        make_zip, lambda path: read_samples(dsb2018.read(path.parent)), inside_zip
+        make_zip, lambda path: read_samples(dsb2018.BUILDER.read(path.parent)), inside_zip
     ),
     "isic2016.csv": Loader(make_isic2016, read_classified("isic2016"), text=True),
     "metadata.csv": Loader(make_xrays(f"{COLLECTION}/metadata.csv"), X_RAYS, text=True),

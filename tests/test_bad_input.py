@@ -38,6 +38,7 @@ from experiments import (
 )
 from experiments.common.table import run_table
 from melanet.cyclegan import build_cyclegan
+from melanet.data.copies import COPIES_FILE
 from melanet.data.dataset import VERIFIED_FILE
 from tests.conftest import (
     save_nifti,
@@ -455,11 +456,12 @@ BAD = {
         ("masks/case-1.png", "nothing is outlined"),
     ),
     "a mask in colour": Bad(
-        "own_images", image(np.eye(40, 48)[..., None] * np.uint8([255, 0, 0]), "masks/case-1.png"),
+        "own_images",
+        image(np.eye(40, 48, dtype="uint8")[..., None] * np.uint8([255, 0, 0]), "masks/case-1.png"),
         ("masks/case-1.png", "in colour"),
     ),
     "a mask of a class too many": Bad(
-        "covid_ct", lambda f: save_nifti(f / "tr_mask.nii.gz", np.full((24, 24, 4), 4)),
+        "covid_ct", lambda f: save_nifti(f / "tr_mask.nii.gz", np.full((24, 24, 4), 4, "uint8")),
         ("tr_mask.nii.gz", "class 4"),
     ),
     # Archives
@@ -616,7 +618,7 @@ BAD = {
         "small_phantom", edit_json("dataset.json", channels=True), ("channels",), "figure_3_9",
     ),
     "a dataset.json of too many classes": Bad(
-        "small_phantom", edit_json("dataset.json", classes=10**9), ("classes 256",), "table_3_1",
+        "small_phantom", edit_json("dataset.json", classes=10**9), ("classes", "256"), "table_3_1",
     ),
     "a dataset.json of the same label twice": Bad(
         "dermoscopy", edit_json("dataset.json", labels=["benign", "benign"]), ("labels",),
@@ -812,11 +814,15 @@ def made(request, tmp_path):
     return make
 
 
+#: What a dataset's folder may gain at any time.
+CACHES = (VERIFIED_FILE, COPIES_FILE)
+
+
 def everything_below(folder):
-    """Every path below a folder, of files also size and time; a cache of hashes does not count."""
+    """Every path below a folder, of files also size and time; caches do not count."""
     found = {}
     for path in folder.rglob("*"):
-        if path.name != VERIFIED_FILE:
+        if path.name not in CACHES:
             status = path.lstat()
             found[str(path)] = path.is_dir() or (status.st_size, status.st_mtime_ns)
     return found

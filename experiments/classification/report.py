@@ -123,13 +123,13 @@ def add_published_rows(table: "ClassificationTable", summary: pd.DataFrame) -> p
 
 def cell(row: Any, name: str) -> str:
     """Mean ± deviation of a metric in a row of `summarise`, as a table shows it."""
-    mean, deviation = getattr(row, f"{name}_mean"), getattr(row, f"{name}_sd")
+    mean = getattr(row, f"{name}_mean")
+    deviation = np.nan if name == "skew" else getattr(row, f"{name}_sd")
     if np.isnan(mean):
         return "–"
     if np.isnan(deviation) and name == "false_negatives":
         return f"{mean:.0f}"
-    one_number = name == "skew" or np.isnan(deviation)
-    return f"{mean:.2f}" + ("" if one_number else f" ± {deviation:.2f}")
+    return f"{mean:.2f}" + ("" if np.isnan(deviation) else f" ± {deviation:.2f}")
 
 
 def melanoma_figures(results: Results) -> Figures:

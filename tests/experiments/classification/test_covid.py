@@ -170,7 +170,7 @@ def test_validation_without_positives_does_not_stop_a_training(xrays, tmp_path, 
     monkeypatch.setattr("experiments.classification.trial.train", stop)
     monkeypatch.setattr(
         "experiments.classification.synthesis.SyntheticSetStage.run",
-        lambda stage, _: (stage.dataset, {}),
+        lambda *_: (xrays[0], {}),
     )
     watched = {}
     for name, trial in trials.items():

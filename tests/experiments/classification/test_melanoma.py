@@ -54,7 +54,7 @@ def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path)
         assert record["weights"] is None
         assert [score["positive"] for score in record["scores"]] == [True] + [False] * 4
     page = (out / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == 4  # figures 2.4, 2.6, 2.7 and 2.16
+    assert page.count("data:image/png;base64,") == 5  # figures 2.3, 2.4, 2.6, 2.7, 2.16
     markdown = (out / "table.md").read_text()
     assert "84.46 (the NPV)" in markdown
     assert "26.67" in markdown
@@ -185,7 +185,13 @@ def test_the_protocol_configures_the_cyclegan_unless_an_option_says_otherwise():
 
     assert config() == CycleGANConfig(epochs=500)  # log loss, no identity loss
     assert config("--gan-epochs", "1", protocol="released") == CycleGANConfig(
-        epochs=1, adversarial_loss="least_squares", identity_weight=1, flip=True
+        epochs=1,
+        adversarial_loss="least_squares",
+        identity_weight=1,
+        flip=True,
+        norm="layer",
+        update_order="discriminators_first",
+        redraw=True,
     )
     options = ["--gan-filters", "8", "4", "--gan-rates", "1e-3", "1e-4",
                "--adversarial-loss", "least_squares", "--identity-weight", "0.5"]  # fmt: skip

@@ -13,6 +13,7 @@ class NamedTrial(Trial):
 
     name: str
     artifacts: tuple[str, ...] = ()
+    record_fields = ()
 
     @property
     def key(self):

@@ -8,9 +8,9 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-from experiments.published import DATASETS
 from PIL import Image
 
+from experiments.common.published import DATASET_TITLES
 from melanet.data import Sample
 from melanet.data.readers.nifti import read_nifti
 from sharpunet.data import BUILDERS, InputError, ct, prepare
@@ -45,8 +45,8 @@ def groups(dataset):
 
 
 def test_the_sources_are_the_datasets_of_table_3_1_and_the_phantom():
-    assert list(BUILDERS) == [*DATASETS, "phantom"]
-    for name, title in DATASETS.items():
+    assert list(BUILDERS) == [*DATASET_TITLES, "phantom"]
+    for name, title in DATASET_TITLES.items():
         assert BUILDERS[name].info.title == title
 
 
