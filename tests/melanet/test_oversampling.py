@@ -163,7 +163,7 @@ def epochs_of_training(dataset, monkeypatch, count, counter=0, **arguments):
         for _ in range(count):
             epochs.append([float(first.numpy().sum()) for first, _ in pairs])
 
-    monkeypatch.setattr(oversampling, "fit", read)
+    monkeypatch.setattr("melanet.training.fit", read)
     train_cyclegan(dataset, model=small_cyclegan(), **arguments)
     return epochs
 
