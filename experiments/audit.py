@@ -1,4 +1,4 @@
-"""The thesis's printed numbers, recomputed: what stands there, what follows, and a verdict.
+"""The thesis's printed numbers, recomputed: each statement, what follows from it, and a verdict.
 
     python -m experiments.audit
 

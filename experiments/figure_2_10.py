@@ -1,10 +1,10 @@
-"""Figure 2.10: UMAP of VGG-GAP's features, of the original training set and the balanced one.
+"""Figure 2.10: UMAP of VGG-GAP's features, on the original and on the balanced training set.
 
     python -m experiments.figure_2_10 --out results/table_2_1
 
-It draws what `table_2_1` left; nothing is trained. Each panel shows the features that the
-classifier trained on that set learned, of its training images. The thesis sees in it malignant and
-benign images that are hard to tell apart, and synthesised ones close to the real ones.
+It reads the results of `table_2_1` and trains nothing. Each panel shows a classifier's features of
+the images that it was trained on. According to the thesis, malignant and benign images are hard to
+tell apart, and synthesised images lie close to real ones.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(options: argparse.Namespace) -> Figure:
-    """The figure of the results in `options.out`.
+    """Draws the results in `options.out`.
 
     Raises:
         InputError: If a record or its features are missing or damaged.

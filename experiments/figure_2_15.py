@@ -2,8 +2,8 @@
 
     python -m experiments.figure_2_15 --out results/covid19
 
-It draws what tables 2.2 and 2.3 left in their results; nothing is trained. The thesis sees in it
-synthetic COVID-19 apart from the other class, and real COVID-19 among both.
+It reads the results of tables 2.2 and 2.3 and trains nothing. According to the thesis, synthetic
+COVID-19 lies apart from the other class, and real COVID-19 among both.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     """Draws `figures/figure_2_15.png` and `.pdf`.
 
     Raises:
-        InputError: If a condition of a set has no record, or its features are missing or damaged.
+        InputError: If a condition has no record, or its features are missing or damaged.
     """
     records = latest_records(options.out, options.model)
     if not records:
@@ -51,12 +51,12 @@ def run(options: argparse.Namespace) -> None:
                     "table with that condition"
                 )
             record = records[name, condition.name]
-            described = record["dataset"]
-            panels[f"{described['title']}\n{condition.title}"] = features_path(
+            info = record["dataset"]
+            panels[f"{info['title']}\n{condition.title}"] = features_path(
                 options.out, record["key"]
             )
-            labels |= dict.fromkeys(described["labels"])
-    positive = described["labels"][-1]  # of all: a table's second set has the same
+            labels |= dict.fromkeys(info["labels"])
+    positive = info["labels"][-1]  # of all: a table's second dataset has the same
     names = [label for label in labels if label != positive]
     save_figure(
         options.out, NAME, umap_panels(panels, [*names, positive], columns=len(PANEL_CONDITIONS))

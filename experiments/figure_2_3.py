@@ -2,8 +2,8 @@
 
     python -m experiments.figure_2_3 --data DIR
 
-The images are at even steps of the training images of each class. The thesis sees malignant ones
-that differ much among themselves, and benign ones that do not.
+The images are at even steps of the training images of each class. According to the thesis,
+malignant images differ much among themselves, and benign ones do not.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python -m experiments.figure_2_8 --out results/table_2_1
 
-It draws what `table_2_1 --save-models` left; nothing is trained. Shown are the malignant test
-images that most methods miss, those of the lowest mean score first. A heat map is the evidence in
-the last convolution for what the method predicts, or with `--explain malignant` for that class,
-scaled by its own peak. The thesis sees in it evidence on the lesion in the baselines, and around it
-in MelaNet.
+It reads the results of `table_2_1 --save-models` and trains nothing. It shows the malignant test
+images that most methods miss, those with the lowest mean score first. A heat map is the evidence in
+the last convolution for the class that the method predicts, or for malignant with `--explain
+malignant`, scaled by its own peak. According to the thesis, the baselines find their evidence on
+the lesion, MelaNet around it.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def draw(options: argparse.Namespace, *, found: bool) -> Figure:
-    """The figure of the results in `options.out`.
+    """Draws the results in `options.out`.
 
     Raises:
         InputError: If results are missing, or no image is missed (found) by any method.
@@ -90,9 +90,9 @@ def draw(options: argparse.Namespace, *, found: bool) -> Figure:
 
 
 def choose(records: Sequence[dict[str, Any]], *, found: bool) -> list[str]:
-    """Ids of positive test images that any method misses (or finds), those of most methods first.
+    """Ids of positive test images that a method misses (finds), those of the most methods first.
 
-    Of images that as many methods miss (find), the one of the lowest (highest) mean score is first.
+    Ties are ordered by the mean score, the lowest (highest) first.
     """
     scores: dict[str, list[float]] = {}
     for record in records:

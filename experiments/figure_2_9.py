@@ -2,8 +2,8 @@
 
     python -m experiments.figure_2_9 --out results/table_2_1
 
-As figure 2.8, of the malignant test images that most methods find, those of the highest mean score
-first. The thesis sees in it that MelaNet takes in the context of the lesion.
+Like figure 2.8, with the malignant test images that most methods find, those with the highest mean
+score first. According to the thesis, MelaNet takes in the context of the lesion.
 """
 
 import sys

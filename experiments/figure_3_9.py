@@ -2,13 +2,13 @@
 
     python -m experiments.figure_3_9 --data DIR --dataset lung
 
-The thesis sees in it (feature visualization, chapter 3) U-Net's evidence on the regions in the
-early concatenations and little in the last, and Sharp U-Net's in the last, like the mask. After
-few epochs on the phantom it is not so.
+According to the thesis (feature visualization, chapter 3), U-Net's evidence lies on the regions in
+the early concatenations and fades in the last, where Sharp U-Net's resembles the mask. A few epochs
+on the phantom do not show this.
 
-Concatenation 1 is the deepest, next to the bridge, the last the finest, next to the output.
+Concatenation 1 is the deepest, next to the bridge; the last is the finest, next to the output.
 Grad-CAM explains one score: here the mean over pixels of the probability of a class. Each heat map
-is scaled by its own peak: its colours tell places apart within it, not one map from another.
+is scaled by its own peak, so that colours compare places within a map, not maps with each other.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Offline augmentation: the sets Augment-5x and Augment-10x of sections 2.3.1 and 2.3.2.
+"""Offline augmentation: Augment-5x and Augment-10x of sections 2.3.1 and 2.3.2.
 
 The thesis lists its transformations in the words of the package imgaug, where Gaussian noise is
 drawn for every pixel and channel, and noise that is "sampled once per pixel" is grey.

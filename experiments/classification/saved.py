@@ -1,4 +1,4 @@
-"""What a table of chapter 2 left in its results, for figures: records, models, images."""
+"""Reads the results of a table of chapter 2 for figures: records, models, images."""
 
 import argparse
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from experiments.common.records import read_record
 from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset, prepare
 from melanet.data.dataset import METADATA_FILE
 
-#: The command that makes what a figure of table 2.1 lacks.
+#: The command whose results the figures of table 2.1 read; error messages name it.
 TABLE_COMMAND = "python -m experiments.table_2_1 --data DIR --save-models"
 
 
@@ -46,16 +46,16 @@ def condition_records(
     records = {condition: record for (_, condition), record in found.items()}
     for condition in conditions:
         if condition not in records:
-            lacks = f"--out {out}: has no record of {model}, {condition}"
-            raise InputError(f"{lacks}; run {TABLE_COMMAND} --out {out}")
+            missing = f"--out {out}: has no record of {model}, {condition}"
+            raise InputError(f"{missing}; run {TABLE_COMMAND} --out {out}")
     return {condition: records[condition] for condition in conditions}
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, images: int = 4) -> None:
-    """Adds `--prepared`, where the table kept its dataset, and `--images`."""
+    """Adds `--prepared`, the folder of the table's dataset, and `--images`."""
     add = parser.add_argument
     add("--prepared", type=Path, default=Path("prepared"),
-        help="folder of the prepared datasets, as of the table; default: %(default)s")  # fmt: skip
+        help="folder of the table's prepared datasets; default: %(default)s")  # fmt: skip
     add("--images", type=bounded_int(1, 20), default=images,
         help="images of each kind; default: %(default)s")  # fmt: skip
 
@@ -65,7 +65,7 @@ def find_dataset(record: dict[str, Any], prepared: Path) -> ImageDataset:
 
     Args:
         record: Record of a trial.
-        prepared: Folder of the prepared datasets; what it lacks is generated, if it is a phantom.
+        prepared: Folder of the prepared datasets. A missing phantom is generated.
 
     Raises:
         InputError: If it is missing, or is not the one that the trial used.

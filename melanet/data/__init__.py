@@ -18,7 +18,7 @@ __getattr__ = lazy.attributes(  # these need TensorFlow
     {"melanet.data.loading": ("load_dataset", "load_for_translation", "load_unpaired")},
 )
 
-#: Every dataset by its short name. A new one is one module and one word.
+#: Every dataset by its short name. A new one is one module and one name.
 BUILDERS: dict[str, DatasetBuilder] = {
     builder.info.name: builder
     for builder in (isic2016.BUILDER, *covid19.BUILDERS, phantom.BUILDER, *xray_phantom.BUILDERS)

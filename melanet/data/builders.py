@@ -1,4 +1,4 @@
-"""From official files to a dataset: what a source must say of itself, and the command for it."""
+"""From official files to a dataset: what a source must declare, and the command `prepare`."""
 
 import argparse
 import dataclasses

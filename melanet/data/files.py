@@ -90,7 +90,7 @@ def file_lock(lock: Path, waiting: str = "") -> Iterator[None]:
                 if waiting:
                     print(waiting, flush=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it before has removed the file; then this is a lock on nothing.
+            # The previous holder may have removed the file, which leaves no file locked: again.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                     break

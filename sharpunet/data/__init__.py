@@ -1,4 +1,4 @@
-"""The sources of chapter 3, images and masks of one's own, and their `tf.data`."""
+"""The datasets of chapter 3, your own images and masks, and their `tf.data` pipelines."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __getattr__ = lazy.attributes(__name__, {"sharpunet.data.loading": ["load_dataset"]})  # TensorFlow
 
-#: Every dataset by its short name, in the order of table 3.1. A new one is one module and one word.
+#: Every dataset by its short name, in the order of table 3.1. A new one is one module and one name.
 BUILDERS: dict[str, DatasetBuilder] = {
     module.BUILDER.info.name: module.BUILDER
     for module in (cvc_clinicdb, isbi2012, covid_ct, isic2018, dsb2018, lung, phantom)
