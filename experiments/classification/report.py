@@ -236,7 +236,11 @@ def _describe_settings(results: Results) -> dict[str, str]:
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
     }
-    if not (results.datasets[0].metadata["split"] == "test").any():
+    if (results.datasets[0].metadata["split"] == "test").any():
+        settings["split"] = "official"
+    elif table.protocols[protocol].split == "file_order":
+        settings["split"] = "80/20 of each class by file order"
+    else:
         settings["split"] = "80/20 by group (patient, where known; with copies of a picture)"
     for other in results.datasets[1:]:
         settings["split"] += ", all datasets as one"
