@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from experiments.classification.covid import COVID_CONDITIONS, COVID_MODELS
 from experiments.classification.features import features_path
 from experiments.classification.figures import umap_panels
 from experiments.classification.saved import latest_records
-from experiments.common.cli import Parser, run_cli
-from experiments.common.report import save_figure
+from experiments.common.figure import run_figure
 from melanet.data import InputError
 
 NAME = "figure_2_15"
@@ -28,12 +28,17 @@ PANEL_CONDITIONS = COVID_CONDITIONS[:3]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draws the figure; returns the exit code."""
-    options = parse(arguments)
-    return run_cli(lambda: run(options))
+    out = Path("results") / "covid19"
+    return run_figure(NAME, __doc__, draw, arguments, add_arguments=_add_arguments, out=out)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Draws `figures/figure_2_15.png` and `.pdf`.
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", choices=COVID_MODELS, default="vgg_gap",
+        help="default: %(default)s")  # fmt: skip
+
+
+def draw(options: argparse.Namespace) -> Figure:
+    """The figure of the results of tables 2.2 and 2.3 in `options.out`.
 
     Raises:
         InputError: If a condition has no record, or its features are missing or damaged.
@@ -58,20 +63,7 @@ def run(options: argparse.Namespace) -> None:
             labels |= dict.fromkeys(info["labels"])
     positive = info["labels"][-1]  # of all: a table's second dataset has the same
     names = [label for label in labels if label != positive]
-    save_figure(
-        options.out, NAME, umap_panels(panels, [*names, positive], columns=len(PANEL_CONDITIONS))
-    )
-    print(f"Open {options.out / 'figures' / NAME}.png")
-
-
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line."""
-    parser = Parser(prog=f"python -m experiments.{NAME}", description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--out", type=Path, default=Path("results") / "covid19",
-        help="folder of results of tables 2.2 and 2.3; default: %(default)s")  # fmt: skip
-    add("--model", choices=COVID_MODELS, default="vgg_gap", help="default: %(default)s")
-    return parser.parse_args(arguments)
+    return umap_panels(panels, [*names, positive], columns=len(PANEL_CONDITIONS))
 
 
 if __name__ == "__main__":

@@ -126,6 +126,11 @@ class BaggedTrees:
         """Number of parameters of the network."""
         return self.network.count_params()
 
+    def get_config(self) -> dict[str, Any]:
+        """Configuration of the network and settings of the trees, in types that JSON has."""
+        trees = {name: repr(value) for name, value in self.bagging.get_params().items()}
+        return {"network": self.network.get_config(), "trees": trees, "classes": self.classes}
+
     def save(self, path: str | Path) -> None:
         """Writes the model as one zip file, whole or not at all.
 

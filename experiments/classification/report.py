@@ -11,6 +11,7 @@ import pandas as pd
 from experiments.classification import figures
 from experiments.classification.comparisons import COMPARISON_NOTE, compare_conditions
 from experiments.classification.features import MAX_POINTS
+from experiments.classification.protocols import ClassifierProtocol
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
 from experiments.common.published import CLASSIFIER_TITLES
@@ -236,14 +237,8 @@ def _describe_settings(results: Results) -> dict[str, str]:
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
     }
-    if (results.datasets[0].metadata["split"] == "test").any():
-        settings["split"] = "official"
-    elif table.protocols[protocol].split == "file_order":
-        settings["split"] = "80/20 of each class by file order"
-    else:
-        settings["split"] = "80/20 by group (patient, where known; with copies of a picture)"
+    settings["split"] = _describe_split(results.datasets, table.protocols[protocol])
     for other in results.datasets[1:]:
-        settings["split"] += ", all datasets as one"
         settings["other dataset (SHA-256 of metadata.csv)"] = (
             f"{other.info.name} {other.fingerprint[:16]}"
         )
@@ -251,6 +246,16 @@ def _describe_settings(results: Results) -> dict[str, str]:
         if dataset.info.notes:
             settings[f"{dataset.info.title}, left out"] = dataset.info.notes
     return settings
+
+
+def _describe_split(datasets: Sequence[ImageDataset], protocol: ClassifierProtocol) -> str:
+    if (datasets[0].metadata["split"] == "test").any():
+        text = "official"
+    elif protocol.split == "file_order":
+        text = "80/20 by file order: the first 80% of each class train, whoever the patients are"
+    else:
+        text = "80/20 by group (patient, where known; with copies of a picture)"
+    return text + (", all datasets as one" if len(datasets) > 1 else "")
 
 
 def _describe_classifier(record: dict[str, Any]) -> str:

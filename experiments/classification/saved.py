@@ -18,16 +18,40 @@ from melanet.data.dataset import METADATA_FILE
 
 #: The command whose results the figures of table 2.1 read; error messages name it.
 TABLE_COMMAND = "python -m experiments.table_2_1 --data DIR --save-models"
+#: Fields of a record that figures need.
+REQUIRED_FIELDS = (
+    "dataset",
+    "seed",
+    "model",
+    "condition",
+    "protocol",
+    "image_size",
+    "keep_aspect_ratio",
+    "scaling",
+    "synthetic",
+    "scores",
+)
 
 
 def latest_records(out: Path, model: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """For each dataset and condition, the newest record of the lowest seed."""
+    """For each dataset and condition, the newest record of the lowest seed.
+
+    Raises:
+        InputError: If a record is damaged, lacks a field, or is of another protocol or image size.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     paths = sorted((out / "records").glob("*.json"), key=lambda path: path.stat().st_mtime)
-    for record in map(read_record, paths):
+    for record in (read_record(path, REQUIRED_FIELDS) for path in paths):
         place = record["dataset"]["name"], record["condition"]
         if record["model"] == model and record["seed"] <= found.get(place, record)["seed"]:
             found[place] = record
+    for name in ("protocol", "image_size"):
+        values = sorted({str(record[name]) for record in found.values()})
+        if len(values) > 1:
+            raise InputError(
+                f"--out {out}: its newest records are of several settings ({name}: "
+                f"{', '.join(values)}), which one figure cannot show; keep one apart"
+            )
     return dict(sorted(found.items()))
 
 
@@ -120,7 +144,8 @@ def load_images(
     batches = load_dataset(
         dataset if ids is None else (dataset, ids),
         image_size=tuple(record["image_size"]),
-        keep_aspect_ratio=False if record["protocol"] == "released" else None,
+        keep_aspect_ratio=record["keep_aspect_ratio"],
+        scaling=record["scaling"],
         cache=False,
     )
     return np.concatenate([images for images, _ in batches.as_numpy_iterator()])

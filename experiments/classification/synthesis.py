@@ -52,6 +52,10 @@ class CycleGANConfig:
     redraw: bool = False
 
 
+#: Fields of a CycleGAN's record that the record of a trial repeats.
+LOGGED_FIELDS = ("key", "set", "seconds", *(f.name for f in dataclasses.fields(CycleGANConfig)))
+
+
 @dataclasses.dataclass(frozen=True)
 class SyntheticSetStage:
     """A CycleGAN between the classes of a dataset's training images, and its translations.
@@ -101,7 +105,8 @@ class SyntheticSetStage:
         """The synthetic dataset, made now if it is missing, and the record of its CycleGAN.
 
         Raises:
-            InputError: If a saved CycleGAN cannot be loaded.
+            InputError: If a saved CycleGAN cannot be loaded, its record is damaged or lacks a
+                field, or a synthetic image was changed.
         """
         # All hosts train it together, or the chief alone and the others find its file.
         with chief_first() if self.distribute == "none" else contextlib.nullcontext():
@@ -115,6 +120,7 @@ class SyntheticSetStage:
                 image_size=self.image_size,
                 keep_aspect_ratio=self.keep_aspect_ratio,
             )
+        synthetic.verify()  # it may have been made, and damaged, long ago
         return synthetic, record
 
     def _trained(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
@@ -123,7 +129,7 @@ class SyntheticSetStage:
         checkpoint = EpochCheckpoint(checkpoint_path(out, f"gan-{self.key}"))
         if path.exists() and record_path.exists():
             checkpoint.remove()  # left if killed right after the record
-            return load_cyclegan(path), read_record(record_path)
+            return load_cyclegan(path), read_record(record_path, LOGGED_FIELDS)
         model = self._train(checkpoint)
         if not is_chief():
             return model, {}

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
-from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
+from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
 from experiments.common.models import save_model
 from experiments.common.records import (
     CODE_VERSIONS,
@@ -39,8 +39,6 @@ from melanet.trees import BaggedTrees
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
 BAGGED_TREES = "densenet121_bagged_trees"
-#: Fields of a CycleGAN's record that the record of a trial repeats.
-LOGGED_FIELDS = ("key", "set", "seconds", *(f.name for f in dataclasses.fields(CycleGANConfig)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +158,8 @@ class ClassifierTrial(Trial):
                 self._input_shape,
                 self.settings.preprocessing,
             ),
+            self.settings.optimizer,
+            self.settings.loss_function.get_config(),
             CODE_VERSIONS["classification"],
         ]
 
@@ -175,7 +175,8 @@ class ClassifierTrial(Trial):
 
     @property
     def _augmented_name(self) -> str:
-        config = [*self._data_config, self.settings.augmentation]
+        version = CODE_VERSIONS["classification"]
+        config = [*self._data_config, self.settings.augmentation, version]
         return f"augmented-{self.condition.augment}x-{config_hash(config)}"
 
     def features_path(self, out: Path) -> Path:
@@ -233,6 +234,7 @@ class ClassifierTrial(Trial):
                     seed=self.seed,
                     policy=self.settings.augmentation,
                 )
+            augmented.verify()  # it may have been made, and damaged, long ago
             subsets.append(augmented)
         return subsets
 
@@ -334,10 +336,10 @@ class ClassifierTrial(Trial):
 
 def _random_network(
     model: str, input_shape: tuple[int, int, int], preprocessing: str
-) -> keras.Model:
-    """A classifier with random weights; for bagged trees, the network that gives their features."""
+) -> keras.Model | BaggedTrees:
+    """A classifier with random weights."""
     if model == BAGGED_TREES:
-        return BaggedTrees(input_shape, 2, weights=None, preprocessing=preprocessing).network
+        return BaggedTrees(input_shape, 2, weights=None, preprocessing=preprocessing)
     return CLASSIFIERS[model](input_shape, 2, weights=None, preprocessing=preprocessing)
 
 

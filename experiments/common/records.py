@@ -62,7 +62,7 @@ def config_hash(config: Any) -> str:
 
 
 @functools.cache
-def model_hash(build: Callable[..., keras.Model], *arguments: Any) -> str:
+def model_hash(build: Callable[..., Any], *arguments: Any) -> str:
     """Hash of the configuration of a model, built with random weights in float32.
 
     An edited builder makes other trials, even under the same name and settings.

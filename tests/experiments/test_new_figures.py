@@ -255,6 +255,7 @@ def results(lesions, tmp_path):
         record = {
             "key": name, "condition": condition, "model": "vgg_gap", "seed": 0,
             "protocol": "thesis", "image_size": [32, 32], "precision": "float32",
+            "keep_aspect_ratio": None, "scaling": "min_max",
             "dataset": {"name": "phantom", "labels": ["benign", "malignant"],
                         "metadata_sha256": dataset.fingerprint},
             "synthetic": [{"key": key}] * (condition == "melanet"),

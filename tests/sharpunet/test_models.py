@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import h5py
 import keras
 import numpy as np
@@ -28,6 +30,18 @@ PARAMETERS = {
     "unet_resnet50": (32_547_665, 32_602_769),
     "sharp_unet_resnet50": (32_547_665, 32_619_473),
 }
+
+
+def test_the_table_of_the_readme_has_these_numbers():
+    lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines]
+    for plain in MODELS:
+        if "sharp" in plain:
+            continue
+        (sharp,) = (name for name in MODELS if name != plain and plain_twin(name) == plain)
+        frozen = PARAMETERS[sharp][1] - PARAMETERS[plain][1]
+        expected = [f"`{plain}` / `{sharp}`", f"{PARAMETERS[plain][0]:,}", f"0 / {frozen:,}"]
+        assert expected in rows
 
 
 def trainable(model):

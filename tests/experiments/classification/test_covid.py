@@ -1,5 +1,6 @@
 """Tables 2.2 and 2.3, from datasets to the page, and figure 2.15."""
 
+import dataclasses
 import json
 import os
 
@@ -9,7 +10,8 @@ import pytest
 from experiments import figure_2_15
 from experiments.classification.features import read_features
 from experiments.classification.protocols import COVID_PROTOCOLS
-from experiments.classification.report import add_published_rows
+from experiments.classification.report import _describe_split, add_published_rows
+from experiments.classification.saved import REQUIRED_FIELDS
 from experiments.classification.splits import split_images
 from experiments.classification.trial import BAGGED_TREES
 from experiments.common.records import write_record
@@ -194,7 +196,8 @@ def test_figure_2_15_names_the_records_it_lacks(tmp_path, capsys):
     assert figure_2_15.main(["--out", str(tmp_path)]) == 2
     assert "has no record of vgg_gap; run table_2_2" in capsys.readouterr().err
     info = {"name": "normal", "title": "Normal", "labels": ["normal", "covid19"]}
-    record = {"model": "vgg_gap", "seed": 0, "condition": "real", "dataset": info}
+    record = dict.fromkeys(REQUIRED_FIELDS)
+    record |= {"model": "vgg_gap", "seed": 0, "condition": "real", "dataset": info}
     for key, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_record(tmp_path / f"records/{key}.json", {"key": key, **record, "seed": seed})
     os.utime(tmp_path / "records/a.json", (1, 1))
@@ -203,3 +206,21 @@ def test_figure_2_15_names_the_records_it_lacks(tmp_path, capsys):
     assert figure_2_15.main(["--out", str(tmp_path)]) == 2
     assert "has no record of normal, own; run the table" in capsys.readouterr().err
     assert not (tmp_path / "figures").exists()
+    others = {"model": "vgg_gap", "seed": 0, "condition": "own", "protocol": "clean"}
+    write_record(tmp_path / "records/d.json", {"key": "d", **record, **others})
+    assert figure_2_15.main(["--out", str(tmp_path)]) == 2
+    assert "of several settings (protocol: None, clean)" in capsys.readouterr().err
+    write_record(tmp_path / "records/d.json", {"key": "d"})
+    assert figure_2_15.main(["--out", str(tmp_path)]) == 2
+    assert "d.json: lacks the field 'dataset'" in capsys.readouterr().err
+
+
+def test_the_page_says_how_the_images_are_split(xrays):
+    described = {name: _describe_split(xrays, p) for name, p in COVID_PROTOCOLS.items()}
+    assert described["released"].startswith("80/20 by file order")
+    assert described["thesis"].startswith("80/20 by group")
+    tables = [each.metadata.assign(split="test") for each in xrays]
+    official = [
+        dataclasses.replace(each, metadata=table) for each, table in zip(xrays, tables, strict=True)
+    ]
+    assert _describe_split(official, COVID_PROTOCOLS["thesis"]) == "official, all datasets as one"

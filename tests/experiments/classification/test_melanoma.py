@@ -6,17 +6,23 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from experiments.classification.protocols import MELANOMA_PROTOCOLS
 from experiments.classification.report import runs_frame
 from experiments.classification.splits import split_images
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.table import cyclegan_config
-from experiments.common.records import write_record
+from experiments.classification.trial import ClassifierSettings
+from experiments.common.models import save_model
+from experiments.common.records import CODE_VERSIONS, write_record
 from experiments.common.table import parse, run_table
 from experiments.table_2_1 import TABLE
 from melanet.classifiers import vgg_gap
+from melanet.cyclegan import build_cyclegan
 from melanet.data import open_dataset
+from melanet.losses import focal_loss
+from melanet.trees import BaggedTrees
 
 SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",
          "--gan-filters", "4", "4", "--image-size", "32", "32",
@@ -123,6 +129,51 @@ def test_an_error_names_a_damaged_cyclegan(dermoscopy, tmp_path, capsys):
     write_record(path.with_suffix(".json"), {"key": path.stem, "seconds": 1})
     assert run_table(TABLE, arguments) == 2
     assert f"{path.name}: cannot be loaded" in capsys.readouterr().err
+
+
+def test_an_error_names_a_field_that_a_cyclegan_s_record_lacks(dermoscopy, tmp_path, capsys):
+    [trial] = plan(dermoscopy, tmp_path, "--conditions", "melanet")
+    path = trial.synthetic_stages[0].generator_path(tmp_path)
+    gan = build_cyclegan((32, 32, 3), generator_filters=4, discriminator_filters=4)
+    save_model(gan, path)
+    write_record(path.with_suffix(".json"), {"key": path.stem, "seconds": 1})
+    assert run_table(TABLE, words(dermoscopy, tmp_path, "--conditions", "melanet")) == 2
+    assert f"{path.stem}.json: lacks the field 'set'" in capsys.readouterr().err
+
+
+def test_a_changed_synthetic_image_is_never_trained_with(dermoscopy, tmp_path, capsys):
+    arguments = words(dermoscopy, tmp_path, "--conditions", "melanet")
+    [trial] = plan(dermoscopy, tmp_path, "--conditions", "melanet")
+    synthetic, _ = trial.synthetic_stages[0].run(tmp_path)
+    path = synthetic.paths(synthetic.ids())[0]
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert run_table(TABLE, arguments) == 2
+    assert "was changed after the dataset was prepared" in capsys.readouterr().err
+
+
+def test_another_optimizer_another_loss_and_other_trees_are_other_trials(
+    dermoscopy, tmp_path, monkeypatch
+):
+    key = plan(dermoscopy, tmp_path, "--conditions", "vgg_gap")[0].key
+    patches = [
+        (ClassifierSettings, "optimizer", ("Adam", 1e-3)),
+        (ClassifierSettings, "loss_function", focal_loss(gamma=1.0)),
+    ]
+    for owner, name, value in patches:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, value)
+            assert plan(dermoscopy, tmp_path, "--conditions", "vgg_gap")[0].key != key
+    few, many = (BaggedTrees((32, 32, 3), weights=None, trees=n).get_config() for n in (3, 10))
+    assert few["trees"] != many["trees"]
+    assert few["network"] is not None
+    json.dumps(few)
+
+
+def test_another_version_of_the_code_augments_anew(dermoscopy, tmp_path, monkeypatch):
+    [trial] = plan(dermoscopy, tmp_path, "--conditions", "augment_5x")
+    before = trial.shared_artifacts
+    monkeypatch.setitem(CODE_VERSIONS, "classification", 999)
+    assert trial.shared_artifacts != before
 
 
 def test_metrics_are_of_the_positive_class():
