@@ -14,26 +14,33 @@ from melanet.statistics import bootstrap_auc_difference, mcnemar_test
 THRESHOLD = 0.5
 SIGNIFICANCE_LEVEL = 0.05
 COMPARISON_NOTE = (
-    "Conditions of the first seed on the same test images. AUC: a bootstrap of whole patients, in "
+    "Conditions on the same test images, one row per seed. AUC: a bootstrap of whole patients, in "
     "percent points; sensitivity and specificity: McNemar's exact test. p is corrected by Holm for "
-    "all tests of this table."
+    "all tests of this table. Each p is about other test images and the trainings of one seed. "
+    "Seeds can share test images, so that their p are not combined: a difference that depends on "
+    "the seed is not shown."
 )
 
 
 def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> pd.DataFrame:
-    """One row per model and condition: how it differs from the model's first condition, as text.
+    """One row per model, seed and condition: how it differs from the first condition, as text.
 
     Args:
         records: Records of classifier trials.
         titles: Titles of the conditions by name.
     """
-    first_seed = [record for record in records if record["seed"] == records[0]["seed"]]
-    rows, p_values = [], []
-    for model in dict.fromkeys(record["model"] for record in first_seed):
-        baseline, *others = [record for record in first_seed if record["model"] == model]
+    rows: list[dict[str, str]] = []
+    p_values: list[float] = []
+    trainings = dict.fromkeys((record["model"], record["seed"]) for record in records)
+    several_models, several_seeds = (len(set(names)) > 1 for names in zip(*trainings, strict=True))
+    for model, seed in trainings:
+        alike = [r for r in records if (r["model"], r["seed"]) == (model, seed)]
+        baseline, *others = sorted(alike, key=lambda r: list(titles).index(r["condition"]))
         for record in others:
             found = _compare(baseline, record)
-            names = {"Model": CLASSIFIER_TITLES[model]} if _several_models(first_seed) else {}
+            names = {"Model": CLASSIFIER_TITLES[model]} if several_models else {}
+            if several_seeds:
+                names["Seed"] = str(seed)
             pair = f"{titles[record['condition']]} less {titles[baseline['condition']]}"
             rows.append({**names, "Pair": pair, **found["cells"]})
             p_values += found["p_values"]
@@ -64,10 +71,6 @@ def _scores(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     scores = record["scores"]
     true = np.array([score["positive"] for score in scores])
     return true, np.array([s["score"] for s in scores]), [s["group"] for s in scores]
-
-
-def _several_models(records: Sequence[dict[str, Any]]) -> bool:
-    return len({record["model"] for record in records}) > 1
 
 
 def _format_p_value(value: float) -> str:

@@ -25,9 +25,14 @@ from experiments.common.report import (
 from melanet import metrics
 from melanet.data import ImageDataset, open_dataset
 from melanet.data.dataset import METADATA_FILE
+from melanet.statistics import sensitivity_interval, specificity_interval
 
 if TYPE_CHECKING:
     from experiments.classification.table import ClassificationTable
+
+
+#: Exact 95% intervals over the test images of one training, by metric.
+INTERVALS = {"sensitivity": sensitivity_interval, "specificity": specificity_interval}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,22 +95,39 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "epochs_run": record["epochs_run"],
                 "best_epoch": record["best_epoch"],
                 "seconds": record["seconds"],
+                **_intervals(true, scores),
             }
         )
     return pd.DataFrame(rows)
 
 
+def _intervals(true: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
+    limits = {name: interval(true, scores) for name, interval in INTERVALS.items()}
+    return {
+        f"{name}_{end}": 100 * limit
+        for name, both in limits.items()
+        for end, limit in zip(("low", "high"), both, strict=True)
+    }
+
+
 def summarise(runs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Mean and sample standard deviation over the seeds of each model and condition."""
+    """Mean and sample standard deviation over the seeds of each model and condition.
+
+    Of a single training the exact intervals stay; those of several are not pooled, because they
+    share test images.
+    """
     grouped = runs.groupby(["model", "condition"], sort=False)
-    return grouped.agg(
+    summary = grouped.agg(
         runs=("seed", "size"),
         **{
             f"{name}_{statistic}": (name, function)
             for name in names
             for statistic, function in (("mean", "mean"), ("sd", "std"))
         },
-    ).reset_index()
+    )
+    limits = [f"{name}_{end}" for name in INTERVALS for end in ("low", "high")]
+    single = grouped[limits].first()[summary["runs"] == 1]
+    return summary.join(single).reset_index()
 
 
 def add_published_rows(table: "ClassificationTable", summary: pd.DataFrame) -> pd.DataFrame:
@@ -130,6 +152,9 @@ def cell(row: Any, name: str) -> str:
         return "–"
     if np.isnan(deviation) and name == "false_negatives":
         return f"{mean:.0f}"
+    low, high = (getattr(row, f"{name}_{end}", np.nan) for end in ("low", "high"))
+    if not np.isnan(low):
+        return f"{mean:.2f} ({low:.1f}–{high:.1f})"
     return f"{mean:.2f}" + ("" if np.isnan(deviation) else f" ± {deviation:.2f}")
 
 
@@ -211,7 +236,12 @@ def _caption(results: Results) -> str:
     record = results.records[0]
     positives = sum(score["positive"] for score in record["scores"])
     seeds = len({r["seed"] for r in results.records})
-    over = f"mean ± sample sd over {seeds} seeds" if seeds > 1 else "one seed"
+    over = (
+        f"mean ± sample sd over {seeds} seeds; the exact interval of each run stands among the runs"
+        if seeds > 1
+        else "one seed; in brackets the exact 95% interval (Clopper-Pearson) over test images, as "
+        "if they were independent"
+    )
     return (
         f"Percent; FN is a count of {positives} positive test images; {over}, threshold 0.5; "
         f"protocol {record['protocol']}. {results.table.caption}"

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from experiments.classification.comparisons import COMPARISON_NOTE, compare_conditions
 from experiments.classification.protocols import MELANOMA_PROTOCOLS
-from experiments.classification.report import runs_frame
+from experiments.classification.report import add_published_rows, runs_frame, summarise
 from experiments.classification.splits import split_images
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.table import cyclegan_config
@@ -176,22 +177,56 @@ def test_another_version_of_the_code_augments_anew(dermoscopy, tmp_path, monkeyp
     assert trial.shared_artifacts != before
 
 
+def made_up_record(scores, seed=0, condition="vgg_gap"):
+    """A record of positive "a" and "b" and negative "c", of patients of their own."""
+    rows = zip("abc", (True, True, False), scores, strict=True)
+    return {
+        "model": "vgg_gap",
+        "condition": condition,
+        "seed": seed,
+        "epochs_run": 1,
+        "best_epoch": 1,
+        "seconds": 1,
+        "dataset": {"labels": ["benign", "malignant"]},
+        "training_images": {"benign": 6, "malignant": 4},
+        "scores": [
+            {"id": id, "group": id, "positive": positive, "score": score}
+            for id, positive, score in rows
+        ],
+    }
+
+
 def test_metrics_are_of_the_positive_class():
-    scores = [
-        {"id": "a", "positive": True, "score": 0.9},
-        {"id": "b", "positive": True, "score": 0.1},
-        {"id": "c", "positive": False, "score": 0.2},
-    ]
-    common = {"model": "vgg_gap", "condition": "vgg_gap", "seed": 0, "epochs_run": 1}
-    common |= {"best_epoch": 1, "seconds": 1, "dataset": {"labels": ["benign", "malignant"]}}
-    common["training_images"] = {"benign": 6, "malignant": 4}
-    row = runs_frame([{**common, "scores": scores}]).iloc[0]
+    row = runs_frame([made_up_record([0.9, 0.1, 0.2])]).iloc[0]
     assert row["skew"] == 1.5
     assert row["sensitivity"] == 50
     assert row["specificity"] == 100
     assert row["false_negatives"] == 1
     assert row["npv"] == 50
     assert row["auc"] == 50
+
+
+def test_one_seed_shows_exact_intervals_and_several_their_deviation():
+    records = [made_up_record([0.9, 0.8, 0.2], seed) for seed in (0, 1)]
+    shown = []
+    for some in (records[:1], records):
+        summary = summarise(runs_frame(some), list(TABLE.metrics))
+        shown.append(add_published_rows(TABLE, summary).iloc[0])
+    # 2 of 2 by Clopper and Pearson: from the square root of 0.025; 1 of 1: from 0.025.
+    assert shown[0]["Sensitivity"] == "100.00 (15.8–100.0)"
+    assert shown[0]["Specificity"] == "100.00 (2.5–100.0)"
+    assert shown[1]["Sensitivity"] == "100.00 ± 0.00"
+
+
+def test_every_seed_is_compared_and_the_page_says_so():
+    names = ("vgg_gap", "melanet")
+    records = [made_up_record([0.9, 0.8, 0.2], s, name) for s in (0, 1) for name in names]
+    titles = {"vgg_gap": "VGG-GAP", "melanet": "MelaNet"}
+    both = compare_conditions(records, titles)
+    assert list(both["Seed"]) == ["0", "1"]
+    assert set(both["Pair"]) == {"MelaNet less VGG-GAP"}
+    assert "Seed" not in compare_conditions(records[:2], titles)
+    assert "one row per seed" in COMPARISON_NOTE
 
 
 @pytest.mark.parametrize(
