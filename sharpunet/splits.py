@@ -16,8 +16,8 @@ from melanet.data import InputError
 PROTOCOLS = {
     "thesis": "k folds of images, repeated with different splits; weights chosen on images held "
     "out of the training folds (sections 3.2.6 and 3.3.3)",
-    "released": "one 80/20 split (seed 42) trained repeatedly; weights chosen on its test images, "
-    "as in the author's code, which makes the scores optimistic",
+    "released": "one 80/20 split (seed 42; 0 for several classes) trained repeatedly; weights "
+    "chosen on its test images, as in the author's code, which makes the scores optimistic",
     "clean": "as thesis, but the images of a group (patient, video, block of slices) stay together",
 }
 VALIDATION_FRACTION = 0.1
@@ -48,7 +48,12 @@ class Split:
 
 
 def splits(
-    metadata: pd.DataFrame, protocol: str = "thesis", *, folds: int = 5, repeats: int = 5
+    metadata: pd.DataFrame,
+    protocol: str = "thesis",
+    *,
+    folds: int = 5,
+    repeats: int = 5,
+    classes: int = 1,
 ) -> Iterator[Split]:
     """Generates the splits of a protocol: `folds * repeats`, or `repeats` for `"released"`.
 
@@ -58,6 +63,7 @@ def splits(
         folds: Number of folds, 2 or more. In each repetition, each image is tested once.
         repeats: Number of repetitions; the number of each is its seed. If there are as many
             groups as folds, those of `clean` differ only in the order of the folds.
+        classes: Number of classes of the masks; the seed of `released` depends on it.
 
     Raises:
         InputError: If the protocol is unknown, or there are too few images or groups.
@@ -82,13 +88,13 @@ def splits(
             f"{units} {kind} are too few for {folds} folds that leave two to train and validate"
         )
     if protocol == "released":
-        return _released(metadata, repeats)
+        return _released(metadata, repeats, seed=42 if classes == 1 else 0)
     divide = _divide_groups if protocol == "clean" else _divide_images
     return _cross_validation(metadata, folds, repeats, divide)
 
 
-def _released(metadata, repeats):
-    train, test = train_test_split(metadata["id"], test_size=0.2, random_state=42)
+def _released(metadata, repeats, seed):
+    train, test = train_test_split(metadata["id"], test_size=0.2, random_state=seed)
     for repeat in range(repeats):
         yield Split(repeat, 0, tuple(train), tuple(test), tuple(test))
 

@@ -111,7 +111,7 @@ class SegmentationTable(Table):
                 plateau=protocol.plateau,
                 keep_aspect_ratio=protocol.keep_aspect_ratio,
             )
-            numbers = {"folds": options.folds, "repeats": options.repeats}
+            numbers = {"folds": options.folds, "repeats": options.repeats, "classes": classes}
             for split in splits(dataset.metadata, options.protocol, **numbers):
                 for name, build in builders.items():
                     pretrained = has_encoder(build) and options.weights != "none"

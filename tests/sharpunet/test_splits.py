@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, train_test_split
 
 from sharpunet.data import InputError
 from sharpunet.splits import PROTOCOLS, splits
@@ -59,6 +59,13 @@ def test_released_is_one_split_that_validates_on_its_test_images(metadata):
     assert len(all_splits[0].test) == 8
     assert all(split.validation == split.test for split in all_splits)
     assert not set(all_splits[0].train) & set(all_splits[0].test)
+
+
+@pytest.mark.parametrize(("classes", "seed"), [(1, 42), (3, 0)])
+def test_released_divides_by_the_seed_of_the_author_s_code(metadata, classes, seed):
+    _, test = train_test_split(metadata["id"], test_size=0.2, random_state=seed)
+    split = next(splits(metadata, "released", classes=classes))
+    assert split.test == tuple(test)
 
 
 def test_only_released_validates_on_test_images(metadata):
