@@ -17,6 +17,12 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["melanet", "melanet.*", "sharpunet", "sharpunet.*"]),
+    entry_points={
+        "console_scripts": [
+            "melanet=melanet.__main__:main",
+            "sharpunet=sharpunet.__main__:main",
+        ]
+    },
     package_data={"melanet": ["py.typed"], "sharpunet": ["py.typed"]},
     install_requires=[
         "h5py>=3.14",

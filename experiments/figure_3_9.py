@@ -23,7 +23,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
-from experiments.common.models import save_model
 from experiments.common.report import save_figure
 from experiments.common.style import (
     QUIET,
@@ -46,6 +45,7 @@ from experiments.segmentation.trial import SegmentationTrial
 from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import barrier, is_chief, make_strategy
 from melanet.explain import grad_cam
+from melanet.saving import save_model
 from sharpunet.data import InputError, load_dataset
 
 NAME = "figure_3_9"

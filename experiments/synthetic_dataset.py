@@ -31,7 +31,6 @@ from experiments.classification.anonymity import (
 )
 from experiments.classification.synthesis import load_cyclegan
 from experiments.common.cli import Parser, bounded_int, run_cli
-from experiments.common.models import load_model
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
 from experiments.common.training import seed_everything
@@ -40,6 +39,7 @@ from melanet.cyclegan import CycleGAN
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
 from melanet.data.writing import atomic_write
 from melanet.oversampling import translate_majority
+from melanet.saving import load_model
 
 TITLE = "A synthetic dataset: release, anonymity and quality"
 #: Fields of a CycleGAN's record that this command and the card use.

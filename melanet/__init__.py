@@ -28,6 +28,7 @@ _EXPORTS = {
     "melanet.oversampling": ["oversample", "train_cyclegan", "translate_majority", "undersample"],
     "melanet.privacy": ["closeness", "nearest", "reidentification"],
     "melanet.quality": ["kernel_distance"],
+    "melanet.saving": ["ModelInfo", "load_model", "read_model_info", "save_model"],
     "melanet.statistics": [
         "bootstrap_auc_difference",
         "delong_test",

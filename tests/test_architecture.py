@@ -18,7 +18,15 @@ def imported(path):
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-SHARED = ("melanet.data", "melanet.checkpoint", "melanet.distribution", "melanet.lazy")
+SHARED = (
+    "melanet.data",
+    "melanet.checkpoint",
+    "melanet.command",
+    "melanet.distribution",
+    "melanet.inference",
+    "melanet.lazy",
+    "melanet.saving",
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -11,10 +11,10 @@ import pandas as pd
 
 from experiments.classification.features import MAX_POINTS, features_path, read_features
 from experiments.common.cli import bounded_int
-from experiments.common.models import load_model
 from experiments.common.records import read_record
 from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset, prepare
 from melanet.data.dataset import METADATA_FILE
+from melanet.saving import load_model, to_float32
 
 #: The command whose results the figures of table 2.1 read; error messages name it.
 TABLE_COMMAND = "python -m experiments.table_2_1 --data DIR --save-models"
@@ -116,19 +116,7 @@ def load_classifier(record: dict[str, Any], out: Path) -> keras.Model:
     path = out / "models" / f"{record['key']}.keras"
     if not path.is_file():
         raise InputError(f"{path}: no such model; run {TABLE_COMMAND} --out {out}, in a new folder")
-    saved = load_model(path)
-    # Half precision would round small gradients away, which Grad-CAM needs.
-    model = saved.__class__.from_config(_in_float32(saved.get_config()))
-    model.set_weights(saved.get_weights())
-    return model
-
-
-def _in_float32(config: Any) -> Any:
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {"name": "float32"}}
-        return {key: _in_float32(value) for key, value in config.items()}
-    return [_in_float32(value) for value in config] if isinstance(config, list) else config
+    return to_float32(load_model(path))
 
 
 def load_images(

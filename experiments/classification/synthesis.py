@@ -5,7 +5,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from experiments.common.models import load_model, save_model
 from experiments.common.records import (
     CODE_VERSIONS,
     checkpoint_path,
@@ -21,6 +20,7 @@ from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import ImageDataset, InputError
 from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
+from melanet.saving import load_model, save_model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -97,8 +97,6 @@ class ClassificationTable(Table):
             help=f"learning rates of Adam; {of_protocol}")  # fmt: skip
         add("--adversarial-loss", choices=("log", "least_squares"), help=of_protocol)
         add("--identity-weight", type=non_negative_float, help=of_protocol)
-        add("--save-models", action=argparse.BooleanOptionalAction, default=False,
-            help="keep every trained classifier below OUT/models")  # fmt: skip
         add_common_arguments(parser, out)
 
     def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:

@@ -14,10 +14,10 @@ import tensorflow as tf
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
-from experiments.common.models import save_model
 from experiments.common.records import (
     CODE_VERSIONS,
     config_hash,
+    describe_model,
     hashed_settings,
     model_hash,
 )
@@ -35,6 +35,7 @@ from melanet.data import ImageDataset, load_dataset
 from melanet.data.loading import Scaling, Subset, make_epoch_counter, open_subset
 from melanet.distribution import chief_first, is_chief
 from melanet.losses import focal_loss
+from melanet.saving import ModelInfo, save_model
 from melanet.trees import BaggedTrees
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
@@ -183,6 +184,18 @@ class ClassifierTrial(Trial):
         """Where the features of its images are or will be."""
         return features_path(out, self.key)
 
+    def model_path(self, out: Path) -> Path | None:
+        suffix = "trees" if self.settings.model == BAGGED_TREES else "keras"
+        return out / "models" / f"{self.key}.{suffix}" if self.save_model else None
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """What the saved model says of itself."""
+        labels, scaling = self.dataset.info.labels, self.settings.scaling
+        return describe_model(
+            "classification", self.dataset, labels, self.settings, self.seed, scaling
+        )
+
     def train_and_test(self, out: Path) -> dict[str, Any] | None:
         settings, split = self.settings, self.split
         synthetic = [stage.run(out) for stage in self.synthetic_stages]
@@ -326,12 +339,13 @@ class ClassifierTrial(Trial):
         """Saves features of some of the images, and the model if asked to."""
         network = model.network if isinstance(model, BaggedTrees) else model
         write_features(self.features_path(out), network, subsets, self._load)
-        if not self.save_model:
+        path = self.model_path(out)
+        if path is None:
             return
         if isinstance(model, BaggedTrees):
-            model.save(out / "models" / f"{self.key}.trees")
+            model.save(path)
         else:
-            save_model(model, out / "models" / f"{self.key}.keras", include_optimizer=False)
+            save_model(model, path, self.model_info, include_optimizer=False)
 
 
 def _random_network(

@@ -6,9 +6,9 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -16,7 +16,9 @@ import tensorflow as tf
 
 from experiments.common.training import hardware
 from melanet.data import ImageDataset, InputError
+from melanet.data.loading import Scaling
 from melanet.data.writing import atomic_write
+from melanet.saving import ModelInfo
 
 ROOT = Path(__file__).parent.parent.parent
 #: Part of every trial's name. Raise a number when a change of the code that no configuration shows
@@ -87,6 +89,38 @@ def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:
         "metadata_sha256": dataset.fingerprint,
         "images": len(dataset.metadata),
     }
+
+
+def describe_model(
+    task: Literal["segmentation", "classification"],
+    dataset: ImageDataset,
+    class_names: Sequence[str],
+    settings: Any,
+    seed: int,
+    scaling: Scaling = "min_max",
+) -> ModelInfo:
+    """What the saved model of a trial says of itself.
+
+    Args:
+        task: What it does.
+        dataset: The dataset that it was trained on.
+        class_names: See `ModelInfo`.
+        settings: The trial's training configuration, a dataclass.
+        seed: The trial's seed.
+        scaling: How pixels are scaled.
+    """
+    keep = settings.keep_aspect_ratio
+    return ModelInfo(
+        task=task,
+        image_size=settings.image_size,
+        channels=dataset.info.channels,
+        class_names=tuple(class_names),
+        scaling=scaling,
+        keep_aspect_ratio=dataset.info.keep_aspect_ratio if keep is None else keep,
+        dataset=dataset.info.name,
+        dataset_fingerprint=dataset.fingerprint,
+        training={**dataclasses.asdict(settings), "seed": seed},
+    )
 
 
 def provenance() -> dict[str, Any]:

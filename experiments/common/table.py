@@ -81,6 +81,10 @@ class Trial(abc.ABC):
         """Where its unfinished training is kept."""
         return checkpoint_path(out, self.key)
 
+    def model_path(self, out: Path) -> Path | None:
+        """Where its trained model is or will be; None if it is not saved."""
+        return None
+
     @abc.abstractmethod
     def train_and_test(self, out: Path) -> dict[str, Any] | None:
         """Trains and tests; returns its part of the record, None on hosts that only help."""
@@ -266,6 +270,7 @@ def run_trials(
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):
         print(f"{sum(done.values())} of {len(trials)} trials are done already")
+    _report_missing_models([trial for trial in trials if done[trial.key]], out)
     _report_unused_records(trials, out)
     check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
     for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
@@ -278,6 +283,17 @@ def run_trials(
         print(f"shard {shard[0]}/{shard[1]} is done; {missing} trials of other shards are not yet")
         exit_worker()
     return [read_record(trial.record_path(out), trial.record_fields) for trial in trials]
+
+
+def _report_missing_models(trials: Sequence[Trial], out: Path) -> None:
+    """Reports trials that were done before their models were asked for."""
+    paths = [path for trial in trials if (path := trial.model_path(out))]
+    missing = sum(not path.exists() for path in paths)
+    if missing:
+        print(
+            f"--save-models: {missing} of the trials that are done left no model; remove their "
+            "records, or give another --out, to train them again"
+        )
 
 
 def _report_unused_records(trials: Sequence[Trial], out: Path) -> None:

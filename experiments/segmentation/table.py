@@ -118,7 +118,11 @@ class SegmentationTable(Table):
                     own = dataclasses.replace(
                         settings, weights=options.weights if pretrained else None
                     )
-                    trials.append(SegmentationTrial(dataset, name, split, own, build, options.seed))
+                    trials.append(
+                        SegmentationTrial(
+                            dataset, name, split, own, build, options.seed, options.save_models
+                        )
+                    )
         if not options.dry_run:
             waiting = [trial for trial in trials if not trial.record_path(options.out).exists()]
             for name in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from experiments.common.records import CODE_VERSIONS, hashed_settings, model_hash
+from experiments.common.records import CODE_VERSIONS, describe_model, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
     EpochBar,
@@ -25,6 +25,7 @@ from melanet.data import ImageDataset
 from melanet.data.loading import make_epoch_counter
 from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
+from melanet.saving import ModelInfo, save_model
 from sharpunet import LOSSES, Dice, Jaccard, dice, jaccard
 from sharpunet.data import load_dataset
 from sharpunet.metrics import best_constant_scores
@@ -69,6 +70,7 @@ class SegmentationTrial(Trial):
         model: Name of the model.
         build: Builds it, as `sharpunet.unet`.
         base_seed: Added to the seed.
+        save_model: Whether the trained model is saved beside its record.
     """
 
     dataset: ImageDataset
@@ -77,6 +79,7 @@ class SegmentationTrial(Trial):
     settings: SegmentationSettings
     build: ModelBuilder
     base_seed: int = 0
+    save_model: bool = False
 
     @property
     def seed(self) -> int:  # type: ignore[override]
@@ -129,6 +132,8 @@ class SegmentationTrial(Trial):
         probabilities = trained.model.predict(test, verbose=0)
         check_finite(probabilities, self.key)
         _write_predictions(out / "predictions" / self.key, split.test, probabilities)
+        if path := self.model_path(out):
+            save_model(trained.model, path, self.model_info, include_optimizer=False)
         parts = {"train": split.train, "validation": split.validation, "test": split.test}
         return {
             "model": self.model,
@@ -144,6 +149,18 @@ class SegmentationTrial(Trial):
             "best_constant": _best_constant(truth),
             "scores": _scores(self.dataset, split.test, truth, probabilities),
         }
+
+    def model_path(self, out: Path) -> Path | None:
+        return out / "models" / f"{self.key}.keras" if self.save_model else None
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """What the saved model says of itself."""
+        names = ["foreground"]
+        if self.dataset.info.classes > 1:
+            names = [f"class {index}" for index in range(self.dataset.info.classes)]
+            names[0] = "background"
+        return describe_model("segmentation", self.dataset, names, self.settings, self.seed)
 
     def train(self, out: Path) -> TrainedModel:
         """Trains the model from its seed; validation chooses the weights."""

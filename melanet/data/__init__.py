@@ -11,11 +11,23 @@ from melanet.data.errors import InputError
 from melanet.data.writing import Sample, write_dataset
 
 if TYPE_CHECKING:
-    from melanet.data.loading import load_dataset, load_for_translation, load_unpaired
+    from melanet.data.loading import (
+        load_dataset,
+        load_for_translation,
+        load_images,
+        load_unpaired,
+    )
 
 __getattr__ = lazy.attributes(  # these need TensorFlow
     __name__,
-    {"melanet.data.loading": ("load_dataset", "load_for_translation", "load_unpaired")},
+    {
+        "melanet.data.loading": (
+            "load_dataset",
+            "load_for_translation",
+            "load_images",
+            "load_unpaired",
+        )
+    },
 )
 
 #: Every dataset by its short name. A new one is one module and one name.
@@ -33,11 +45,16 @@ __all__ = [
     "Sample",
     "load_dataset",
     "load_for_translation",
+    "load_images",
     "load_unpaired",
     "open_dataset",
     "prepare",
     "write_dataset",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset:

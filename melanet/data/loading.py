@@ -1,13 +1,16 @@
 """From datasets on disk to `tf.data`: what all pipelines share, and those of chapter 2."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import tensorflow as tf
 
 from melanet.data.dataset import ImageDataset, open_dataset
 from melanet.data.errors import InputError
+from melanet.data.new_images import find_images, read_new_image
+from melanet.saving import ModelInfo
 
 Scaling = Literal["min_max", "unit", "none"]
 #: A dataset or its folder; with ids, only these of its images.
@@ -155,6 +158,71 @@ def load_for_translation(
     size = image_size or dataset.info.image_size
     images = _decoded(dataset, ids, size, keep_aspect_ratio).map(to_tanh_range)
     return _prefetched(images.batch(batch_size))
+
+
+def load_images(
+    images: str | Path | Sequence[str | Path], info: ModelInfo, *, batch_size: int = 16
+) -> tf.data.Dataset:
+    """Loads batches of new images, which have neither masks nor labels, as a model takes them.
+
+    The files are read one batch after the other, whatever their number; they are resized and
+    scaled as those that the model was trained on.
+
+    Args:
+        images: A folder, which is searched with its subfolders, or files: PNG, JPEG, TIFF, BMP or
+            DICOM.
+        info: What the model needs, see `melanet.read_model_info`.
+        batch_size: Images per batch; the last batch may be smaller.
+
+    Returns:
+        A dataset of float32 `(batch, height, width, channels)`, in the order of
+        `melanet.data.new_images.find_images`.
+
+    Raises:
+        InputError: If there is no image. A file that cannot be read raises it, by its name, when
+            its batch is read.
+
+    Example:
+        >>> from PIL import Image
+        >>> from melanet import ModelInfo
+        >>> from melanet.data import load_images
+        >>> Image.new("L", (20, 30)).save("scan.png")
+        >>> batches = load_images(["scan.png"], ModelInfo("segmentation", (16, 16), 1))
+        >>> [tuple(batch.shape) for batch in batches]
+        [(1, 16, 16, 1)]
+    """
+    paths = list(find_images(images).values())
+
+    def prepared() -> Iterator[np.ndarray]:
+        for path in paths:
+            yield prepare_image(read_new_image(path, info.channels), info)
+
+    spec = tf.TensorSpec((*info.image_size, info.channels), tf.float32)
+    whole = tf.data.Dataset.from_generator(prepared, output_signature=spec)
+    counted = whole.apply(tf.data.experimental.assert_cardinality(len(paths)))
+    return _prefetched(counted.batch(batch_size))
+
+
+def prepare_image(pixels: np.ndarray, info: ModelInfo) -> np.ndarray:
+    """Resizes and scales an image as those that a model was trained on.
+
+    Args:
+        pixels: `(height, width, channels)`, 0 to 255.
+        info: What the model needs.
+
+    Returns:
+        float32 `(*info.image_size, channels)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import ModelInfo
+        >>> from melanet.data.loading import prepare_image
+        >>> info = ModelInfo("segmentation", (4, 4), 1)
+        >>> prepare_image(np.eye(8)[..., None], info).shape
+        (4, 4, 1)
+    """
+    resized = resize(tf.convert_to_tensor(pixels), info.image_size, "area", info.keep_aspect_ratio)
+    return scaler(info.scaling)(resized).numpy()
 
 
 def open_subset(subset: Subset) -> tuple[ImageDataset, list[str]]:

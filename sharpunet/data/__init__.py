@@ -19,9 +19,13 @@ from sharpunet.data import covid_ct, cvc_clinicdb, dsb2018, isbi2012, isic2018, 
 from sharpunet.data import folder as own_images
 
 if TYPE_CHECKING:
+    from melanet.data.loading import load_images
     from sharpunet.data.loading import load_dataset
 
-__getattr__ = lazy.attributes(__name__, {"sharpunet.data.loading": ["load_dataset"]})  # TensorFlow
+__getattr__ = lazy.attributes(  # these need TensorFlow
+    __name__,
+    {"melanet.data.loading": ["load_images"], "sharpunet.data.loading": ["load_dataset"]},
+)
 
 #: Every dataset by its short name, in the order of table 3.1. A new one is one module and one name.
 BUILDERS: dict[str, DatasetBuilder] = {
@@ -38,10 +42,15 @@ __all__ = [
     "Sample",
     "find_builder",
     "load_dataset",
+    "load_images",
     "open_dataset",
     "prepare",
     "write_dataset",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 @os_errors_as_input_errors("read")

@@ -26,7 +26,6 @@ from experiments.classification.features import features_path, write_features
 from experiments.classification.figures import metric_bars, roc_curves
 from experiments.classification.saved import load_classifier, training_features
 from experiments.common.diagram import read_stages
-from experiments.common.models import save_model
 from experiments.common.records import write_record
 from experiments.common.report import save_figure
 from experiments.common.style import COLOURS, TWO_COLUMNS, colours_of, styled
@@ -37,6 +36,7 @@ from melanet.cyclegan import build_cyclegan
 from melanet.data import DatasetInfo, load_dataset, phantom, write_dataset
 from melanet.networks import unet_generator
 from melanet.oversampling import translate_majority
+from melanet.saving import save_model
 from sharpunet import MODELS, sharp_unet
 
 CONDITIONS = ("vgg_gap", "augment_5x", "augment_10x", "melanet")

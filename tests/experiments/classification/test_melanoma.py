@@ -15,7 +15,6 @@ from experiments.classification.splits import split_images
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.table import cyclegan_config
 from experiments.classification.trial import ClassifierSettings
-from experiments.common.models import save_model
 from experiments.common.records import CODE_VERSIONS, write_record
 from experiments.common.table import parse, run_table
 from experiments.table_2_1 import TABLE
@@ -23,6 +22,7 @@ from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
 from melanet.data import open_dataset
 from melanet.losses import focal_loss
+from melanet.saving import save_model
 from melanet.trees import BaggedTrees
 
 SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",

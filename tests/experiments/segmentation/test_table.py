@@ -15,6 +15,7 @@ import pytest
 from experiments.common.published import DATASET_TITLES
 from experiments.common.table import run_table
 from experiments.table_3_1 import TABLE
+from melanet.saving import load_model, read_model_info
 from sharpunet import sharp_unet, unet
 from tests.conftest import write_dsb2018
 
@@ -165,3 +166,28 @@ def test_bad_flags_end_with_code_2(change, small_phantom, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         run_table(TABLE, words(small_phantom, tmp_path / "out", *change))
     assert stopped.value.code == 2
+
+
+def test_saved_models_say_how_to_use_them_and_leave_the_trials_names(
+    small_phantom, tmp_path, capsys
+):
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    assert run_table(SMALL_TABLE, words(small_phantom, out, "--models", "unet")) == 0
+    assert not (out / "models").exists()
+    arguments = ["--models", "unet", "--save-models"]
+    assert run_table(SMALL_TABLE, words(small_phantom, kept, *arguments)) == 0
+    assert read_records(kept) == read_records(out)
+    records = sorted((kept / "records").glob("*.json"))
+    models = [kept / "models" / f"{path.stem}.keras" for path in records]
+    for record, model in zip(records, models, strict=True):
+        said, made = read_model_info(model), json.loads(record.read_text())
+        assert said.task == "segmentation"
+        assert said.image_size == (16, 16)
+        assert said.scaling == "min_max"
+        assert said.dataset_fingerprint == made["dataset"]["metadata_sha256"]
+        assert said.training["seed"] == made["seed"]
+    assert load_model(models[0]).output_shape == (None, 16, 16, 1)
+    models[0].unlink()
+    capsys.readouterr()
+    assert run_table(SMALL_TABLE, words(small_phantom, kept, *arguments)) == 0
+    assert "--save-models: 1 of the trials that are done left no model" in capsys.readouterr().out

@@ -1,0 +1,14 @@
+"""`python -m sharpunet COMMAND`, see `melanet.command`."""
+
+import sys
+
+from melanet.command import run
+
+
+def main() -> int:
+    """Runs the command."""
+    return run("sharpunet")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Masks of new images by a saved segmentation network, in the images' own sizes."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from melanet.inference import (
+    Images,
+    Predictions,
+    checked_outputs,
+    run_predictions,
+    to_original,
+    write_png,
+)
+from melanet.saving import ModelInfo
+
+#: Outlines of the classes in turn, which colour-blind readers can tell apart (Okabe and Ito).
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
+
+
+def predict(
+    model_path: str | Path,
+    images: Images,
+    out: str | Path,
+    *,
+    batch_size: int = 16,
+    threshold: float | None = None,
+    info: ModelInfo | None = None,
+) -> Predictions:
+    """Segments new images with a saved model.
+
+    `out` gets `masks/NAME.png` in the image's own size (0 and 255, or a class index per pixel),
+    `overlays/NAME.png`, the image with outlines, and `predictions.csv` with each class's share.
+    Margins are taken off and probabilities resized before they are thresholded. One batch is in
+    memory at a time. Interrupted runs resume.
+
+    Args:
+        model_path: A `.keras` file.
+        images: A folder or files: PNG, JPEG, TIFF, BMP or DICOM.
+        out: Folder of the results.
+        batch_size: Images per batch.
+        threshold: Probability above which a pixel is foreground (one class only); the model's own
+            if None.
+        info: What the model needs; what its file says if None.
+
+    Raises:
+        InputError: If the model or all images cannot be read, or `out` holds other predictions.
+
+    Example:
+        >>> from PIL import Image
+        >>> from melanet.saving import ModelInfo, save_model
+        >>> from sharpunet import sharp_unet
+        >>> from sharpunet.inference import predict
+        >>> model = sharp_unet((16, 16, 1), filters=(4, 4))
+        >>> save_model(model, "sharp_unet.keras", ModelInfo("segmentation", (16, 16), 1))
+        >>> Image.new("L", (40, 30)).save("scan.png")
+        >>> predict("sharp_unet.keras", "scan.png", "predicted").count
+        1
+        >>> Image.open("predicted/masks/scan.png").size
+        (40, 30)
+    """
+    return run_predictions(
+        "segmentation",
+        model_path,
+        images,
+        Path(out),
+        partial(_segment, Path(out)),
+        batch_size=batch_size,
+        threshold=threshold,
+        info=info,
+    )
+
+
+def _segment(
+    out: Path,
+    model: keras.Model,
+    info: ModelInfo,
+    batch: np.ndarray,
+    originals: list[np.ndarray],
+    names: list[str],
+) -> list[dict[str, Any]]:
+    rows = []
+    for name, original, output in zip(
+        names, originals, checked_outputs(model, batch, names), strict=True
+    ):
+        classes = _classes(output, original.shape[:2], info)
+        several = output.shape[-1] > 1
+        stored = classes if several else classes * np.uint8(255)
+        write_png(out / "masks" / f"{name}.png", stored)
+        write_png(out / "overlays" / f"{name}.png", _overlay(original, classes))
+        titles = info.class_names or ("foreground",)
+        indices = range(len(titles)) if several else [1]
+        shares = {
+            f"share_{title}": round(float((classes == index).mean()), 6)
+            for index, title in zip(indices, titles, strict=True)
+        }
+        rows.append({"height": len(original), "width": original.shape[1], **shares})
+    return rows
+
+
+def _classes(output: np.ndarray, size: tuple[int, ...], info: ModelInfo) -> np.ndarray:
+    """The class of every pixel in the original size; of one class, 0 and 1."""
+    if output.shape[-1] == 1:
+        return (to_original(output[:, :, 0], size, info) > info.threshold).astype("uint8")
+    best = np.full(size, -np.inf, "float32")
+    classes = np.zeros(size, "uint8")
+    for index in range(output.shape[-1]):  # all at once would not fit into memory
+        plane = to_original(output[:, :, index], size, info)
+        classes[plane > best] = index
+        best = np.maximum(best, plane)
+    return classes
+
+
+def _overlay(original: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The image in colour with an outline around every object."""
+    drawn = np.repeat(original, 4 - original.shape[2], axis=2)[:, :, :3].copy()
+    thickness = max(1, round(max(drawn.shape) / 400))
+    for index in np.unique(classes[classes > 0]):
+        mask = (classes == index).astype("uint8")
+        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, contours, -1, COLOURS[(index - 1) % len(COLOURS)], thickness)
+    return drawn
