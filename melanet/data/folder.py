@@ -36,7 +36,14 @@ LISTED = 10  # names in a message
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImage:
-    """An image file of one's own: its class, and its patient and part where they are known."""
+    """An image file of one's own: its class, and its patient and part where they are known.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.folder import LabelledImage
+        >>> LabelledImage(Path("a.png"), "mole").split
+        ''
+    """
 
     path: Path
     label: str
