@@ -398,7 +398,7 @@ BAD = {
     # Images
     "animated PNG": Bad("own_images", frames("images/case-1.png"), ("case-1.png", "3 frames")),
     "animated GIF": Bad(
-        "own_images", frames("images/case-1.png", format="GIF"), ("case-1.png", "cannot identify"),
+        "own_images", frames("images/case-1.png", format="GIF"), ("case-1.png", "3 frames"),
     ),
     "TIFF with pages": Bad("cvc_clinicdb", frames("Original/25.tif"), ("25.tif", "3 frames")),
     "an image of 16 bits": Bad(

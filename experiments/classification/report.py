@@ -23,7 +23,7 @@ from experiments.common.report import (
     write_section,
 )
 from melanet import metrics
-from melanet.data import ImageDataset, open_dataset
+from melanet.data import BUILDERS, ImageDataset, open_dataset
 from melanet.data.dataset import METADATA_FILE
 from melanet.statistics import sensitivity_interval, specificity_interval
 
@@ -62,7 +62,7 @@ def make_section(results: Results) -> Section:
         title=table.title,
         caption=_caption(results),
         numbers=summary,
-        shown=add_published_rows(table, summary),
+        shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results)),
         figures=table.figures(results),
         settings=_describe_settings(results),
         runs=runs,
@@ -130,8 +130,15 @@ def summarise(runs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return summary.join(single).reset_index()
 
 
-def add_published_rows(table: "ClassificationTable", summary: pd.DataFrame) -> pd.DataFrame:
-    """One row "ours" per model and condition, the thesis's own beneath it."""
+def _is_of_thesis(results: Results) -> bool:
+    """Whether the dataset is one that the thesis could have numbers for, and not one's own."""
+    return results.datasets[0].info.name in BUILDERS
+
+
+def add_published_rows(
+    table: "ClassificationTable", summary: pd.DataFrame, *, of_thesis: bool = True
+) -> pd.DataFrame:
+    """One row "ours" per model and condition, the thesis's own beneath it if `of_thesis`."""
     several_models = summary["model"].nunique() > 1
     rows = []
     for row in summary.itertuples():
@@ -139,7 +146,8 @@ def add_published_rows(table: "ClassificationTable", summary: pd.DataFrame) -> p
         names[table.condition_header] = table.titles[row.condition]
         ours = {heading: cell(row, name) for name, heading in table.metrics.items()}
         rows.append({**names, "": "ours", **ours})
-        if printed := table.published_cells(row.model, row.condition):
+        printed = table.published_cells(row.model, row.condition) if of_thesis else None
+        if printed:
             rows.append({**names, "": "thesis", **printed})
     return pd.DataFrame(rows).fillna("–")
 

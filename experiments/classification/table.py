@@ -29,6 +29,7 @@ from experiments.common.table import Table, prepare_dataset
 from experiments.common.training import resolve_precision
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
+from melanet.data.builders import POSITIVE_HELP
 from melanet.distribution import count_replicas, make_strategy, resolve
 from melanet.trees import BaggedTrees
 
@@ -74,10 +75,12 @@ class ClassificationTable(Table):
     def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
         add = parser.add_argument
         add("--data", type=Path, default=self.default_data, required=self.default_data is None,
-            help="folder with one folder per official download or per dataset")  # fmt: skip
+            help="folder with one folder per dataset: its official download, a dataset, or images "
+            "of your own in classes")  # fmt: skip
         add("--datasets", "--dataset", nargs=len(self.datasets), default=list(self.datasets),
             metavar=("OWN", "OTHER")[: len(self.datasets)], help="the dataset, then those whose "
             "synthetic images can join it; phantoms need no download")  # fmt: skip
+        add("--positive", metavar="CLASS", help=POSITIVE_HELP)
         add("--models", "--model", nargs="+", default=list(self.models), metavar="NAME",
             choices=self.model_choices, help=", ".join(self.model_choices))  # fmt: skip
         add("--conditions", nargs="+", default=list(self.titles), choices=self.titles,
@@ -213,7 +216,8 @@ def _prepared(name: str, options: argparse.Namespace) -> ImageDataset:
         return prepare_dataset(
             options.data, name, folder, lambda _, folder: prepare(name, options.data, folder)
         )
-    return prepare_dataset(options.data, name, folder, partial(prepare, name))
+    build = partial(prepare, name, positive=options.positive)
+    return prepare_dataset(options.data, name, folder, build)
 
 
 def _synthetic_stage(

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from melanet import lazy
 from melanet.data import covid19, isic2016, phantom, xray_phantom
+from melanet.data import folder as own_images
 from melanet.data.builders import DatasetBuilder
 from melanet.data.dataset import DatasetInfo, ImageDataset, open_dataset
-from melanet.data.errors import InputError
+from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.writing import Sample, write_dataset
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "ImageDataset",
     "InputError",
     "Sample",
+    "find_builder",
     "load_dataset",
     "load_for_translation",
     "load_images",
@@ -57,13 +59,51 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset:
+@os_errors_as_input_errors("read")
+def find_builder(name: str, download: str | Path, *, positive: str | None = None) -> DatasetBuilder:
+    """Finds the dataset called `name`; a folder of images in classes is one of your own.
+
+    Args:
+        name: A name in `BUILDERS`, or one of your choice.
+        download: Folder of its official files, or of your own: a folder per class, or `images`
+            with a CSV file.
+        positive: The positive class of your own images; the one with the fewest images if None.
+
+    Raises:
+        InputError: If `name` is unknown and `download` has no images in classes, or `positive` is
+            none of them.
+
+    Example:
+        >>> from melanet.data import find_builder
+        >>> find_builder("isic2016", ".").info.title
+        'ISIC-2016'
+    """
+    if name in BUILDERS:
+        if positive not in (None, BUILDERS[name].info.labels[-1]):
+            raise InputError(
+                f"--positive {positive}: the positive class of {name} is "
+                f"{BUILDERS[name].info.labels[-1]}; --positive is for images of your own"
+            )
+        return BUILDERS[name]
+    if own_images.is_own(Path(download)):
+        return own_images.make_builder(name, Path(download), positive)
+    instructions = own_images.INSTRUCTIONS
+    raise InputError(
+        f"{download}: {name!r} is not a known dataset ({', '.join(BUILDERS)}). For images of your "
+        f"own: {instructions[0].lower()}{instructions[1:]}"
+    )
+
+
+def prepare(
+    name: str, download: str | Path, folder: str | Path, *, positive: str | None = None
+) -> ImageDataset:
     """Turns the official download of a dataset into a folder of PNGs, or opens it again.
 
     Args:
-        name: A name in `BUILDERS`.
+        name: A name in `BUILDERS`, or any name for images of your own, see `find_builder`.
         download: Folder with the official files. It is only read.
         folder: Where the dataset is or will be.
+        positive: See `find_builder`.
 
     Raises:
         InputError: If `name` is unknown, or the download is incomplete or wrong. Nothing is left
@@ -74,6 +114,4 @@ def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset
         >>> prepare("phantom", ".", "prepared/melanet/phantom").info.labels
         ('benign', 'malignant')
     """
-    if name not in BUILDERS:
-        raise InputError(f"{name!r} is not a known dataset ({', '.join(BUILDERS)})")
-    return BUILDERS[name].build(download, folder)
+    return find_builder(name, download, positive=positive).build(download, folder)

@@ -9,7 +9,7 @@ from melanet.data.builders import run_prepare
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; see `run_prepare`."""
-    return run_prepare("python -m melanet.data", BUILDERS, prepare, arguments)
+    return run_prepare("python -m melanet.data", BUILDERS, prepare, arguments, classes=True)
 
 
 if __name__ == "__main__":

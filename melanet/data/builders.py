@@ -17,6 +17,8 @@ from melanet.data.writing import Sample, write_dataset
 
 #: Hashes of the official files; hidden, and no part of the dataset.
 SOURCE_FILE = ".source.json"
+#: What `--positive` is for, wherever it is.
+POSITIVE_HELP = "the positive class of your own images; default: the one with the fewest images"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,8 @@ class DatasetBuilder:
     def _check_same(self, existing: ImageDataset, fingerprint: str, download: Path) -> None:
         if existing.info.name != self.info.name:
             reason = f"holds the dataset {existing.info.name!r}"
+        elif existing.info.labels != self.info.labels:
+            reason = f"has the classes {', '.join(existing.info.labels)}, the positive one last"
         elif existing.info.source_fingerprint == fingerprint:
             return
         elif self.generated:
@@ -169,8 +173,10 @@ def require_file(folder: Path, name: str, instructions: str) -> Path:
 def run_prepare(
     program: str,
     builders: Mapping[str, DatasetBuilder],
-    prepare: Callable[[str, Path, Path], ImageDataset],
+    prepare: Callable[..., ImageDataset],
     arguments: Sequence[str] | None = None,
+    *,
+    classes: bool = False,
 ) -> int:
     """The command `python -m PACKAGE.data NAME --download DIR --prepared DIR`.
 
@@ -179,6 +185,7 @@ def run_prepare(
         builders: The datasets that the help lists.
         prepare: The package's `prepare`.
         arguments: Those of the command line if None.
+        classes: Whether images of one's own have classes, of which `--positive` names one.
 
     Returns:
         The exit code: 0, 2 for bad input, 130 if interrupted.
@@ -198,12 +205,16 @@ def run_prepare(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("name", help="dataset, see below; sharpunet.data takes any for your own images and masks")
+    kind = "in classes" if classes else "and masks"
+    add("name", help=f"dataset, see below, or any name for your own images {kind}")
     add("--download", type=Path, default=Path(), help="folder with the official files; default: .")
     add("--prepared", type=Path, required=True, help="where the dataset will be")
+    if classes:
+        add("--positive", metavar="CLASS", help=POSITIVE_HELP)
     options = parser.parse_args(arguments)
+    choice = {"positive": options.positive} if classes else {}
     try:
-        dataset = prepare(options.name, options.download, options.prepared)
+        dataset = prepare(options.name, options.download, options.prepared, **choice)
     except InputError as error:
         print("error:", error, file=sys.stderr)
         return 2

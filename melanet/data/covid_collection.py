@@ -11,6 +11,7 @@ from pathlib import Path
 
 from melanet.data.builders import require_file
 from melanet.data.errors import InputError
+from melanet.data.files import free_id
 from melanet.data.readers.csv import read_rows
 from melanet.data.readers.images import read_reduced
 from melanet.data.writing import Sample
@@ -65,7 +66,7 @@ def read(folder: Path, label: str = "covid19") -> list[Sample]:
         path = folder / "images" / row["filename"]
         if not row["filename"] or not path.is_file():
             raise InputError(f"{place}: {path} is not there; get it, or remove the line")
-        id = _free_id(path.stem, taken)
+        id = free_id(path.stem, taken)
         samples.append(
             Sample(
                 id=id,
@@ -111,14 +112,3 @@ def _left_out(row: dict[str, str]) -> str:
     if row["modality"].casefold() != "x-ray":
         return CT
     return "" if FRONTAL.fullmatch(row["view"]) else OTHER_VIEW
-
-
-def _free_id(stem: str, taken: set[str]) -> str:
-    """The stem with `-` for what an id may not hold, and a number if another file has that id."""
-    clean = re.sub(r"[^A-Za-z0-9._-]+|^\.+", "-", stem)
-    id, number = clean, 1
-    while id.lower() in taken:
-        number += 1
-        id = f"{clean}-{number}"
-    taken.add(id.lower())
-    return id

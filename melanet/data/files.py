@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -157,3 +158,25 @@ class HashCache:
         """Keeps the hashes for the next time, if the file can be written."""
         with contextlib.suppress(InputError):
             atomic_write(self.path, json.dumps(self._known))
+
+
+def free_id(stem: str, taken: set[str]) -> str:
+    """An id for a file's stem: `-` for what an id may not hold, and a number if it is taken.
+
+    Args:
+        stem: Name of the file without its suffix.
+        taken: Ids that are in use, in lower case; the new one joins them.
+
+    Example:
+        >>> from melanet.data.files import free_id
+        >>> taken = set()
+        >>> free_id("left eye", taken), free_id("left-eye", taken)
+        ('left-eye', 'left-eye-2')
+    """
+    clean = re.sub(r"[^A-Za-z0-9._-]+|^\.+", "-", stem)[:190]
+    id, number = clean, 1
+    while id.lower() in taken:
+        number += 1
+        id = f"{clean}-{number}"
+    taken.add(id.lower())
+    return id

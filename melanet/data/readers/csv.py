@@ -7,6 +7,30 @@ from pathlib import Path
 from melanet.data.errors import InputError
 
 
+def read_header(path: Path) -> list[str]:
+    r"""Reads the names of a CSV file's columns, without outer spaces.
+
+    Raises:
+        InputError: If the file cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.readers.csv import read_header
+        >>> n = Path("labels.csv").write_text("id, label\na,benign\n")
+        >>> read_header(Path("labels.csv"))
+        ['id', 'label']
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [name.strip() for name in next(csv.reader(file, strict=True), [])]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read as a table in UTF-8 ({error})")
+
+
 def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
     r"""Reads the rows of a CSV file, each with its place for messages: the file and first line.
 
@@ -42,4 +66,4 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[
                 if row:
                     yield place, {name: row[header.index(name)].strip() for name in columns}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table in UTF-8 ({error})") from None
+        raise _unreadable(path, error) from None
