@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,18 @@ from experiments.segmentation.trial import (
     SegmentationTrial,
     has_encoder,
 )
+from melanet.data.copies import merge_groups
 from melanet.distribution import resolve
 from sharpunet import LOSSES, MODELS
-from sharpunet.data import BUILDERS, ImageDataset, InputError, prepare
+from sharpunet.data import BUILDERS, ImageDataset, InputError, OwnOptions, prepare
+from sharpunet.data.folder import GROUPS_CURE, add_own_arguments, own_options
+from sharpunet.data.vanishing import warn_of_vanished
 from sharpunet.losses import OF_WHOLE_BATCH
 from sharpunet.models import check_sides
 from sharpunet.splits import splits
 
+#: As in `find_copies`: pictures of one's own that were saved anew, not ones that look alike.
+COPIES_THRESHOLD = 0.05
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
     ("unet", "sharp_unet"),
@@ -73,14 +79,26 @@ class SegmentationTable(Table):
         add("--epochs", type=bounded_int(1),
             help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
         add("--protocol", choices=self.protocols, default="thesis")
+        add_own_arguments(parser)
         add_common_arguments(parser, out)
 
     def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
-        names = options.datasets or self._datasets_there(options.data)
-        return [
-            prepare_dataset(options.data, name, options.prepared / name, partial(prepare, name))
-            for name in dict.fromkeys(names)
-        ]
+        names = list(dict.fromkeys(options.datasets or self._datasets_there(options.data)))
+        own = own_options(options)
+        if own != OwnOptions() and all(name in BUILDERS for name in names):
+            raise InputError(
+                "--classes, --colours and --group-by: are for images of your own; name their "
+                "folder by --datasets, or leave these flags out"
+            )
+        keep = self.protocols[options.protocol].keep_aspect_ratio
+        datasets = []
+        for name in names:
+            given = OwnOptions() if name in BUILDERS else own
+            build = partial(prepare, name, options=given)
+            dataset = prepare_dataset(options.data, name, options.prepared / name, build)
+            warn_of_vanished(dataset, options.image_size, keep)
+            datasets.append(_grouped(dataset) if options.protocol == "clean" else dataset)
+        return datasets
 
     def plan(
         self, datasets: Sequence[ImageDataset], options: argparse.Namespace
@@ -150,6 +168,25 @@ class SegmentationTable(Table):
         if missing:
             print(f"{data} has no folder {', '.join(missing)}: left out")
         return there
+
+
+def _grouped(dataset: ImageDataset) -> ImageDataset:
+    """The dataset as `clean` splits it: copies of one's own pictures are one group.
+
+    Warns where no groups are known.
+    """
+    own = dataset.info.name not in BUILDERS
+    if own:
+        groups = merge_groups(dataset, COPIES_THRESHOLD)
+        dataset = dataclasses.replace(dataset, metadata=dataset.metadata.assign(group=groups))
+    if dataset.metadata["group"].is_unique:
+        cure = GROUPS_CURE if own else "its publisher names none"
+        warnings.warn(
+            f"{dataset.info.name}: no groups (patients, videos) are known, so that clean equals "
+            f"thesis here; {cure}",
+            stacklevel=2,
+        )
+    return dataset
 
 
 def _distribute(options: argparse.Namespace) -> str:
