@@ -153,14 +153,21 @@ class SegmentationTable(Table):
         return report.make_section(self, records, datasets, out)
 
     def _datasets_there(self, data: Path) -> list[str]:
-        """The table's datasets whose folder is in `data`; the others are named."""
+        """The table's datasets whose folder is in `data`; the others are named.
+
+        Where there is none, those of your own images.
+        """
         there = [
             name
             for name in self.datasets
-            if (name in BUILDERS and BUILDERS[name].generated)
-            or download_folder(data, name).is_dir()
+            if _is_generated(name) or download_folder(data, name).is_dir()
         ]
         missing = [name for name in self.datasets if name not in there]
+        official = [name for name in there if not _is_generated(name)]
+        own = [] if official else _own_datasets(data)
+        if own:
+            print(f"{data}: found images of your own in {', '.join(own)}")
+            return own
         if not there:
             raise InputError(
                 f"--data {data}: has none of the folders {', '.join(missing)}; see --help"
@@ -170,23 +177,37 @@ class SegmentationTable(Table):
         return there
 
 
-def _grouped(dataset: ImageDataset) -> ImageDataset:
-    """The dataset as `clean` splits it: copies of one's own pictures are one group.
+def _is_generated(name: str) -> bool:
+    return name in BUILDERS and BUILDERS[name].generated
 
-    Warns where no groups are known.
+
+def _own_datasets(data: Path) -> list[str]:
+    """Names of the folders in `data` that hold images and masks of your own."""
+    return [
+        path.name
+        for path in sorted(data.iterdir())
+        if path.name not in BUILDERS
+        and not path.name.startswith(".")
+        and (path / "images").is_dir()
+        and (path / "masks").is_dir()
+    ]
+
+
+def _grouped(dataset: ImageDataset) -> ImageDataset:
+    """The dataset as `clean` splits it: of one's own pictures, copies are one group.
+
+    Warns where no groups of one's own images are known.
     """
-    own = dataset.info.name not in BUILDERS
-    if own:
-        groups = merge_groups(dataset, COPIES_THRESHOLD)
-        dataset = dataclasses.replace(dataset, metadata=dataset.metadata.assign(group=groups))
-    if dataset.metadata["group"].is_unique:
-        cure = GROUPS_CURE if own else "its publisher names none"
+    if dataset.info.name in BUILDERS:
+        return dataset
+    groups = merge_groups(dataset, COPIES_THRESHOLD)
+    if len(set(groups)) == len(groups):
         warnings.warn(
             f"{dataset.info.name}: no groups (patients, videos) are known, so that clean equals "
-            f"thesis here; {cure}",
+            f"thesis here; {GROUPS_CURE}",
             stacklevel=2,
         )
-    return dataset
+    return dataclasses.replace(dataset, metadata=dataset.metadata.assign(group=groups))
 
 
 def _distribute(options: argparse.Namespace) -> str:

@@ -204,8 +204,8 @@ def _safe_ids(stems: Mapping[str, Path]) -> dict[str, str]:
     taken = {stem.lower() for stem in stems}
     ids: dict[str, str] = {}
     for stem in stems:
-        if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", stem):
-            continue
+        if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", stem) or not stem.isprintable():
+            continue  # what cannot be printed is refused as an id
         letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
         plain = re.sub(r"[^A-Za-z0-9._-]+", "_", letters).strip("_.") or "image"
         id, number = plain, 2

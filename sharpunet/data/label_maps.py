@@ -116,9 +116,11 @@ def read_label_map(
         return np.where(grey >= 128, np.uint8(255), np.uint8(0))
     if pixels.ndim == 2:
         return pixels
-    if (pixels == pixels[:, :, :1]).all():
-        return pixels[:, :, 0]
     indices = _palette_indices(path)
+    if (pixels == pixels[:, :, :1]).all():
+        grey = pixels[:, :, 0]
+        if indices is None or len(np.unique(indices)) == len(np.unique(grey)):
+            return grey
     if indices is None:
         red, green, blue = pixels[pixels.min(axis=2) != pixels.max(axis=2)][0]
         raise InputError(
@@ -189,8 +191,9 @@ def _count_classes(paths: Sequence[Path], found: Sequence[_Found], named: int) -
     above = [pair for pair in zip(paths, found, strict=True) if pair[1].values[-1] > gap]
     path, each = next((pair for pair in above if not _all_binary([pair[1]])), above[0])
     raise InputError(
-        f"{path}: holds the value {each.values[-1]}, but no mask holds {gap}; classes are numbered "
-        f"from 0 without gaps: renumber them, or, if a class is not in these images, {CLASSES_CURE}"
+        f"{path}: the mask is not binary: it holds the value {each.values[-1]}, but no mask holds "
+        f"{gap}; classes are numbered from 0 without gaps: renumber them, or, if a class is "
+        f"not in these images, {CLASSES_CURE}"
     )
 
 

@@ -1,7 +1,5 @@
 """Objects that are too small for the size at which networks are trained."""
 
-import contextlib
-import json
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from melanet.data import ImageDataset, InputError
-from melanet.data.files import atomic_write
+from melanet.data import ImageDataset
 from sharpunet.data.pairs import list_files
-
-VANISHED_FILE = ".vanished.json"  # hidden, and no part of the dataset
 
 
 def find_vanished(
@@ -22,8 +17,6 @@ def find_vanished(
     keep_aspect_ratio: bool | None = None,
 ) -> list[str]:
     """Finds masks that lose all their foreground when they are resized as `load_dataset` does.
-
-    The result is kept in the dataset's folder.
 
     Args:
         dataset: The images and masks.
@@ -41,11 +34,6 @@ def find_vanished(
     """
     size = tuple(image_size or dataset.info.image_size)
     keep = dataset.info.keep_aspect_ratio if keep_aspect_ratio is None else keep_aspect_ratio
-    cache, key = dataset.folder / VANISHED_FILE, [dataset.fingerprint, *size, keep]
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(cache.read_bytes())
-        if known["key"] == key:
-            return known["vanished"]
 
     def vanishes(path: str) -> bool:
         with Image.open(path) as image:
@@ -55,10 +43,7 @@ def find_vanished(
     ids = dataset.ids()
     with ThreadPoolExecutor() as pool:
         gone = list(pool.map(vanishes, dataset.paths(ids, "mask_file_name")))
-    vanished = [id for id, is_gone in zip(ids, gone, strict=True) if is_gone]
-    with contextlib.suppress(InputError):  # the folder may be read-only
-        atomic_write(cache, json.dumps({"key": key, "vanished": vanished}))
-    return vanished
+    return [id for id, is_gone in zip(ids, gone, strict=True) if is_gone]
 
 
 def warn_of_vanished(
