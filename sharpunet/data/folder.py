@@ -72,7 +72,16 @@ class OwnOptions:
 
 
 def add_own_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of `OwnOptions`."""
+    """Adds the flags of `OwnOptions`.
+
+    Example:
+        >>> import argparse
+        >>> from sharpunet.data.folder import add_own_arguments, own_options
+        >>> parser = argparse.ArgumentParser()
+        >>> add_own_arguments(parser)
+        >>> own_options(parser.parse_args(["--classes", "skin", "lesion"])).classes
+        ('skin', 'lesion')
+    """
     add = parser.add_argument
     add("--classes", nargs="+", default=[], metavar="NAME",
         help="own images: names of the classes in the order of their values in the masks, the "
@@ -90,12 +99,26 @@ def own_options(options: argparse.Namespace) -> OwnOptions:
 
     Raises:
         InputError: If one is wrong.
+
+    Example:
+        >>> import argparse
+        >>> from sharpunet.data.folder import add_own_arguments, own_options
+        >>> parser = argparse.ArgumentParser()
+        >>> add_own_arguments(parser)
+        >>> own_options(parser.parse_args(["--classes", "skin", "lesion"])).classes
+        ('skin', 'lesion')
     """
     return OwnOptions(tuple(options.classes), options.colours, options.group_by)
 
 
 def make_builder(name: str, options: OwnOptions) -> DatasetBuilder:
-    """The builder of a folder of your own images, which is called `name` here."""
+    """The builder of a folder of your own images, which is called `name` here.
+
+    Example:
+        >>> from sharpunet.data.folder import OwnOptions, make_builder
+        >>> make_builder("polyps", OwnOptions()).info.title
+        'polyps'
+    """
     return dataclasses.replace(
         BUILDER,
         info=dataclasses.replace(BUILDER.info, name=name, title=name),

@@ -33,6 +33,15 @@ class Classes:
         count: 1 for a foreground mask, else the number of classes, background included.
         names: Their names, the background's first; none if they have none.
         empty: Indices of the masks without foreground.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from sharpunet.data.label_maps import find_classes
+        >>> for value in range(3):
+        ...     Image.new("L", (4, 3), value).save(f"{value}.png")
+        >>> find_classes([Path(f"{value}.png") for value in range(3)])
+        Classes(count=3, names=(), empty=(0,))
     """
 
     count: int
@@ -143,6 +152,15 @@ def find_classes(
 
     Raises:
         InputError: If a mask cannot be read, the values are no classes, or all masks are empty.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from sharpunet.data.label_maps import find_classes
+        >>> for value in range(3):
+        ...     Image.new("L", (4, 3), value).save(f"{value}.png")
+        >>> find_classes([Path(f"{value}.png") for value in range(3)])
+        Classes(count=3, names=(), empty=(0,))
     """
 
     def look(path: Path) -> _Found:
