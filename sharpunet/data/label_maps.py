@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -168,9 +167,8 @@ def find_classes(
         values = tuple(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist())
         return _Found(values, {} if colours else _palette(path, mask, values))
 
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(pool.map(look, paths), "reading the masks", len(paths), unit="mask", delay=1)
-        found = list(bar)
+    # Not in threads: the reader sets filters of warnings, which threads share.
+    found = [look(path) for path in tqdm(paths, "reading the masks", unit="mask", delay=1)]
     _check_palettes(paths, found)
     empty = tuple(index for index, each in enumerate(found) if each.values == (0,))
     if len(empty) == len(paths):
