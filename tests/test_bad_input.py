@@ -350,13 +350,10 @@ BAD = {
         ("case-1.png", "directory"),
     ),
     "a suffix that is not read": Bad(
-        "own_images", rename("images/case-1.png", "images/case-1.gif"), ("case-1.gif", "move it"),
+        "own_images", rename("images/case-1.png", "images/case-1.webp"), ("case-1.webp", "convert"),
     ),
-    "a name with a space": Bad("own_images", rename_case("a b"), ("images/a b.png", "rename")),
-    "a name with two spaces": Bad("own_images", rename_case("a  b"), ("images/a  b.png",)),
     "a name with a line end": Bad("own_images", rename_case("a\nb"), (r"images/a\nb.png",)),
     "a name with an escape": Bad("own_images", rename_case("a\33[2Jb"), (r"a\x1b[2Jb.png",)),
-    "a name with accents": Bad("own_images", rename_case("été"), ("images/été.png", "rename")),
     "a name that is not Unicode": Bad(
         "own_images", rename_case(os.fsdecode(b"\xe9t\xe9")), (r"images/\udce9t\udce9.png",),
     ),
@@ -368,7 +365,8 @@ BAD = {
         ("images/case-1.png", "ignoring case"),
     ),
     "a mask whose name differs by case": Bad(
-        "own_images", rename("masks/case-1.png", "masks/Case-1.png"), ("masks/Case-1.png",),
+        "own_images", rename("masks/case-1.png", "masks/Case-1.png"),
+        ("images/case-1.png", "Case-1.png"),
     ),
     "suffixes that differ by case": Bad(
         "own_images", lambda f: shutil.copy(f / "images/case-1.png", f / "images/case-1.PNG"),
@@ -428,12 +426,6 @@ BAD = {
     "a decompression bomb": Bad("own_images", huge_png, ("case-1.png", "89,478,485 pixels")),
     "a bomb in a NIfTI header": Bad("covid_ct", huge_header, ("tr_im.nii.gz", "voxels")),
     "a bomb in a TIFF header": Bad("lung", huge_page, ("ID_0007_Z_0080.tif", "pixels")),
-    "a palette that is not a mask": Bad(
-        "own_images",
-        lambda f: Image.fromarray(square_mask(40, 48)).convert("P", palette=1).quantize(2).point(
-            lambda v: v + 3).save(f / "masks/case-1.png"),
-        ("masks/case-1.png",),
-    ),
     # Masks
     "an image without a mask": Bad(
         "own_images", lambda f: (f / "masks/case-1.png").unlink(),
@@ -452,7 +444,7 @@ BAD = {
         ("masks/case-1.png", "not binary"),
     ),
     "a mask that outlines nothing": Bad(
-        "own_images", image(square_mask(value=0), "masks/case-1.png"),
+        "own_images", image(square_mask(value=0) + 255, "masks/case-1.png"),
         ("masks/case-1.png", "nothing is outlined"),
     ),
     "a mask in colour": Bad(

@@ -25,9 +25,9 @@ class ClassifierProtocol:
         keep_aspect_ratio: Whether images are padded; as their dataset says if None.
         scaling: As in `melanet.data.load_dataset`.
         augmentation: As the `policy` of `melanet.augment_offline`.
-        imagenet_preprocessing: Whether classifiers that start from pretrained weights preprocess
-            their inputs as these were trained. The thesis and the released code feed them pixels in
-            [0, 1].
+        imagenet_preprocessing: Whether classifiers preprocess their inputs as ImageNet weights
+            expect them; random weights learn from such inputs sooner, too. The thesis and the
+            released code feed them pixels in [0, 1].
         cyclegan: How the CycleGAN is trained.
     """
 
@@ -74,7 +74,7 @@ MELANOMA_PROTOCOLS = {
     ),
     "clean": ClassifierProtocol(
         "as thesis, but stopped by a tenth of the training images, which no training sees, and "
-        "inputs preprocessed as pretrained weights expect them",
+        "inputs preprocessed as ImageNet weights expect them",
         watch="validation",
         imagenet_preprocessing=True,
     ),
@@ -97,7 +97,7 @@ COVID_PROTOCOLS = {
     ),
     "clean": ClassifierProtocol(
         "as thesis, but stopped by a tenth of the training patients, whom no training sees, and "
-        "inputs preprocessed as pretrained weights expect them",
+        "inputs preprocessed as ImageNet weights expect them",
         watch="validation",
         imagenet_preprocessing=True,
     ),

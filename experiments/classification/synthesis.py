@@ -81,7 +81,7 @@ class SyntheticSetStage:
             for field in dataclasses.fields(self)
             if field.name not in ("dataset", "cyclegan", "distribute")
         }
-        info = dataclasses.asdict(self.dataset.info)
+        info = self.dataset.info.to_dict()
         shape = (*self.image_size, self.dataset.info.channels)
         config = [
             own,

@@ -188,7 +188,7 @@ class ClassificationTable(Table):
             keep_aspect_ratio=protocol.keep_aspect_ratio,
             scaling=protocol.scaling,
             augmentation=protocol.augmentation,
-            preprocessing="imagenet" if weights and protocol.imagenet_preprocessing else "none",
+            preprocessing="imagenet" if protocol.imagenet_preprocessing else "none",
             deterministic=options.deterministic,
             distribute=resolve(options.distribute),
         )

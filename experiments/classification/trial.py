@@ -166,7 +166,7 @@ class ClassifierTrial(Trial):
 
     @property
     def _data_config(self) -> list[Any]:
-        info = dataclasses.asdict(self.dataset.info)
+        info = self.dataset.info.to_dict()
         return [self.dataset.fingerprint, info, dataclasses.asdict(self.split), self.seed]
 
     @property

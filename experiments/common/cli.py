@@ -5,7 +5,6 @@ import errno
 import math
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +12,7 @@ from typing import NoReturn
 from experiments.common.training import PRECISIONS
 from melanet.data import ImageDataset, InputError
 from melanet.data.dataset import MAX_SIDE
-from melanet.data.errors import os_errors_as_input_errors
+from melanet.data.errors import one_line_warnings, os_errors_as_input_errors
 from melanet.distribution import STRATEGIES, WORKER_ERRORS, barrier, is_chief, is_single_worker
 
 
@@ -36,8 +35,7 @@ def run_cli(command: Callable[[], None]) -> int:
         interrupted.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _print_warning
+        with one_line_warnings():
             command()
     except EarlyExit:
         return 0
@@ -62,10 +60,6 @@ def run_cli(command: Callable[[], None]) -> int:
         print("\nstopped; the same command resumes where it stopped", file=sys.stderr)
         return 130
     return 0
-
-
-def _print_warning(message, *_, **__) -> None:
-    print("warning:", message, file=sys.stderr)
 
 
 def exit_worker() -> NoReturn:

@@ -85,7 +85,7 @@ def hashed_settings(settings: Any) -> dict[str, Any]:
 def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:
     """The entry of a dataset in a record."""
     return {
-        **dataclasses.asdict(dataset.info),
+        **dataset.info.to_dict(),
         "metadata_sha256": dataset.fingerprint,
         "images": len(dataset.metadata),
     }

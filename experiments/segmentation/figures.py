@@ -268,6 +268,8 @@ def _image_rows(rows: int, models: Sequence[str], images: dict[str, np.ndarray])
 def _class_names(dataset: ImageDataset) -> Sequence[str]:
     """Names of the classes after the background; their numbers where they have no names."""
     info = dataset.info
+    if info.class_names:
+        return info.class_names[1:]
     numbered = [f"class {index}" for index in range(1, info.classes)]
     return CLASS_NAMES.get(info.name, numbered)
 

@@ -62,7 +62,7 @@ def make_section(
         shown=shown,
         emphasise=emphasise,
         figures=_figures(records, runs, datasets, out),
-        settings=_describe_settings(records),
+        settings={**_describe_settings(records), **_describe_data(records, datasets)},
         runs=runs,
         comparison=_readable(comparisons(records, table.pairs), titles),
         comparison_note=COMPARISON_NOTE,
@@ -238,6 +238,25 @@ def _describe_settings(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         **describe_provenance(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min in all",
     }
+
+
+def _describe_data(
+    records: Sequence[dict[str, Any]], datasets: Sequence[ImageDataset]
+) -> dict[str, str]:
+    """What must be known of the images: notes, class names, and the groups of `clean`."""
+    about = {}
+    for dataset in datasets:
+        info, groups = dataset.info, dataset.metadata["group"]
+        said = [info.notes, f"Classes: {', '.join(info.class_names)}." if info.class_names else ""]
+        if records[0]["protocol"] == "clean":
+            said.append(
+                "No groups (patients, videos) are known, so that clean equals thesis here."
+                if groups.is_unique
+                else f"{groups.nunique()} groups."
+            )
+        if any(said):
+            about[f"images of {info.title}"] = " ".join(filter(None, said))
+    return about
 
 
 def _caption(records: Sequence[dict[str, Any]], runs: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,13 +21,18 @@ from experiments.segmentation.trial import (
     SegmentationTrial,
     has_encoder,
 )
+from melanet.data.copies import merge_groups
 from melanet.distribution import resolve
 from sharpunet import LOSSES, MODELS
-from sharpunet.data import BUILDERS, ImageDataset, InputError, prepare
+from sharpunet.data import BUILDERS, ImageDataset, InputError, OwnOptions, prepare
+from sharpunet.data.folder import GROUPS_CURE, add_own_arguments, own_options
+from sharpunet.data.vanishing import warn_of_vanished
 from sharpunet.losses import OF_WHOLE_BATCH
 from sharpunet.models import check_sides
 from sharpunet.splits import splits
 
+#: As in `find_copies`: pictures of one's own that were saved anew, not ones that look alike.
+COPIES_THRESHOLD = 0.05
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
     ("unet", "sharp_unet"),
@@ -73,14 +79,26 @@ class SegmentationTable(Table):
         add("--epochs", type=bounded_int(1),
             help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
         add("--protocol", choices=self.protocols, default="thesis")
+        add_own_arguments(parser)
         add_common_arguments(parser, out)
 
     def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
-        names = options.datasets or self._datasets_there(options.data)
-        return [
-            prepare_dataset(options.data, name, options.prepared / name, partial(prepare, name))
-            for name in dict.fromkeys(names)
-        ]
+        names = list(dict.fromkeys(options.datasets or self._datasets_there(options.data)))
+        own = own_options(options)
+        if own != OwnOptions() and all(name in BUILDERS for name in names):
+            raise InputError(
+                "--classes, --colours and --group-by: are for images of your own; name their "
+                "folder by --datasets, or leave these flags out"
+            )
+        keep = self.protocols[options.protocol].keep_aspect_ratio
+        datasets = []
+        for name in names:
+            given = OwnOptions() if name in BUILDERS else own
+            build = partial(prepare, name, options=given)
+            dataset = prepare_dataset(options.data, name, options.prepared / name, build)
+            warn_of_vanished(dataset, options.image_size, keep)
+            datasets.append(_grouped(dataset) if options.protocol == "clean" else dataset)
+        return datasets
 
     def plan(
         self, datasets: Sequence[ImageDataset], options: argparse.Namespace
@@ -139,14 +157,21 @@ class SegmentationTable(Table):
         return report.make_section(self, records, datasets, out)
 
     def _datasets_there(self, data: Path) -> list[str]:
-        """The table's datasets whose folder is in `data`; the others are named."""
+        """The table's datasets whose folder is in `data`; the others are named.
+
+        Where there is none, those of your own images.
+        """
         there = [
             name
             for name in self.datasets
-            if (name in BUILDERS and BUILDERS[name].generated)
-            or download_folder(data, name).is_dir()
+            if _is_generated(name) or download_folder(data, name).is_dir()
         ]
         missing = [name for name in self.datasets if name not in there]
+        official = [name for name in there if not _is_generated(name)]
+        own = [] if official else _own_datasets(data)
+        if own:
+            print(f"{data}: found images of your own in {', '.join(own)}")
+            return own
         if not there:
             raise InputError(
                 f"--data {data}: has none of the folders {', '.join(missing)}; see --help"
@@ -154,6 +179,39 @@ class SegmentationTable(Table):
         if missing:
             print(f"{data} has no folder {', '.join(missing)}: left out")
         return there
+
+
+def _is_generated(name: str) -> bool:
+    return name in BUILDERS and BUILDERS[name].generated
+
+
+def _own_datasets(data: Path) -> list[str]:
+    """Names of the folders in `data` that hold images and masks of your own."""
+    return [
+        path.name
+        for path in sorted(data.iterdir())
+        if path.name not in BUILDERS
+        and not path.name.startswith(".")
+        and (path / "images").is_dir()
+        and (path / "masks").is_dir()
+    ]
+
+
+def _grouped(dataset: ImageDataset) -> ImageDataset:
+    """The dataset as `clean` splits it: of one's own pictures, copies are one group.
+
+    Warns where no groups of one's own images are known.
+    """
+    if dataset.info.name in BUILDERS:
+        return dataset
+    groups = merge_groups(dataset, COPIES_THRESHOLD)
+    if len(set(groups)) == len(groups):
+        warnings.warn(
+            f"{dataset.info.name}: no groups (patients, videos) are known, so that clean equals "
+            f"thesis here; {GROUPS_CURE}",
+            stacklevel=2,
+        )
+    return dataclasses.replace(dataset, metadata=dataset.metadata.assign(group=groups))
 
 
 def _distribute(options: argparse.Namespace) -> str:

@@ -109,7 +109,7 @@ class SegmentationTrial(Trial):
     def config(self) -> list[Any]:
         return [
             self.dataset.fingerprint,
-            dataclasses.asdict(self.dataset.info),
+            self.dataset.info.to_dict(),
             dataclasses.asdict(self.split),
             hashed_settings(self.settings),
             self.seed,

@@ -1,15 +1,25 @@
 """`python -m melanet.data NAME --download DIR --prepared DIR`: prepare one dataset."""
 
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
-from melanet.data import BUILDERS, prepare
-from melanet.data.builders import run_prepare
+from melanet.data import BUILDERS, ImageDataset, prepare
+from melanet.data.builders import POSITIVE_HELP, run_prepare
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; see `run_prepare`."""
-    return run_prepare("python -m melanet.data", BUILDERS, prepare, arguments, classes=True)
+    return run_prepare("python -m melanet.data", BUILDERS, _build, arguments, _add_arguments)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--positive", metavar="CLASS", help=POSITIVE_HELP)
+
+
+def _build(name: str, download: Path, folder: Path, options: Namespace) -> ImageDataset:
+    return prepare(name, download, folder, positive=options.positive)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from melanet.data.dataset import METADATA_FILE, DatasetInfo, ImageDataset, open_dataset
 from melanet.data.download import UNFINISHED
-from melanet.data.errors import InputError, escape_unprintable, os_errors_as_input_errors
+from melanet.data.errors import (
+    InputError,
+    escape_unprintable,
+    one_line_warnings,
+    os_errors_as_input_errors,
+)
 from melanet.data.files import HashCache
 from melanet.data.writing import Sample, write_dataset
 
@@ -19,6 +24,12 @@ from melanet.data.writing import Sample, write_dataset
 SOURCE_FILE = ".source.json"
 #: What `--positive` is for, wherever it is.
 POSITIVE_HELP = "the positive class of your own images; default: the one with the fewest images"
+#: What file managers leave in folders and zip files.
+SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini"}
+
+
+#: From a download, its info and samples to the final info and samples.
+Finish = Callable[[Path, DatasetInfo, Sequence[Sample]], tuple[DatasetInfo, Sequence[Sample]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +47,10 @@ class DatasetBuilder:
         files: Files and folders of the download that are read; all of it if empty.
         notes: From the folder of the download to a sentence on what is left out of it.
         fetch: Downloads the official files into a folder; None where that needs an account.
+        finish: From the folder of the download, `info` and the samples to those that only the
+            files themselves decide on, such as the number of classes.
+        options: Settings of `read` and `finish` that make another dataset of the same files.
+        replace: Whether a dataset of other files is prepared anew, rather than refused.
 
     Example:
         >>> from melanet.data import BUILDERS
@@ -53,6 +68,9 @@ class DatasetBuilder:
     files: tuple[str, ...] = ()
     notes: Callable[[Path], str] | None = None
     fetch: Callable[[Path], None] | None = None
+    finish: Finish | None = None
+    options: str = ""
+    replace: bool = False
 
     @os_errors_as_input_errors("read")
     def build(self, download: str | Path, folder: str | Path) -> ImageDataset:
@@ -80,8 +98,7 @@ class DatasetBuilder:
             raise InputError(f"{missing[0]}: no such folder. {self.instructions}")
         hashes = HashCache(folder / SOURCE_FILE)
         fingerprint = self._fingerprint(download, folder, hashes)
-        if existing is not None:
-            self._check_same(existing, fingerprint, download)
+        if existing is not None and self._is_same(existing, fingerprint, download):
             hashes.save()
             return existing
         samples = self.read(download)
@@ -93,7 +110,15 @@ class DatasetBuilder:
             )
         notes = self.notes(download) if self.notes else ""
         info = dataclasses.replace(self.info, source_fingerprint=fingerprint, notes=notes)
-        dataset = write_dataset(folder, info, samples, allow_empty_masks=self.allow_empty_masks)
+        if self.finish is not None and samples:
+            info, samples = self.finish(download, info, samples)
+        dataset = write_dataset(
+            folder,
+            info,
+            samples,
+            allow_empty_masks=self.allow_empty_masks,
+            replace=self.replace,
+        )
         hashes.save()
         return dataset
 
@@ -112,24 +137,38 @@ class DatasetBuilder:
             # Not all names are Unicode.
             listed = "\n".join(f"{name} {found[name]}" for name in found)
             content = listed.encode(errors="surrogateescape")
-        return hashlib.sha256(content).hexdigest()[:16]
+        of_files = hashlib.sha256(content).hexdigest()[:16]
+        if not self.options:
+            return of_files
+        return f"{of_files}-{hashlib.sha256(self.options.encode()).hexdigest()[:8]}"
 
     def _official_files(self, download: Path) -> Iterator[Path]:
         for name in self.files or [""]:
             path = download / name
             for file in [path] if path.is_file() else sorted(path.rglob("*")):
                 # A clone's .git and a file manager's hidden files change by themselves.
-                hidden = any(part.startswith(".") for part in file.relative_to(download).parts)
-                if file.is_file() and not hidden:
+                if file.is_file() and not any(map(is_hidden, file.relative_to(download).parts)):
                     yield file
 
-    def _check_same(self, existing: ImageDataset, fingerprint: str, download: Path) -> None:
+    def _is_same(self, existing: ImageDataset, fingerprint: str, download: Path) -> bool:
+        """Whether a dataset is of these files; False if it is to be replaced.
+
+        Without options, one that was prepared with some is the same.
+        """
+        of_files, _, with_options = existing.info.source_fingerprint.partition("-")
         if existing.info.name != self.info.name:
             reason = f"holds the dataset {existing.info.name!r}"
         elif existing.info.labels != self.info.labels:
             reason = f"has the classes {', '.join(existing.info.labels)}, the positive one last"
-        elif existing.info.source_fingerprint == fingerprint:
-            return
+        elif fingerprint in (existing.info.source_fingerprint, of_files):
+            return True
+        elif self.replace and with_options and not self.options:
+            raise InputError(
+                f"{existing.folder}: was prepared from other files than {download} holds now, with "
+                "--classes, --colours or --group-by; give them again, and it is prepared anew"
+            )
+        elif self.replace:
+            return False
         elif self.generated:
             reason = "was made by another version of the generator"
         else:
@@ -137,6 +176,17 @@ class DatasetBuilder:
         raise InputError(
             f"{existing.folder}: {reason}; remove it and prepare it anew, or choose another folder"
         )
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is the system's own: hidden, or made by a file manager.
+
+    Example:
+        >>> from melanet.data.builders import is_hidden
+        >>> [is_hidden(name) for name in ("._a.png", "__MACOSX", "Thumbs.db", "a.png")]
+        [True, True, True, False]
+    """
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
 def _sha256(path: Path) -> str:
@@ -175,17 +225,16 @@ def run_prepare(
     builders: Mapping[str, DatasetBuilder],
     prepare: Callable[..., ImageDataset],
     arguments: Sequence[str] | None = None,
-    *,
-    classes: bool = False,
+    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> int:
     """The command `python -m PACKAGE.data NAME --download DIR --prepared DIR`.
 
     Args:
         program: Name of the command, for its help.
         builders: The datasets that the help lists.
-        prepare: The package's `prepare`.
+        prepare: The package's `prepare`; with `add_arguments` it takes the options as well.
         arguments: Those of the command line if None.
-        classes: Whether images of one's own have classes, of which `--positive` names one.
+        add_arguments: Adds flags of the package's own.
 
     Returns:
         The exit code: 0, 2 for bad input, 130 if interrupted.
@@ -205,16 +254,20 @@ def run_prepare(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    kind = "in classes" if classes else "and masks"
-    add("name", help=f"dataset, see below, or any name for your own images {kind}")
+    add("name", help="dataset, see below, or any name for images of your own")
     add("--download", type=Path, default=Path(), help="folder with the official files; default: .")
     add("--prepared", type=Path, required=True, help="where the dataset will be")
-    if classes:
-        add("--positive", metavar="CLASS", help=POSITIVE_HELP)
+    if add_arguments is not None:
+        add_arguments(parser)
     options = parser.parse_args(arguments)
-    choice = {"positive": options.positive} if classes else {}
     try:
-        dataset = prepare(options.name, options.download, options.prepared, **choice)
+        with one_line_warnings():
+            dataset = prepare(
+                options.name,
+                options.download,
+                options.prepared,
+                *([options] if add_arguments else []),
+            )
     except InputError as error:
         print("error:", error, file=sys.stderr)
         return 2

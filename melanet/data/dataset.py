@@ -61,6 +61,8 @@ class DatasetInfo:
         keep_aspect_ratio: Whether resizing pads instead of stretching.
         source_fingerprint: Fingerprint of the official files that it was built from.
         notes: What was left out of the official files, and anything else worth knowing.
+        class_names: Segmentation: names of the classes, the background's first, where they have
+            some.
 
     Raises:
         ValueError: If a value has the wrong type or is out of range, or `name` is not fit for a
@@ -81,15 +83,18 @@ class DatasetInfo:
     keep_aspect_ratio: bool = False
     source_fingerprint: str = ""
     notes: str = ""
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for field in ("image_size", "labels"):  # JSON has lists only
+        for field in ("image_size", "labels", "class_names"):  # JSON has lists only
             if not isinstance(getattr(self, field), list | tuple):
                 raise ValueError(f"`{field}` must be a list")
             object.__setattr__(self, field, tuple(getattr(self, field)))
-        texts = [self.name, self.title, self.source_fingerprint, self.notes, *self.labels]
-        if not all(type(text) is str for text in texts):
-            raise ValueError("name, title, source_fingerprint, notes and labels must be text")
+        texts = [self.name, self.title, self.source_fingerprint, self.notes]
+        if not all(type(text) is str for text in (*texts, *self.labels, *self.class_names)):
+            raise ValueError(
+                "name, title, source_fingerprint, notes, labels and class_names must be text"
+            )
         if self.name in ("", ".", "..") or "/" in self.name or not self.name.isprintable():
             raise InputError(f"the name {self.name!r} is not valid as a file name; choose another")
         if len(self.image_size) != 2 or not all(_is_int(n, 1, MAX_SIDE) for n in self.image_size):
@@ -102,6 +107,18 @@ class DatasetInfo:
             raise ValueError("`keep_aspect_ratio` must be true or false")
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("`labels` must differ from each other")
+        if self.class_names and len(set(self.class_names)) != max(self.classes, 2):
+            raise ValueError("`class_names` must be one name per class, the background's first")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as `dataset.json` and the names of trials have them.
+
+        Class names are left out where there are none, as in datasets from before there were any.
+        """
+        fields = dataclasses.asdict(self)
+        if not self.class_names:
+            del fields["class_names"]
+        return fields
 
 
 def _is_int(value: Any, low: int, high: int) -> bool:

@@ -1,6 +1,8 @@
 """The one error for bad input, and how errors of the file system become it."""
 
 import contextlib
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -31,6 +33,24 @@ def escape_unprintable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Prints warnings in one line, without the place in the code that raised them.
+
+    Example:
+        >>> from melanet.data.errors import one_line_warnings
+        >>> with one_line_warnings():
+        ...     pass
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = _print_warning
+        yield
+
+
+def _print_warning(message, *_, **__) -> None:
+    print("warning:", escape_unprintable(str(message)), file=sys.stderr)
 
 
 @contextlib.contextmanager

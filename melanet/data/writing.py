@@ -50,6 +50,7 @@ class Sample:
         split: `"train"` or `"test"` where the official download says so.
         source: `"real"` or `"synthetic"`.
         parent: Id of the image that a synthetic or augmented one was made from.
+        original_name: Its name in the official files, where the id had to be made from it.
 
     Example:
         >>> import numpy as np
@@ -68,6 +69,7 @@ class Sample:
     split: str = ""
     source: str = "real"
     parent: str = ""
+    original_name: str = ""
 
 
 def write_dataset(
@@ -76,6 +78,7 @@ def write_dataset(
     samples: Sequence[Sample],
     *,
     allow_empty_masks: bool = False,
+    replace: bool = False,
 ) -> ImageDataset:
     """Checks every image with its mask and writes a dataset, whole or not at all.
 
@@ -84,10 +87,13 @@ def write_dataset(
     same dataset, the second waits for the first.
 
     Args:
-        folder: Where the dataset will be. It must be missing, empty, or hold the same dataset.
+        folder: Where the dataset will be. It must be missing, empty, or hold the same dataset;
+            or one of the same name, with `replace`.
         info: What holds for all its images.
         samples: The images, in the order of `metadata.csv`.
         allow_empty_masks: Whether a mask with a single value is a fact rather than a mistake.
+        replace: Whether a dataset of the same name that was made from something else gives way,
+            once the new one is whole.
 
     Raises:
         InputError: If there are no samples, an id is invalid or repeated, an image or mask cannot
@@ -107,9 +113,11 @@ def write_dataset(
     with os_errors_as_input_errors("write", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(lock, f"{folder}: another process is writing it; waiting ..."):
-            if existing := open_existing(folder, info):  # the other process was faster
-                return existing
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            outdated = replace and _is_outdated(folder, info)
+            if not outdated and (existing := open_existing(folder, info)):
+                return existing  # the other process was faster
+            taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+            if taken and not outdated:
                 raise InputError(
                     f"{folder}: exists and is not a dataset; nothing was changed. "
                     "Remove it or choose another folder"
@@ -120,8 +128,22 @@ def write_dataset(
             except InputError:  # any other interruption leaves what the next run resumes from
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
+            moved = folder.with_name(f".{folder.name}.old")
+            if outdated:
+                shutil.rmtree(moved, ignore_errors=True)
+                folder.replace(moved)
             partial.replace(folder)
+            if replace:
+                shutil.rmtree(moved, ignore_errors=True)
     return open_dataset(folder)
+
+
+def _is_outdated(folder: Path, info: DatasetInfo) -> bool:
+    """Whether `folder` holds a dataset of the same name that was made from something else."""
+    if not (folder / METADATA_FILE).is_file():
+        return False
+    existing = open_dataset(folder).info
+    return existing.name == info.name and existing.source_fingerprint != info.source_fingerprint
 
 
 def _write_samples(
@@ -131,16 +153,19 @@ def _write_samples(
     bar = tqdm(total=len(samples), initial=count, desc=f"preparing {info.title}", unit="image")
     with bar, (partial / METADATA_FILE).open("a", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
+        named = len(_columns(samples)) > len(COLUMNS)
         for sample in samples[count:]:
-            writer.writerow(_write_sample(partial, sample, info, allow_empty_masks))
+            row = _write_sample(partial, sample, info, allow_empty_masks)
+            writer.writerow([*row, sample.original_name] if named else row)
             table.flush()  # after the image's files: a row vouches for them
             bar.update()
 
 
 def _resume(partial: Path, info: DatasetInfo, samples: Sequence[Sample]) -> int:
     """Number of images that an interrupted run has written; starts anew if there was none."""
-    header = ",".join(COLUMNS) + "\n"
-    expected = (json.dumps(dataclasses.asdict(info), indent=2) + "\n").encode()
+    columns = _columns(samples)
+    header = ",".join(columns) + "\n"
+    expected = (json.dumps(info.to_dict(), indent=2) + "\n").encode()
     table, info_file = partial / METADATA_FILE, partial / INFO_FILE
     same = table.is_file() and info_file.is_file() and info_file.read_bytes() == expected
     if not same or not table.read_bytes().startswith(header.encode()):
@@ -156,19 +181,30 @@ def _resume(partial: Path, info: DatasetInfo, samples: Sequence[Sample]) -> int:
     count, end = 0, rows.line_num
     for sample, row in zip(samples, rows, strict=False):
         # The last line may be cut off, and a crash of the machine may have emptied files.
-        if not lines[rows.line_num - 1].endswith("\n") or not _is_written(partial, sample, row):
+        if not lines[rows.line_num - 1].endswith("\n") or not (
+            len(row) == len(columns) and _is_written(partial, sample, row)
+        ):
             break
         count, end = count + 1, rows.line_num
     os.truncate(table, len("".join(lines[:end]).encode()))
     return count
 
 
+def _columns(samples: Sequence[Sample]) -> list[str]:
+    """The columns of `metadata.csv`: original names only where an id was made from one."""
+    named = any(sample.original_name for sample in samples)
+    return [*COLUMNS, "original_name"] if named else COLUMNS
+
+
 def _is_written(partial: Path, sample: Sample, row: Sequence[str]) -> bool:
     """Whether a row of `metadata.csv` is the sample's, and its files are as it says."""
-    if len(row) != len(COLUMNS) or row[0] != f"images/{sample.id}.png":
+    if row[0] != f"images/{sample.id}.png":
         return False
     try:
-        return hash_pixels(*(partial / name for name in row[:2] if name)) == row[-1]
+        return (
+            hash_pixels(*(partial / name for name in row[:2] if name))
+            == row[COLUMNS.index("sha256")]
+        )
     except InputError:
         return False
 

@@ -1,6 +1,5 @@
 """The datasets of chapter 3, your own images and masks, and their `tf.data` pipelines."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from melanet.data import (
 from melanet.data.errors import os_errors_as_input_errors
 from sharpunet.data import covid_ct, cvc_clinicdb, dsb2018, isbi2012, isic2018, lung, phantom
 from sharpunet.data import folder as own_images
+from sharpunet.data.folder import OwnOptions
 
 if TYPE_CHECKING:
     from melanet.data.loading import load_images
@@ -33,12 +33,15 @@ BUILDERS: dict[str, DatasetBuilder] = {
     for module in (cvc_clinicdb, isbi2012, covid_ct, isic2018, dsb2018, lung, phantom)
 }
 
+_NO_OPTIONS = OwnOptions()
+
 __all__ = [
     "BUILDERS",
     "DatasetBuilder",
     "DatasetInfo",
     "ImageDataset",
     "InputError",
+    "OwnOptions",
     "Sample",
     "find_builder",
     "load_dataset",
@@ -54,15 +57,19 @@ def __dir__() -> list[str]:
 
 
 @os_errors_as_input_errors("read")
-def find_builder(name: str, download: str | Path) -> DatasetBuilder:
+def find_builder(
+    name: str, download: str | Path, options: OwnOptions = _NO_OPTIONS
+) -> DatasetBuilder:
     """Finds the dataset called `name`; a folder with `images` and `masks` is one of your own.
 
     Args:
         name: A name in `BUILDERS`, or one of your choice.
         download: Folder of its official files, or with `images` and `masks` for your own.
+        options: What the files of your own images do not say by themselves.
 
     Raises:
-        InputError: If `name` is unknown and `download` has no images and masks.
+        InputError: If `name` is unknown and `download` has no images and masks, or there are
+            options for a known dataset.
 
     Example:
         >>> from sharpunet.data import find_builder
@@ -70,10 +77,13 @@ def find_builder(name: str, download: str | Path) -> DatasetBuilder:
         'ISBI-2012'
     """
     if name in BUILDERS:
+        if options != _NO_OPTIONS:
+            raise InputError(
+                f"--classes, --colours and --group-by are for images of your own; {name} is known"
+            )
         return BUILDERS[name]
     if (Path(download) / "images").is_dir():
-        own = own_images.BUILDER
-        return dataclasses.replace(own, info=dataclasses.replace(own.info, name=name, title=name))
+        return own_images.make_builder(name, options)
     instructions = own_images.INSTRUCTIONS
     raise InputError(
         f"{download}: {name!r} is not a known dataset ({', '.join(BUILDERS)}). For images of your "
@@ -81,14 +91,19 @@ def find_builder(name: str, download: str | Path) -> DatasetBuilder:
     )
 
 
-def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset:
+def prepare(
+    name: str, download: str | Path, folder: str | Path, options: OwnOptions = _NO_OPTIONS
+) -> ImageDataset:
     """Turns the official download of a dataset into a folder of PNGs, or opens it again.
 
     Args:
         name: A name in `BUILDERS`, or any name for a folder with `images` and `masks`.
         download: Folder with the official files. It is only read; but where no account is needed,
             a folder that is missing, empty or half downloaded is filled first.
-        folder: Where the dataset is or will be.
+        folder: Where the dataset is or will be. One of your own images is prepared anew if they
+            have changed.
+        options: What the files of your own images do not say by themselves: class names, colours
+            and groups.
 
     Raises:
         InputError: If the download is incomplete or wrong. Nothing is left half-written, and what
@@ -99,4 +114,4 @@ def prepare(name: str, download: str | Path, folder: str | Path) -> ImageDataset
         >>> len(prepare("phantom", ".", "prepared/phantom").ids())
         40
     """
-    return find_builder(name, download).build(download, folder)
+    return find_builder(name, download, options).build(download, folder)

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
-from melanet.data.builders import require_file
+from melanet.data.builders import is_hidden, require_file
 from melanet.data.readers.images import read_image
 from sharpunet.data.pairs import check_pairs
 
@@ -30,7 +30,7 @@ def _read(folder: Path) -> list[Sample]:
     masks: dict[str, list[str]] = defaultdict(list)
     for name in archive.namelist():
         parts = PurePosixPath(name).parts
-        if len(parts) < 3 or not name.lower().endswith(".png"):
+        if len(parts) < 3 or any(map(is_hidden, parts)) or not name.lower().endswith(".png"):
             continue
         kind, id = parts[-2], parts[-3]
         if kind == "images":

@@ -1,26 +1,130 @@
 """Your own images: `images/NAME.png` with `masks/NAME.png` or `masks/NAME_mask.png`."""
 
+import argparse
+import dataclasses
 import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
-from melanet.data.readers.images import read_image
-from sharpunet.data.pairs import pair_files, read_mask
+from melanet.data.builders import is_hidden
+from melanet.data.readers.csv import read_rows
+from sharpunet.data.label_maps import describe_empty, find_classes, read_colours, read_label_map
+from sharpunet.data.pairs import list_files, pair_files
 
 INSTRUCTIONS = (
-    "Put your images in its folder images and their masks (0 and 255), under the same names or "
-    "with _mask, _seg, _label and the like before or after them, in its folder masks"
+    "Put your images in its folder images and their masks (0 and 255, or a class per value), under "
+    "the same names or with _mask, _seg, _label and the like before or after them, in its folder "
+    "masks"
 )
 WORDS = "masks?|segmentations?|seg|labels?|annotations?|gt|ground[_-]?truth"
 #: What mask files have in their names beside the image's.
 AFFIX = re.compile(rf"(?P<after>.+)[_-](?:{WORDS})|(?:{WORDS})[_-](?P<before>.+)", re.IGNORECASE)
-#: Share of a JPEG mask's pixels that may be far from black and white, as those along outlines are.
-MAX_GREY = 0.1
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
+GROUPS_FILE = "groups.csv"
+COLOURS_FILE = "colours.csv"
+GROUPS_CURE = (
+    f"list them in a file {GROUPS_FILE} (name,group) beside images, or take them from the names "
+    "by --group-by REGEX, such as '(.+)_[LR]'"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnOptions:
+    r"""What the files of your own images do not say by themselves.
+
+    Attributes:
+        classes: Names of the classes in the order of their values in the masks, background first.
+        colours: A table of colours, if it is not `colours.csv` beside `images`.
+        group_by: A regular expression that matches the start of every image's name; its first
+            group names what a split must keep together, such as a patient.
+
+    Example:
+        >>> from sharpunet.data.folder import OwnOptions
+        >>> OwnOptions(group_by="(.+)_[LR]").classes
+        ()
+    """
+
+    classes: tuple[str, ...] = ()
+    colours: Path | None = None
+    group_by: str = ""
+
+    def __post_init__(self):
+        if self.classes and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
+            raise InputError("--classes: needs the background and at least one more, all different")
+        try:
+            groups = re.compile(self.group_by).groups
+        except re.error as error:
+            raise InputError(f"--group-by {self.group_by!r}: {error}; correct it") from None
+        if self.group_by and not groups:
+            raise InputError(
+                f"--group-by {self.group_by!r}: has no group in parentheses, as '(.+)_[LR]' has"
+            )
+
+    def __str__(self) -> str:
+        """What is given, for the fingerprint of a dataset; empty if nothing is."""
+        if self == OwnOptions():
+            return ""
+        colours = list(read_colours(self.colours).items()) if self.colours else []
+        return repr((self.classes, colours, self.group_by))
+
+
+def add_own_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `OwnOptions`.
+
+    Example:
+        >>> import argparse
+        >>> from sharpunet.data.folder import add_own_arguments, own_options
+        >>> parser = argparse.ArgumentParser()
+        >>> add_own_arguments(parser)
+        >>> own_options(parser.parse_args(["--classes", "skin", "lesion"])).classes
+        ('skin', 'lesion')
+    """
+    add = parser.add_argument
+    add("--classes", nargs="+", default=[], metavar="NAME",
+        help="own images: names of the classes in the order of their values in the masks, the "
+        "background first")  # fmt: skip
+    add("--colours", type=Path, metavar="FILE",
+        help="own images: a CSV file (colour as #rrggbb, name) of the classes by their colours in "
+        "the masks; default: colours.csv beside images, if there is one")  # fmt: skip
+    add("--group-by", default="", metavar="REGEX",
+        help="own images: the first group of REGEX in a file's name is its patient, for --protocol "
+        "clean, as '(.+)_[LR]'; default: groups.csv (name,group) beside images")  # fmt: skip
+
+
+def own_options(options: argparse.Namespace) -> OwnOptions:
+    """The options that `add_own_arguments` has read.
+
+    Raises:
+        InputError: If one is wrong.
+
+    Example:
+        >>> import argparse
+        >>> from sharpunet.data.folder import add_own_arguments, own_options
+        >>> parser = argparse.ArgumentParser()
+        >>> add_own_arguments(parser)
+        >>> own_options(parser.parse_args(["--classes", "skin", "lesion"])).classes
+        ('skin', 'lesion')
+    """
+    return OwnOptions(tuple(options.classes), options.colours, options.group_by)
+
+
+def make_builder(name: str, options: OwnOptions) -> DatasetBuilder:
+    """The builder of a folder of your own images, which is called `name` here.
+
+    Example:
+        >>> from sharpunet.data.folder import OwnOptions, make_builder
+        >>> make_builder("polyps", OwnOptions()).info.title
+        'polyps'
+    """
+    return dataclasses.replace(
+        BUILDER,
+        info=dataclasses.replace(BUILDER.info, name=name, title=name),
+        finish=partial(_finish, options),
+        options=str(options),
+    )
 
 
 def _read(folder: Path) -> list[Sample]:
@@ -31,44 +135,122 @@ def _read(folder: Path) -> list[Sample]:
         if name in masks:
             raise InputError(f"{path}: is a second mask of {name}, after {masks[name].name}")
         masks[name] = path
-    return pair_files(images, masks, mask=_read_mask)
+    ids = _safe_ids(images)
+    samples = pair_files(images, masks, id_of=lambda stem: ids.get(stem, stem), mask=read_label_map)
+    stems = {ids.get(stem, stem): stem for stem in images}
+    return [
+        dataclasses.replace(sample, original_name=images[stems[sample.id]].name)
+        if stems[sample.id] in ids
+        else sample
+        for sample in samples
+    ]
 
 
 def _notes(folder: Path) -> str:
     images, masks = _files(folder / "images"), _files(folder / "masks")
     longer = [path.name for stem, path in masks.items() if _image_of(stem, images) != stem]
-    if not longer:
-        return ""
-    return f"{len(longer)} masks were found by longer names than their images', as {longer[0]}."
+    notes = []
+    if longer:
+        notes.append(
+            f"{len(longer)} masks were found by longer names than their images', as {longer[0]}."
+        )
+    if ids := _safe_ids(images):
+        stem = next(iter(ids))
+        notes.append(
+            f"{len(ids)} names were changed, as {images[stem].name} to {ids[stem]}; metadata.csv "
+            "has both."
+        )
+    return " ".join(notes)
 
 
-def _image_of(stem: str, images: dict[str, Path]) -> str:
+def _finish(
+    options: OwnOptions, folder: Path, info: DatasetInfo, samples: Sequence[Sample]
+) -> tuple[DatasetInfo, list[Sample]]:
+    """Finds the classes in the masks, and the groups of the images."""
+    colours_file = options.colours or folder / COLOURS_FILE
+    colours = read_colours(colours_file) if options.colours or colours_file.is_file() else None
+    if colours and options.classes and tuple(colours.values()) != options.classes:
+        raise InputError(
+            f"--classes: are not the names in {colours_file}; leave them out, the table has them"
+        )
+    found = find_classes([Path(sample.mask_name) for sample in samples], options.classes, colours)
+    notes = [info.notes, describe_empty([samples[i].id for i in found.empty], len(samples))]
+    groups = _groups(options, folder, samples)
+    info = dataclasses.replace(
+        info,
+        classes=found.count,
+        class_names=found.names,
+        notes=" ".join(filter(None, notes)),
+    )
+    return info, [
+        dataclasses.replace(
+            sample,
+            group=groups.get(sample.id, sample.group),
+            mask=partial(read_label_map, Path(sample.mask_name), colours),
+        )
+        for sample in samples
+    ]
+
+
+def _groups(options: OwnOptions, folder: Path, samples: Sequence[Sample]) -> Mapping[str, str]:
+    """The group of each image by its id; none if nothing says so."""
+    listed = folder / GROUPS_FILE
+    if options.group_by:
+        rule = re.compile(options.group_by)
+        matches = {each.id: rule.match(Path(each.image_name).stem) for each in samples}
+        groups = {id: match[1] or "" if match else "" for id, match in matches.items()}
+        source = f"--group-by {options.group_by!r}: finds no group in the name of"
+    elif listed.is_file():
+        rows = {row["name"]: row["group"] for _, row in read_rows(listed, ("name", "group"))}
+        groups = {}
+        for sample in samples:
+            path = Path(sample.image_name)
+            groups[sample.id] = rows.get(path.name) or rows.get(path.stem) or ""
+        source = f"{listed}: has no group for"
+    else:
+        return {}
+    missing = [Path(each.image_name).name for each in samples if not groups[each.id]]
+    if missing:
+        raise InputError(f"{source} {list_files(missing)}; add what is missing")
+    return groups
+
+
+def _image_of(stem: str, images: Mapping[str, Path]) -> str:
     """The stem of a mask's image; the mask's own if there is no such image."""
     match = AFFIX.fullmatch(stem)
     name = (match["after"] or match["before"]) if match else stem
     return name if stem not in images and name in images else stem
 
 
-def _read_mask(path: Path) -> np.ndarray:
-    """The mask; one that was saved as JPEG, which blurs outlines, is thresholded at half."""
-    with path.open("rb") as file:
-        if file.read(2) != b"\xff\xd8":
-            return read_mask(path)
-    grey = np.asarray(Image.fromarray(read_image(path)).convert("L"))
-    if ((grey >= 64) & (grey < 192)).mean() > MAX_GREY:
-        raise InputError(f"{path}: the mask is not binary; black and white are expected")
-    return np.where(grey >= 128, 255, 0)
+def _safe_ids(stems: Mapping[str, Path]) -> dict[str, str]:
+    """Ids by the names that are not fit as ids, because of spaces, accents and the like."""
+    taken = {stem.lower() for stem in stems}
+    ids: dict[str, str] = {}
+    for stem in stems:
+        if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", stem) or not stem.isprintable():
+            continue  # what cannot be printed is refused as an id
+        letters = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", letters).strip("_.") or "image"
+        id, number = plain, 2
+        while id.lower() in taken:
+            id, number = f"{plain}-{number}", number + 1
+        taken.add(id.lower())
+        ids[stem] = id
+    return ids
 
 
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder. {INSTRUCTIONS}")
+    paths = [path for path in sorted(folder.iterdir()) if not is_hidden(path.name)]
+    others = [path.name for path in paths if path.suffix.lower() not in SUFFIXES]
+    if others:
+        raise InputError(
+            f"{folder / others[0]}: is none of {', '.join(sorted(SUFFIXES))}; convert "
+            f"images to PNG and move other files away ({len(others)}: {list_files(others)})"
+        )
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.lower() in SYSTEM_FILES:
-            continue
-        if path.suffix.lower() not in SUFFIXES:
-            raise InputError(f"{path}: is none of {', '.join(sorted(SUFFIXES))}; move it away")
+    for path in paths:
         if path.stem in files:
             raise InputError(f"{path}: has the same name as {files[path.stem].name}")
         files[path.stem] = path
@@ -80,5 +262,7 @@ BUILDER = DatasetBuilder(
     _read,
     INSTRUCTIONS,
     notes=_notes,
-    files=("images", "masks"),
+    files=("images", "masks", GROUPS_FILE, COLOURS_FILE),
+    allow_empty_masks=True,
+    replace=True,
 )

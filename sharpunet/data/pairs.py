@@ -1,6 +1,6 @@
 """Folders of images and folders of masks, paired by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +8,9 @@ import numpy as np
 
 from melanet.data import InputError, Sample
 from melanet.data.readers.images import read_image
+
+#: Files that a message names.
+LISTED = 10
 
 
 def find_files(folder: Path, pattern: str, instructions: str) -> dict[str, Path]:
@@ -84,11 +87,41 @@ def check_pairs(images: Mapping[str, object], masks: Mapping[str, object]) -> li
         >>> check_pairs({"b": "b.jpg", "a": "a.jpg"}, {"a": "a.png", "b": "b.png"})
         ['a', 'b']
     """
-    for id in sorted(images.keys() ^ masks.keys()):
-        if id in images:
-            raise InputError(f"{images[id]}: the image has no mask; add one or remove the image")
-        raise InputError(f"{masks[id]}: the mask has no image; add one or remove the mask")
+    alone = sorted(images.keys() - masks.keys())
+    strays = sorted(masks.keys() - images.keys())
+    if alone:
+        cure = "add one or remove the image"
+        if strays:
+            others = _names(masks, strays)
+            cure = f"add one, or rename that of these masks which is meant: {others}"
+        raise InputError(f"{images[alone[0]]}: the image has no mask; {cure}{_more(images, alone)}")
+    if strays:
+        raise InputError(
+            f"{masks[strays[0]]}: the mask has no image; add one or remove the mask"
+            + _more(masks, strays)
+        )
     return sorted(images)
+
+
+def list_files(names: Sequence[str]) -> str:
+    """Lists up to ten names, and how many more there are.
+
+    Example:
+        >>> from sharpunet.data.pairs import list_files
+        >>> list_files(["a.png", "b.png"])
+        'a.png, b.png'
+    """
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _names(files: Mapping[str, object], keys: Sequence[str]) -> str:
+    return list_files([Path(str(files[key])).name for key in keys])
+
+
+def _more(files: Mapping[str, object], keys: Sequence[str]) -> str:
+    """The other files with the same fault, for the end of a message."""
+    return f" ({len(keys)} in all: {_names(files, keys)})" if len(keys) > 1 else ""
 
 
 def pair_files(

@@ -93,7 +93,7 @@ MELANET = (
         "the same, ImageNet preprocessing commented out",
         "[0, 1] as it is",
         "[0, 1] as it is",
-        "the preprocessing that suits the weights",
+        "ImageNet preprocessing",
     ),
     Difference(
         "focal loss",
@@ -159,7 +159,7 @@ SHARP_UNET = (
     Difference(
         "splits",
         "5 folds, 5 times",
-        "one 80/20 split (seed 42), trained 5 times",
+        "one 80/20 split (seed 42; 0 for several classes), trained 5 times",
         "5 folds, 5 times",
         "as the code",
         "folds of whole patients, videos or blocks of slices",

@@ -15,6 +15,8 @@ from melanet.data.readers.tiff import MAGIC, MAX_PIXELS, ORIENTATION_TAG, read_t
 #: Those of Pillow's formats that are neither programs (EPS) nor videos or documents. It reads
 #: TIFF too, but not all that is published.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+#: Names of formats that are not read, by what such files hold from their fourth or eighth byte on.
+OTHERS = {b"WEBP": "WebP", b"ftypheic": "HEIC", b"ftypmif1": "HEIC", b"ftypavif": "AVIF"}
 #: The originals have up to 4,288 pixels per side and are trained at 256; more only fills disks.
 MAX_STORED_SIDE = 512
 
@@ -47,9 +49,11 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
     try:
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(open(path, "rb")) if isinstance(path, str | Path) else path
-            start = file.read(4)
+            start = file.read(12)
             file.seek(0)
-            return read_tiff(file, name) if start in MAGIC else _read_with_pillow(file, name)
+            if other := OTHERS.get(start[4:]) or OTHERS.get(start[8:]):
+                raise InputError(f"{name}: is a {other} file, which is not read; convert it to PNG")
+            return read_tiff(file, name) if start[:4] in MAGIC else _read_with_pillow(file, name)
     except InputError:
         raise
     except FileNotFoundError:

@@ -11,9 +11,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from experiments.common.published import DATASET_TITLES
-from experiments.common.table import run_table
+from experiments.common.table import parse, run_table
 from experiments.table_3_1 import TABLE
 from melanet.saving import load_model, read_model_info
 from sharpunet import sharp_unet, unet
@@ -89,6 +90,43 @@ def test_missing_datasets_are_named_and_left_out(isbi2012, tmp_path, capsys):
     assert "50 trials" in printed
     assert run_table(TABLE, ["--data", str(isbi2012), *arguments[2:]]) == 2
     assert "has none of the folders" in capsys.readouterr().err
+
+
+def test_clean_without_groups_says_that_it_is_thesis_and_how_to_give_groups(
+    own_images, tmp_path, capsys
+):
+    for kind in ("images", "masks"):
+        for index in range(3):
+            picture = np.asarray(Image.open(own_images / kind / f"case-{index}.png"))
+            Image.fromarray(picture[::-1]).save(own_images / kind / f"case_{index}_L.png")
+            (own_images / kind / f"case-{index}.png").rename(
+                own_images / kind / f"case_{index}_R.png"
+            )
+    arguments = ["--data", str(tmp_path), "--protocol", "clean", "--dry-run", "--folds", "2",
+                 "--prepared", str(tmp_path / "prepared")]  # fmt: skip
+    assert run_table(TABLE, arguments) == 0
+    printed = capsys.readouterr()
+    assert "found images of your own in own" in printed.out
+    assert "warning: own: no groups" in printed.err
+    assert "--group-by REGEX" in printed.err
+    [dataset] = TABLE.prepare(options_of(arguments, "--group-by", "(.+)_[LR]"))
+    assert list(dataset.metadata["group"]) == [f"case_{index // 2}" for index in range(6)]
+    assert "no groups" not in capsys.readouterr().err
+
+
+def test_copies_of_own_pictures_are_one_group_in_clean(own_images, tmp_path):
+    for kind in ("images", "masks"):
+        shutil.copy(own_images / kind / "case-0.png", own_images / kind / "again.png")
+    arguments = ["--data", str(tmp_path), "--protocol", "clean", "--dry-run",
+                 "--prepared", str(tmp_path / "prepared")]  # fmt: skip
+    [dataset] = TABLE.prepare(options_of(arguments))
+    groups = dict(zip(dataset.metadata["id"], dataset.metadata["group"], strict=True))
+    assert groups["again"] == groups["case-0"]
+    assert len(set(groups.values())) == 3
+
+
+def options_of(arguments, *more):
+    return parse(TABLE, [*arguments, *more])
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sharpunet.data import InputError, find_builder, prepare
+from melanet.data.loading import resize
+from sharpunet.data import InputError, OwnOptions, find_builder, open_dataset, prepare
 from sharpunet.data.__main__ import main
+from sharpunet.data.vanishing import _sampled, find_vanished
 from tests.conftest import save_png, square_mask
 
 
@@ -102,7 +104,28 @@ CASES = {
         lambda f: (f / "images/case-1.png").unlink(), "masks/case-1.png", "has no image",
     ),
     "sizes that differ": (mask(square_mask(41, 48)), "masks/case-1.png", "48x41 differs"),
-    "an empty mask": (mask(np.zeros((40, 48))), "masks/case-1.png", "single value"),
+    "a mask of foreground only": (
+        mask(np.full((40, 48), 255)), "masks/case-1.png", "single value",
+    ),
+    "masks that are all empty": (
+        lambda f: [mask(np.zeros((40, 48)), f"case-{i}.png")(f) for i in range(3)], "masks",
+        "all masks are empty",
+    ),
+    "a value between the classes": (
+        mask(square_mask() // 255 * 3), "masks/case-1.png", "without gaps",
+    ),
+    "an image of a format that is not read": (
+        lambda f: (f / "images/case-1.png").rename(f / "images/case-1.webp"),
+        "images/case-1.webp", "convert images to PNG",
+    ),
+    "groups of some images only": (
+        lambda f: (f / "groups.csv").write_text("name,group\ncase-0,a\n"), "groups.csv",
+        "has no group for case-1.png, case-2.png",
+    ),
+    "a table of colours that lacks one": (
+        lambda f: (f / "colours.csv").write_text("colour,name\n#000000,skin\n#ff0000,lesion\n"),
+        "masks/case-0.png", "#ffffff",
+    ),
     "a mask that is not binary": (
         mask(np.arange(40 * 48).reshape(40, 48) % 256), "masks/case-1.png",
         "not binary: it holds 256 values",
@@ -136,3 +159,139 @@ def test_bad_files_are_named_in_one_line_and_nothing_is_written(case, own_images
     assert file in lines[0]
     assert reason in lines[0]
     assert files_below(tmp_path) == before
+
+
+def test_images_without_the_object_are_allowed_and_counted(own_images, tmp_path):
+    mask(np.zeros((40, 48)))(own_images)
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    assert dataset.info.notes == "1 of 3 images show no object: case-1."
+    assert not mask_of(dataset, "case-1").any()
+
+
+def mask_of(dataset, id):
+    return np.asarray(Image.open(dataset.paths([id], "mask_file_name")[0]))
+
+
+def three_classes():
+    labels = square_mask() // 255
+    labels[:3] = 2
+    return labels
+
+
+def test_label_maps_become_classes(own_images, tmp_path):
+    for index in range(3):
+        mask(three_classes(), f"case-{index}.png")(own_images)
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    assert (dataset.info.classes, dataset.info.class_names) == (3, ())
+    np.testing.assert_array_equal(mask_of(dataset, "case-1"), three_classes())
+    assert "class_names" not in (dataset.folder / "dataset.json").read_text()
+
+
+def test_classes_may_be_named_also_such_as_no_image_shows(own_images, tmp_path):
+    for index in range(3):
+        mask(square_mask() // 255 * 2, f"case-{index}.png")(own_images)
+    names = ("skin", "hair", "lesion")
+    dataset = prepare("mine", own_images, tmp_path / "prepared", OwnOptions(classes=names))
+    assert (dataset.info.classes, dataset.info.class_names) == (3, names)
+    assert open_dataset(dataset.folder).info == dataset.info
+
+
+def test_a_palette_counts_by_its_indices(own_images, tmp_path):
+    for index in range(3):
+        image = Image.fromarray(three_classes()).convert("P")
+        image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+        image.save(own_images / f"masks/case-{index}.png")
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    np.testing.assert_array_equal(mask_of(dataset, "case-1"), three_classes())
+    image.putpalette([0, 0, 0, 0, 128, 0, 128, 0, 0])
+    image.save(own_images / "masks/case-2.png")
+    with pytest.raises(InputError, match=r"case-2\.png: its palette has another colour at 1"):
+        prepare("mine", own_images, tmp_path / "other")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_colours_are_classes_by_a_table(beside, own_images, tmp_path):
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], "uint8")
+    for index in range(3):
+        mask(colours[three_classes()], f"case-{index}.png")(own_images)
+    table = (own_images if beside else tmp_path) / "colours.csv"
+    table.write_text("colour,name\n#000000,skin\n#ff0000,lesion\n#0000ff,hair\n")
+    options = OwnOptions(colours=None if beside else table)
+    dataset = prepare("mine", own_images, tmp_path / "prepared", options)
+    assert dataset.info.class_names == ("skin", "lesion", "hair")
+    np.testing.assert_array_equal(mask_of(dataset, "case-1"), three_classes())
+
+
+def test_groups_come_from_a_table_or_from_names(own_images, tmp_path):
+    (own_images / "groups.csv").write_text("name,group\ncase-0,a\ncase-1.png,b\ncase-2,a\n")
+    listed = prepare("mine", own_images, tmp_path / "listed")
+    assert list(listed.metadata["group"]) == ["a", "b", "a"]
+    named = prepare("mine", own_images, tmp_path / "named", OwnOptions(group_by="(case)-"))
+    assert set(named.metadata["group"]) == {"case"}
+
+
+@pytest.mark.parametrize(("rule", "reason"), [("(", "correct it"), ("a", "no group in paren")])
+def test_a_rule_for_groups_that_is_none_is_refused(rule, reason):
+    with pytest.raises(InputError, match=reason):
+        OwnOptions(group_by=rule)
+
+
+def test_an_added_image_updates_the_dataset(own_images, tmp_path):
+    folder = tmp_path / "prepared"
+    prepare("mine", own_images, folder)
+    for kind in ("images", "masks"):
+        (own_images / kind / "new.png").write_bytes((own_images / kind / "case-1.png").read_bytes())
+    assert prepare("mine", own_images, folder).ids() == ["case-0", "case-1", "case-2", "new"]
+    assert {path.name for path in tmp_path.iterdir()} == {"own", "prepared"}
+    with pytest.raises(InputError, match="holds the dataset 'mine'"):
+        prepare("other", own_images, folder)
+
+
+def test_options_are_kept_where_none_are_given(own_images, tmp_path):
+    folder = tmp_path / "prepared"
+    prepare("mine", own_images, folder, OwnOptions(classes=("skin", "lesion")))
+    assert prepare("mine", own_images, folder).info.class_names == ("skin", "lesion")
+    (own_images / "masks/case-1.png").unlink()
+    (own_images / "images/case-1.png").unlink()
+    with pytest.raises(InputError, match="give them again"):
+        prepare("mine", own_images, folder)
+
+
+def test_names_are_made_safe_and_kept(own_images, tmp_path):
+    for kind in ("images", "masks"):
+        (own_images / kind / "case-1.png").rename(own_images / kind / "Fläche 1 (a).png")
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    assert dataset.ids() == ["Flache_1_a", "case-0", "case-2"]
+    assert list(dataset.metadata["original_name"]) == ["Fläche 1 (a).png", "", ""]
+    dataset.verify()
+
+
+def test_files_of_the_system_are_left_out(own_images, tmp_path):
+    (own_images / "images/__MACOSX").mkdir()
+    for name in ("images/._case-1.png", "images/Thumbs.db", "masks/.DS_Store"):
+        (own_images / name).write_bytes(b"x")
+    assert len(prepare("mine", own_images, tmp_path / "prepared").ids()) == 3
+    (own_images / "images/Thumbs.db").write_bytes(b"changed")
+    prepare("mine", own_images, tmp_path / "prepared")
+
+
+def test_objects_that_vanish_are_warned_of(own_images, tmp_path, capsys):
+    small = np.zeros((600, 700), "uint8")
+    small[0, 0] = 255
+    save_png(own_images / "images/case-1.png", np.zeros((600, 700)))
+    save_png(own_images / "masks/case-1.png", small)
+    assert main(["mine", "--download", str(own_images), "--prepared", str(tmp_path / "p")]) == 0
+    error = capsys.readouterr().err
+    assert "warning: mine: the objects of 1 of 3 masks vanish at 256 x 256" in error
+    assert "case-1" in error
+    assert find_vanished(open_dataset(tmp_path / "p"), (600, 700)) == []
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_pixels_that_a_resized_mask_takes_are_the_loaders(keep):
+    random = np.random.default_rng(0)
+    for height, width in random.integers(25, 300, (40, 2)):
+        mask = random.integers(1, 256, (height, width)).astype("uint8")
+        loaded = resize(mask[:, :, None], (24, 40), "nearest", keep).numpy()
+        taken = _sampled(mask, (24, 40), keep)
+        np.testing.assert_array_equal(loaded[loaded > 0], taken.ravel())
