@@ -26,6 +26,7 @@ from experiments.classification.anonymity import (
     anonymity_table,
     closest_pairs,
     examine,
+    has_control,
     quality_bars,
     verdict,
 )
@@ -89,6 +90,7 @@ def release(options: argparse.Namespace) -> None:
         synthetic,
         source,
         _training_rows(source, gan_record),
+        _held_out_rows(source, gan_record),
         encoder,
         keep_aspect_ratio=gan_record.get("keep_aspect_ratio"),
         seed=options.seed,
@@ -137,6 +139,7 @@ def _card(
             encoder=evidence.encoder,
             anonymity=rows.to_markdown(index=False),
             verdict=verdict(evidence),
+            control=_held_out_rows(source, gan_record) if has_control(evidence) else None,
             distances=evidence.distances,
             code=provenance(),
         )
@@ -186,6 +189,18 @@ def _training_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataF
     rows = source.metadata.set_index("id")
     source.paths(gan_record.get("train", []))  # names an unknown id
     return rows.loc[gan_record["train"]] if "train" in gan_record else rows[rows["split"] != "test"]
+
+
+def _held_out_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataFrame:
+    """Metadata of second-class images whose patients were not in training, by id.
+
+    Without a record there are none: nobody knows which images the generator has seen.
+    """
+    rows = source.metadata.set_index("id")
+    if "train" not in gan_record:
+        return rows.iloc[:0]
+    seen = rows.loc[gan_record["train"], "group"]
+    return rows[(rows["label"] == source.info.labels[1]) & ~rows["group"].isin(seen)]
 
 
 def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model, str]:
