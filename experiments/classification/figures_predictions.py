@@ -15,8 +15,6 @@ from experiments.classification.saved import load_classifier, score_images
 from experiments.common.style import (
     COLOURS,
     NEGATIVE,
-    QUIET,
-    SMALL,
     SYNTHETIC,
     TWO_COLUMNS,
     class_title,
@@ -141,10 +139,13 @@ def prediction_panels(
     figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.6))
     names = [f"{class_title(labels[0])} (real)", f"{class_title(labels[1])} (synthesised)"]
     bins = np.linspace(0, 1, 21)
-    for values, name, colour in zip(scores, names, (NEGATIVE[0], SYNTHETIC[0]), strict=True):
-        weights = np.full(len(values), 100 / len(values))
-        label = f"{name}: {len(values)}"
-        left.hist(values, bins, weights=weights, color=colour, alpha=0.65, label=label)
+    left.hist(
+        scores,
+        bins,
+        weights=[np.full(len(values), 100 / len(values)) for values in scores],
+        color=[NEGATIVE[0], SYNTHETIC[0]],
+        label=[f"{name}: {len(values)}" for name, values in zip(names, scores, strict=True)],
+    )
     left.axvline(THRESHOLD, color="#444444", linestyle="--", linewidth=0.8, label="threshold")
     left.set(xlabel=f"score of {class_title(labels[1])}", ylabel="percent of the group")
     left.set(xlim=(0, 1), ylim=(0, 100))
@@ -169,11 +170,7 @@ def _draw_f_scores(axes: Axes, name: str, result: GroupScores, colour: str) -> N
     counts = np.unique(np.geomspace(1, 1000, 60).round().astype(int))
     found = counts * result.found / result.positives
     values = 200 * found / np.maximum(found + counts + result.false_alarms, 1)
-    label = f"{name}: {result.false_alarms} false alarms"
+    alarms, f_score = result.false_alarms, result.positive_f_score
+    label = f"{name}: {alarms} false alarms, F {f_score:.1f}% of {result.positives}"
     axes.plot(counts, values, color=colour, label=label)
-    style: Any = {"color": colour, "clip_on": False, "zorder": 3}
-    axes.plot(result.positives, result.positive_f_score, "o", **style)
-    axes.annotate(
-        f"{result.positive_f_score:.1f}%", (result.positives, result.positive_f_score), (5, -9),
-        textcoords="offset points", fontsize=SMALL, color=QUIET,
-    )  # fmt: skip
+    axes.plot(result.positives, f_score, "o", color=colour, clip_on=False, zorder=3)
