@@ -12,7 +12,6 @@ from experiments.common.cli import add_common_arguments, bounded_int, download_f
 from experiments.common.published import Scores
 from experiments.common.report import Section
 from experiments.common.table import Table, prepare_dataset
-from experiments.common.training import resolve_precision
 from experiments.segmentation import report
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from experiments.segmentation.trial import (
@@ -23,6 +22,7 @@ from experiments.segmentation.trial import (
 )
 from melanet.data.copies import merge_groups
 from melanet.distribution import resolve
+from melanet.precision import resolve_precision
 from sharpunet import LOSSES, MODELS
 from sharpunet.data import BUILDERS, ImageDataset, InputError, OwnOptions, prepare
 from sharpunet.data.folder import GROUPS_CURE, add_own_arguments, own_options
