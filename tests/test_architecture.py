@@ -27,6 +27,10 @@ SHARED = (
     "melanet.lazy",
     "melanet.precision",
     "melanet.saving",
+    "melanet.splits",
+    "melanet.statistics",
+    "melanet.evaluation",
+    "melanet.fitting",
     "melanet.training",
 )
 
