@@ -34,13 +34,13 @@ from experiments.classification.synthesis import load_cyclegan
 from experiments.common.cli import Parser, bounded_int, run_cli
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
-from experiments.common.training import seed_everything
 from melanet.classifiers import CLASSIFIERS
 from melanet.cyclegan import CycleGAN
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
 from melanet.data.writing import atomic_write
 from melanet.oversampling import translate_majority
 from melanet.saving import load_model
+from melanet.training import seed_everything
 
 TITLE = "A synthetic dataset: release, anonymity and quality"
 #: Fields of a CycleGAN's record that this command and the card use.

@@ -26,11 +26,11 @@ from experiments.common.cli import (
 )
 from experiments.common.report import Figures, Section
 from experiments.common.table import Table, prepare_dataset
-from experiments.common.training import resolve_precision
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
 from melanet.distribution import count_replicas, make_strategy, resolve
+from melanet.precision import resolve_precision
 from melanet.trees import BaggedTrees
 
 

@@ -15,17 +15,17 @@ from PIL import Image
 from experiments.common.records import CODE_VERSIONS, describe_model, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
-    EpochBar,
     TrainedModel,
     check_finite,
-    seed_everything,
     train,
 )
 from melanet.data import ImageDataset
 from melanet.data.loading import make_epoch_counter
 from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
+from melanet.precision import describe_precision
 from melanet.saving import ModelInfo, save_model
+from melanet.training import EpochBar, seed_everything
 from sharpunet import LOSSES, Dice, Jaccard, dice, jaccard
 from sharpunet.data import load_dataset
 from sharpunet.metrics import best_constant_scores
@@ -145,6 +145,7 @@ class SegmentationTrial(Trial):
             "fold": split.fold,
             "images": {name: len(ids) for name, ids in parts.items()},
             **dataclasses.asdict(self.settings),
+            "precision_reason": describe_precision(self.settings.precision),
             **trained.summary(),
             "best_constant": _best_constant(truth),
             "scores": _scores(self.dataset, split.test, truth, probabilities),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
 from melanet.data.builders import is_hidden
+from melanet.data.groups import compile_rule
 from melanet.data.readers.csv import read_rows
 from sharpunet.data.label_maps import describe_empty, find_classes, read_colours, read_label_map
 from sharpunet.data.pairs import list_files, pair_files
@@ -54,14 +55,8 @@ class OwnOptions:
     def __post_init__(self):
         if self.classes and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
             raise InputError("--classes: needs the background and at least one more, all different")
-        try:
-            groups = re.compile(self.group_by).groups
-        except re.error as error:
-            raise InputError(f"--group-by {self.group_by!r}: {error}; correct it") from None
-        if self.group_by and not groups:
-            raise InputError(
-                f"--group-by {self.group_by!r}: has no group in parentheses, as '(.+)_[LR]' has"
-            )
+        if self.group_by:
+            compile_rule(self.group_by)
 
     def __str__(self) -> str:
         """What is given, for the fingerprint of a dataset; empty if nothing is."""
@@ -196,7 +191,7 @@ def _groups(options: OwnOptions, folder: Path, samples: Sequence[Sample]) -> Map
     """The group of each image by its id; none if nothing says so."""
     listed = folder / GROUPS_FILE
     if options.group_by:
-        rule = re.compile(options.group_by)
+        rule = compile_rule(options.group_by)
         matches = {each.id: rule.match(Path(each.image_name).stem) for each in samples}
         groups = {id: match[1] or "" if match else "" for id, match in matches.items()}
         source = f"--group-by {options.group_by!r}: finds no group in the name of"
