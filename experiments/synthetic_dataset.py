@@ -32,6 +32,7 @@ from experiments.classification.anonymity import (
 )
 from experiments.classification.synthesis import load_cyclegan
 from experiments.common.cli import Parser, bounded_int, run_cli
+from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
 from melanet.classifiers import CLASSIFIERS
@@ -118,31 +119,29 @@ def _card(
 ) -> str:
     """The dataset card, as Markdown."""
     template = (Path(__file__).parent / "classification" / "dataset_card.md").read_text()
+    environment = jinja2.Environment(trim_blocks=True)
+    environment.filters["plain"] = escape_markdown
     first, second = source.info.labels
     builder = BUILDERS.get(source.info.name)
-    return (
-        jinja2.Environment(trim_blocks=True)
-        .from_string(template)
-        .render(
-            title=synthetic.info.title,
-            count=len(synthetic.metadata),
-            first=first,
-            second=second,
-            size=synthetic.info.image_size,
-            channels=synthetic.info.channels,
-            licence=options.licence,
-            instructions=builder.instructions if builder and not builder.generated else "",
-            source=source,
-            gan_record=gan_record,
-            generator=_sha256(options.generator),
-            metadata=synthetic.fingerprint,
-            encoder=evidence.encoder,
-            anonymity=rows.to_markdown(index=False),
-            verdict=verdict(evidence),
-            control=_held_out_rows(source, gan_record) if has_control(evidence) else None,
-            distances=evidence.distances,
-            code=provenance(),
-        )
+    return environment.from_string(template).render(
+        title=synthetic.info.title,
+        count=len(synthetic.metadata),
+        first=first,
+        second=second,
+        size=synthetic.info.image_size,
+        channels=synthetic.info.channels,
+        licence=options.licence,
+        instructions=builder.instructions if builder and not builder.generated else "",
+        source=source,
+        gan_record=gan_record,
+        generator=_sha256(options.generator),
+        metadata=synthetic.fingerprint,
+        encoder=evidence.encoder,
+        anonymity=rows.to_markdown(index=False),
+        verdict=verdict(evidence),
+        control=_held_out_rows(source, gan_record) if has_control(evidence) else None,
+        distances=evidence.distances,
+        code=provenance(),
     )
 
 
