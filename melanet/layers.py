@@ -57,9 +57,10 @@ class UpsampledConv2D(keras.layers.Conv2D):
 
     Nearest upsampling repeats each pixel, so that several taps of the kernel fall on the same pixel
     of the input. They are summed, and one convolution at the input's resolution computes the four
-    pixels that each input pixel becomes (sub-pixel convolution, Shi et al., arXiv:1609.07009). For a 4x4 kernel that is 9 taps of 4 filters at a quarter
-    of the pixels: 9 products in place of 16. Kernel and bias are those of the `Conv2D`, so weights
-    of the two layers load, and results are equal up to rounding.
+    pixels that each input pixel becomes (sub-pixel convolution, Shi et al., arXiv:1609.07009). For
+    a 4x4 kernel that is 9 taps of 4 filters at a quarter of the pixels: 9 products in place of 16.
+    Kernel and bias are those of the `Conv2D`, so weights of the two layers load, and results are
+    equal up to rounding.
 
     Args:
         filters: Number of filters.
@@ -82,6 +83,7 @@ class UpsampledConv2D(keras.layers.Conv2D):
         True
     """
 
+    size = (2, 2)  # of the upsampling, as that of UpSampling2D
     _FIXED: ClassVar[dict[str, Any]] = {
         "strides": (1, 1),
         "padding": "same",
