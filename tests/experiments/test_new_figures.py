@@ -206,6 +206,12 @@ def test_the_diagram_of_the_generator_has_three_skips_and_none_at_full_resolutio
     stages = read_stages(unet_generator((64, 64, 3), 8))
     assert [stage.size[0] for stage in stages if stage.skip] == [8, 16, 32]
     assert {stage.skip for stage in stages} == {"", "plain"}
+    up = [stage for stage in stages if stage.decoder]
+    assert {stage.entry for stage in up[:-1]} == {"upsample 2×2"}
+    assert [stage.work for stage in up[:-1]] == [
+        (f"concat to {8 * scale}", "conv 4×4") for scale in (8, 4, 2)
+    ]
+    assert (up[-1].entry, up[-1].work) == ("upsample 2×2, conv 4×4", ("tanh",))
 
 
 @pytest.mark.parametrize("model", ["unet", "ternausnet16", "sharp_unet_resnet50"])
