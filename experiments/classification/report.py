@@ -221,8 +221,8 @@ def _figures_of_models(results: Results) -> Figures:
     drawn = _heat_maps(results, records)
     if set(FEATURE_PANELS) <= set(records):
         drawn["figure_2_10"] = (
-            f"UMAP of the features of {CLASSIFIER_TITLES.get(model, model)}, each of the images that it was "
-            "trained on (as figure 2.10).",
+            f"UMAP of the features of {CLASSIFIER_TITLES.get(model, model)}, each of the images "
+            "that it was trained on (as figure 2.10).",
             feature_panels(records, results.out),
         )
     return {**drawn, **_predictions(results, records)}
