@@ -3,12 +3,13 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help reproduce test soak lint format lock clean
+.PHONY: help reproduce test bench soak lint format lock clean
 
 help:
 	@echo "make reproduce   run both chapters on embedded phantoms (minutes, CPU)"
 	@echo "make test        run every test; make test DATA=DIR also those on real images"
 	@echo "make soak        kill, interrupt and corrupt everything at random, and compare (long)"
+	@echo "make bench       time everything beside its peers; writes docs/benchmarks.md (long)"
 	@echo "make lint        check style and types"
 	@echo "make format      rewrite to the style"
 	@echo "make lock        write requirements.txt anew from setup.py (needs uv)"
@@ -18,6 +19,10 @@ reproduce: .venv/installed
 
 test: .venv/installed
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data=$(DATA)) tests
+
+bench: .venv/installed
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .[bench]
+	@$(RUN) -m benchmarks
 
 soak: .venv/installed
 	@$(RUN) -m tests.soak --kills 20
@@ -33,7 +38,7 @@ format: .venv/installed
 	@$(RUN) -m ruff format .
 
 lock:
-	uv pip compile setup.py --all-extras --universal --python-version 3.11 --upgrade \
+	uv pip compile setup.py --extra experiments --extra notebooks --extra test --universal --python-version 3.11 --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.txt
 
 clean:

@@ -44,6 +44,9 @@ setup(
         "wrapt>=1.17",
     ],
     extras_require={
+        # Peers to be measured beside; not in requirements.txt. On a machine without a GPU, the
+        # index https://download.pytorch.org/whl/cpu has a PyTorch of a tenth of the size.
+        "bench": ["monai>=1.5", "segmentation-models-pytorch>=0.5", "torch>=2.9"],
         "experiments": [
             "jinja2>=3.1",
             "matplotlib>=3.9",

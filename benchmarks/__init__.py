@@ -1,0 +1,1 @@
+"""How fast the library is, beside its peers, the released code and the machine's own ceiling."""

@@ -303,7 +303,7 @@ def predicted(
         (dataclasses.replace(dataset, info=taken), ids),
         image_size=info.image_size,
         batch_size=batch_size,
-        cache=False,
+        cache="none",
         keep_aspect_ratio=info.keep_aspect_ratio,
         scaling=info.scaling,
     )

@@ -14,6 +14,7 @@ import pandas as pd
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import DatasetInfo, ImageDataset, InputError, Sample, write_dataset
+from melanet.data.caching import Cache
 from melanet.data.dataset import open_existing
 from melanet.data.loading import (
     load_for_translation,
@@ -94,6 +95,7 @@ def train_cyclegan(
     seed: int = 0,
     redraw: bool = False,
     flip: bool = False,
+    cache: Cache = "memory",
     keep_aspect_ratio: bool | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     filters: tuple[int, int] = (32, 64),
@@ -118,6 +120,7 @@ def train_cyclegan(
         redraw: Whether every epoch draws its images of the majority anew from all of them, as the
             released code does for ISIC-2016. The thesis draws once, before the training.
         flip: Whether to mirror half of the images at random, as the released code does.
+        cache: As in `melanet.data.load_dataset`.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
             None.
         callbacks: Keras callbacks.
@@ -164,6 +167,7 @@ def train_cyclegan(
         batch_size=batch_size,
         seed=seed,
         flip=flip,
+        cache=cache,
         keep_aspect_ratio=keep_aspect_ratio,
         epoch_counter=epoch_counter,
     )

@@ -84,7 +84,7 @@ def examine(
 
     def load(subset):  # as the generator saw them
         return load_dataset(
-            subset, image_size=size, keep_aspect_ratio=keep_aspect_ratio, cache=False
+            subset, image_size=size, keep_aspect_ratio=keep_aspect_ratio, cache="none"
         )
 
     spaces: dict[str, Callable] = {

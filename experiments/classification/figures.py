@@ -60,7 +60,7 @@ def class_samples(dataset: ImageDataset, count: int = 12) -> Figure:
         ids = [id for id in dataset.ids(label=label) if id in training]
         grid = part.subplots(rows, SAMPLE_COLUMNS, squeeze=False)
         part.suptitle(f"{class_title(label)} ({len(ids)} training images)", fontweight="bold")
-        batches = load_dataset((dataset, evenly_spaced(ids, count)), cache=False)
+        batches = load_dataset((dataset, evenly_spaced(ids, count)), cache="none")
         images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
         for axes in grid.flat:
             axes.set_axis_off()
@@ -250,7 +250,7 @@ def translations(dataset: ImageDataset, synthetic: ImageDataset, count: int = 8)
     """Figure 2.16: images of the majority at even steps, and each one's translation below it."""
     rows = synthetic.metadata.iloc[evenly_spaced(range(len(synthetic.metadata)), count)]
     size = synthetic.info.image_size
-    originals = load_dataset((dataset, list(rows["parent"])), image_size=size, cache=False)
+    originals = load_dataset((dataset, list(rows["parent"])), image_size=size, cache="none")
     images = np.concatenate([batch for batch, _ in originals.as_numpy_iterator()])
     width = min(1.1, TWO_COLUMNS / len(rows))
     figure, grid = image_grid(2, len(rows), (width, width * size[0] / size[1]), extra=0.1)

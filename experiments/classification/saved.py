@@ -165,7 +165,7 @@ def _load(record: dict[str, Any], subset: Subset) -> tf.data.Dataset:
         image_size=tuple(record["image_size"]),
         keep_aspect_ratio=record["keep_aspect_ratio"],
         scaling=record["scaling"],
-        cache=False,
+        cache="none",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.common.records import (
     CODE_VERSIONS,
+    NOT_HASHED,
     checkpoint_path,
     config_hash,
     model_hash,
@@ -17,6 +18,7 @@ from experiments.common.records import (
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import ImageDataset, InputError
+from melanet.data.caching import Cache
 from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
 from melanet.precision import precision_policy
@@ -73,6 +75,7 @@ class SyntheticSetStage:
     deterministic: bool
     seed: int
     distribute: str = "none"
+    cache: Cache = "memory"
 
     @property
     def key(self) -> str:
@@ -80,7 +83,7 @@ class SyntheticSetStage:
         own = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("dataset", "cyclegan", "distribute")
+            if field.name not in ("dataset", "cyclegan", *NOT_HASHED)
         }
         info = self.dataset.info.to_dict()
         shape = (*self.image_size, self.dataset.info.channels)
@@ -165,6 +168,7 @@ class SyntheticSetStage:
                 checkpoint=checkpoint,
                 callbacks=[EpochBar(config.epochs, f"CycleGAN {self.key}", shown)],
                 distribute=self.distribute,
+                cache=self.cache,
                 **dataclasses.asdict(config),
             )
 

@@ -213,6 +213,7 @@ class ClassificationTable(Table):
             preprocessing=preprocessing,
             deterministic=options.deterministic,
             distribute=resolve(options.distribute),
+            cache=options.cache,
         )
 
 
@@ -261,6 +262,7 @@ def _synthetic_stage(
         deterministic=settings.deterministic,
         seed=seed,
         distribute=settings.distribute if config.batch_size >= replicas else "none",
+        cache=settings.cache,
     )
 
 

@@ -30,6 +30,7 @@ from experiments.common.training import (
 from melanet.augmentation import augment_offline
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import ImageDataset, load_dataset
+from melanet.data.caching import Cache
 from melanet.data.loading import Scaling, Subset, make_epoch_counter, open_subset
 from melanet.distribution import chief_first, is_chief
 from melanet.losses import focal_loss
@@ -96,6 +97,7 @@ class ClassifierSettings:
     augmentation: Literal["thesis", "released"] = "thesis"
     deterministic: bool = True
     distribute: str = "none"
+    cache: Cache = "memory"
 
     @property
     def optimizer(self) -> tuple[str, float]:
@@ -267,6 +269,7 @@ class ClassifierTrial(Trial):
             batch_size=settings.batch_size,
             keep_aspect_ratio=settings.keep_aspect_ratio,
             scaling=settings.scaling,
+            cache=settings.cache,
             **order,
         )
 

@@ -88,6 +88,8 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--distribute", choices=STRATEGIES, default="auto",
         help="share each batch among the GPUs of this host (mirrored; auto: if it has several) or "
         "of all hosts in TF_CONFIG (multiworker)")  # fmt: skip
+    add("--cache", choices=("memory", "disk", "none"), default="memory",
+        help="where resized images stay between epochs; default: %(default)s")  # fmt: skip
     add("--deterministic", action=argparse.BooleanOptionalAction, default=True,
         help="use deterministic kernels only; default: yes")  # fmt: skip
     add("--save-models", action=argparse.BooleanOptionalAction, default=False,

@@ -23,7 +23,9 @@ from melanet.saving import ModelInfo
 ROOT = Path(__file__).parent.parent.parent
 #: Part of every trial's name. Raise a number when a change of the code that no configuration shows
 #: (loading, a train step, a loss, a metric) changes results: earlier records are then not reused.
-CODE_VERSIONS = {"segmentation": 1, "classification": 1, "synthesis": 1}
+CODE_VERSIONS = {"segmentation": 2, "classification": 2, "synthesis": 2}
+#: Settings that change no result.
+NOT_HASHED = ("distribute", "cache")
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -74,12 +76,12 @@ def model_hash(build: Callable[..., Any], *arguments: Any) -> str:
 
 
 def hashed_settings(settings: Any) -> dict[str, Any]:
-    """The fields of a settings dataclass, except `distribute`.
+    """The fields of a settings dataclass, except `NOT_HASHED`.
 
     How many devices share the work does not change its result, up to rounding: a training begun on
     four devices can be finished on one.
     """
-    return {k: v for k, v in dataclasses.asdict(settings).items() if k != "distribute"}
+    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in NOT_HASHED}
 
 
 def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:

@@ -369,7 +369,7 @@ def _load_images(
     size = tuple(records[0]["image_size"])
     keep = records[0].get("keep_aspect_ratio")
     loaded = load_dataset(
-        (dataset, ids), image_size=size, batch_size=1, cache=False, keep_aspect_ratio=keep
+        (dataset, ids), image_size=size, batch_size=1, cache="none", keep_aspect_ratio=keep
     )
     arrays = [(image[0], mask[0]) for image, mask in loaded.as_numpy_iterator()]
     images = {id: image for id, (image, _) in zip(ids, arrays, strict=True)}

@@ -131,6 +131,7 @@ class SegmentationTable(Table):
                 precision=resolve_precision(options.precision),
                 deterministic=options.deterministic,
                 distribute=_distribute(options),
+                cache=options.cache,
                 loss=options.loss,
                 watch=protocol.watch if classes == 1 else "val_loss",
                 patience=protocol.patience if classes == 1 else protocol.multiclass_patience,

@@ -21,6 +21,7 @@ from experiments.common.training import (
     train,
 )
 from melanet.data import ImageDataset
+from melanet.data.caching import Cache
 from melanet.data.loading import make_epoch_counter
 from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
@@ -63,6 +64,7 @@ class SegmentationSettings:
     weights: str | None = None
     deterministic: bool = True
     distribute: str = "none"
+    cache: Cache = "memory"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +220,7 @@ class SegmentationTrial(Trial):
             image_size=settings.image_size,
             batch_size=settings.batch_size,
             keep_aspect_ratio=settings.keep_aspect_ratio,
+            cache=settings.cache,
             **order,
         )
 

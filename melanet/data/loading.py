@@ -1,12 +1,15 @@
 """From datasets on disk to `tf.data`: what all pipelines share, and those of chapter 2."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
+from melanet.data.caching import Cache, cached_elements, resized_copies
 from melanet.data.dataset import ImageDataset, open_dataset
 from melanet.data.errors import InputError
 from melanet.data.new_images import find_images, read_new_image
@@ -23,15 +26,16 @@ def load_dataset(
     batch_size: int = 16,
     shuffle: bool = False,
     seed: int = 0,
-    cache: bool = True,
+    cache: Cache = "memory",
     keep_aspect_ratio: bool | None = None,
     scaling: Scaling = "min_max",
     epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Loads batches of images and one-hot labels, of one dataset or of several merged.
 
-    Images are resized by area; where the aspect ratio is kept, they are centred on black. Then
-    each image, its black margin included, is scaled by its own minimum and maximum (eq. 2.7).
+    Images are resized by area, to 8 bits; where the aspect ratio is kept, they are centred on
+    black. Then each image, its black margin included, is scaled by its own minimum and
+    maximum (eq. 2.7).
 
     Args:
         *subsets: Datasets or their folders; `(dataset, ids)` for some of the images, in that
@@ -40,7 +44,8 @@ def load_dataset(
         batch_size: Images per batch; the last batch may be smaller.
         shuffle: Whether every epoch has another order, drawn from `seed`.
         seed: Seed of the shuffling.
-        cache: Whether decoded images stay in memory after the first epoch.
+        cache: Where resized images stay after the first epoch, as 8 bits: see
+            `melanet.data.caching`. No choice changes what is loaded.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
             None.
         scaling: How pixels are scaled: `"min_max"`, each image by its own minimum and maximum (eq.
@@ -66,13 +71,22 @@ def load_dataset(
     chosen = [open_subset(subset) for subset in subsets]
     check_mergeable(chosen)
     first = chosen[0][0]
-    size = image_size or first.info.image_size
-    parts = []
-    for dataset, ids in chosen:
-        images = _decoded(dataset, ids, size, keep_aspect_ratio).map(scaler(scaling))
-        parts.append(tf.data.Dataset.zip(images, _one_hot_labels(dataset, ids, first.info.labels)))
-    count = sum(len(ids) for _, ids in chosen)
-    return ordered_batches(parts, count, batch_size, shuffle, seed, cache, epoch_counter)
+    size, scale = image_size or first.info.image_size, scaler(scaling)
+    files = [
+        image_files(dataset, ids, size, keep_aspect_ratio, cache=cache) for dataset, ids in chosen
+    ]
+    labels = [_one_hot_labels(dataset, ids, first.info.labels) for dataset, ids in chosen]
+    return ordered_batches(
+        tf.data.Dataset.from_tensor_slices((merged(files), np.concatenate(labels))),
+        lambda file, label: (decode_resized(file, first.info.channels, size), label),
+        lambda images, labels: (scale(images), labels),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        cache=cache,
+        element_bytes=math.prod(size) * first.info.channels,
+        epoch_counter=epoch_counter,
+    )
 
 
 def load_unpaired(
@@ -83,6 +97,7 @@ def load_unpaired(
     batch_size: int = 1,
     seed: int = 0,
     flip: bool = False,
+    cache: Cache = "memory",
     keep_aspect_ratio: bool | None = None,
     epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
@@ -95,6 +110,7 @@ def load_unpaired(
         batch_size: Images of each domain per batch; the thesis trains with 1.
         seed: Seed of the orders, which differ between epochs, and of the flips.
         flip: Whether to mirror half of the images at random, as the released code does.
+        cache: As in `load_dataset`.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
             None.
         epoch_counter: As in `load_dataset`.
@@ -119,15 +135,17 @@ def load_unpaired(
                 f"{dataset.folder}: {len(ids)} images are fewer than a batch of {batch_size}"
             )
         size = image_size or dataset.info.image_size
-        images = _decoded(dataset, ids, size, keep_aspect_ratio).map(to_tanh_range).cache()
-        domains.append((images, len(ids)))
+        domains.append(_domain(dataset, ids, size, keep_aspect_ratio, cache))
 
     def one_epoch(number):
         parts = []
-        for offset, (images, count) in enumerate(domains):
-            ordered = _shuffled(images, count, 2 * seed + offset, number)
-            parts.append(_flipped(ordered, count, 2 * seed + offset, number) if flip else ordered)
-        return tf.data.Dataset.zip(*(part.batch(batch_size, drop_remainder=True) for part in parts))
+        for offset, (in_order, count) in enumerate(domains):
+            order = partial(_shuffled, count=count, seed=2 * seed + offset, number=number)
+            images = in_order(order)
+            if flip:
+                images = _flipped(images, count, 2 * seed + offset, number)
+            parts.append(images.batch(batch_size, drop_remainder=True).map(to_tanh_range))
+        return tf.data.Dataset.zip(*parts)
 
     batches = min(count for _, count in domains) // batch_size
     return _prefetched(per_epoch(one_epoch, batches, epoch_counter))
@@ -155,9 +173,10 @@ def load_for_translation(
         ((4, 64, 64, 3), True)
     """
     dataset, ids = open_subset(subset)
-    size = image_size or dataset.info.image_size
-    images = _decoded(dataset, ids, size, keep_aspect_ratio).map(to_tanh_range)
-    return _prefetched(images.batch(batch_size))
+    in_order, _ = _domain(
+        dataset, ids, image_size or dataset.info.image_size, keep_aspect_ratio, cache="none"
+    )
+    return _prefetched(in_order(lambda images: images).batch(batch_size).map(to_tanh_range))
 
 
 def load_images(
@@ -222,7 +241,7 @@ def prepare_image(pixels: np.ndarray, info: ModelInfo) -> np.ndarray:
         (4, 4, 1)
     """
     resized = resize(tf.convert_to_tensor(pixels), info.image_size, "area", info.keep_aspect_ratio)
-    return scaler(info.scaling)(resized).numpy()
+    return scaler(info.scaling)(to_8_bits(resized)).numpy()
 
 
 def open_subset(subset: Subset) -> tuple[ImageDataset, list[str]]:
@@ -322,21 +341,36 @@ def resize(
     return tf.image.resize(image, size, method=method)
 
 
-def scale_min_max(image: tf.Tensor) -> tf.Tensor:
-    """Scales an image to [0, 1] by its own minimum and maximum (eq. 2.7); a constant one to 0.
+def to_8_bits(image: tf.Tensor) -> tf.Tensor:
+    """Rounds pixel values in [0, 255] to uint8.
+
+    Example:
+        >>> from melanet.data.loading import to_8_bits
+        >>> to_8_bits([0.4, 254.6]).numpy().tolist()
+        [0, 255]
+    """
+    return tf.cast(tf.round(image), tf.uint8)
+
+
+def scale_min_max(images: tf.Tensor) -> tf.Tensor:
+    """Scales images to [0, 1], each by its own minimum and maximum (eq. 2.7); a constant one to 0.
+
+    Args:
+        images: An image, `(height, width, channels)`, or a batch.
 
     Example:
         >>> from melanet.data.loading import scale_min_max
-        >>> scale_min_max([50, 100, 150]).numpy().tolist()
+        >>> scale_min_max([[[50], [100], [150]]]).numpy().ravel().tolist()
         [0.0, 0.5, 1.0]
     """
-    image = tf.cast(image, tf.float32)
-    low, high = tf.reduce_min(image), tf.reduce_max(image)
-    return tf.math.divide_no_nan(image - low, high - low)
+    images = tf.cast(images, tf.float32)
+    low = tf.reduce_min(images, axis=(-3, -2, -1), keepdims=True)
+    high = tf.reduce_max(images, axis=(-3, -2, -1), keepdims=True)
+    return tf.math.divide_no_nan(images - low, high - low)
 
 
 def scaler(scaling: Scaling) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function that scales an image as `scaling` says, see `load_dataset`.
+    """The function that scales an image or a batch as `scaling` says, see `load_dataset`.
 
     Raises:
         ValueError: If `scaling` is unknown.
@@ -405,48 +439,57 @@ def per_epoch(
 
 
 def ordered_batches(
-    parts: Sequence[tf.data.Dataset],
-    count: int,
+    elements: tf.data.Dataset,
+    decode: Callable[..., Any],
+    finish: Callable[..., Any],
+    *,
     batch_size: int,
-    shuffle: bool,
-    seed: int,
-    cache: bool,
-    epoch_counter: tf.Variable | None,
+    shuffle: bool = False,
+    seed: int = 0,
+    cache: Cache = "memory",
+    element_bytes: int = 0,
+    epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
-    """Merges datasets of single images and batches them; see `load_dataset` for the arguments.
+    """Decodes, orders and batches; see `load_dataset` for the other arguments.
 
     Args:
-        parts: Datasets of elements of one kind, one after another.
-        count: Number of all their elements.
+        elements: What is known of each image, such as its file and its label.
+        decode: From an element to one that is decoded, as 8 bits.
+        finish: From a batch of decoded elements to what is loaded.
+        element_bytes: Bytes of a decoded element, about.
 
     Example:
         >>> import tensorflow as tf
         >>> from melanet.data.loading import ordered_batches
-        >>> numbers = [tf.data.Dataset.range(3), tf.data.Dataset.range(2)]
-        >>> [b.numpy().tolist() for b in ordered_batches(numbers, 5, 3, False, 0, False, None)]
-        [[0, 1, 2], [0, 1]]
+        >>> numbers = tf.data.Dataset.range(5)
+        >>> batches = ordered_batches(numbers, lambda n: 2 * n, lambda n: n + 1, batch_size=3)
+        >>> [batch.numpy().tolist() for batch in batches]
+        [[1, 3, 5], [7, 9]]
     """
-    merged = parts[0]
-    for part in parts[1:]:
-        merged = merged.concatenate(part)
-    if cache:
-        merged = merged.cache()
-    images = merged
+    count = int(elements.cardinality())
+    if shuffle:  # the first epoch has this order, so that it need not wait for all images
+        elements = _shuffled(elements, count, seed, tf.constant(1, tf.int64))
+    in_order = cached_elements(elements, decode, cache, element_bytes * count)
     if shuffle:
-        images = per_epoch(
-            lambda number: _shuffled(merged, count, seed, number), count, epoch_counter
-        )
-    return _prefetched(images.batch(batch_size))
+
+        def one_epoch(number):
+            return in_order(lambda images: _shuffled(images, count, seed, number, first=1))
+
+        decoded = per_epoch(one_epoch, count, epoch_counter)
+    else:
+        decoded = in_order(lambda images: images)
+    return _prefetched(decoded.batch(batch_size).map(finish))
 
 
 def _shuffled(
-    dataset: tf.data.Dataset, count: int, seed: int, number: tf.Tensor
+    dataset: tf.data.Dataset, count: int, seed: int, number: tf.Tensor, *, first: int = 0
 ) -> tf.data.Dataset:
-    """The order of one epoch, given by `seed` and the epoch's number."""
+    """The order of one epoch, given by `seed` and its number; as it is in the epoch `first`."""
     mixed = tf.random.stateless_uniform([], [seed, number], None, None, tf.int64)
     # Of this function's graph alone: the order must not depend on the global seed.
     tf.random.set_seed(1)
-    return dataset.shuffle(count, seed=mixed, reshuffle_each_iteration=False)
+    buffer = tf.where(number == first, tf.constant(1, tf.int64), count)
+    return dataset.shuffle(buffer, seed=mixed, reshuffle_each_iteration=False)
 
 
 def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -460,21 +503,113 @@ def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
-def _decoded(
-    dataset: ImageDataset, ids: Sequence[str], size: tuple[int, int], keep: bool | None
-) -> tf.data.Dataset:
-    """Decoded and resized images with values in [0, 255]."""
-    info = dataset.info
-    keep = info.keep_aspect_ratio if keep is None else keep
-    paths = tf.data.Dataset.from_tensor_slices(dataset.paths(ids))
-    return paths.map(
-        lambda path: resize(decode(path, info.channels), size, "area", keep), tf.data.AUTOTUNE
+def image_files(
+    dataset: ImageDataset,
+    ids: Sequence[str],
+    size: tuple[int, int],
+    keep_aspect_ratio: bool | None,
+    column: str = "file_name",
+    method: str = "area",
+    *,
+    cache: Cache,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The files of images, and of each whether its aspect ratio is kept.
+
+    With `cache="disk"` they are copies of the wanted size, made now.
+
+    Args:
+        dataset, ids: The images.
+        size: `(height, width)` in pixels.
+        keep_aspect_ratio: As the dataset says if None.
+        column: `"file_name"`, or `"mask_file_name"`.
+        method: As in `resize`.
+        cache: See `load_dataset`.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.loading import image_files
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> paths, keep = image_files(lesions, lesions.ids()[:2], (32, 32), None, cache="none")
+        >>> len(paths), keep.tolist()
+        (2, [False, False])
+    """
+    keep = dataset.info.keep_aspect_ratio if keep_aspect_ratio is None else keep_aspect_ratio
+    paths = dataset.paths(ids, column)
+    if cache == "disk":
+
+        def resized(path: str) -> np.ndarray:
+            channels = dataset.info.channels if column == "file_name" else 1
+            return decode_resized((path, keep), channels, size, method).numpy()
+
+        name = f"{size[0]}x{size[1]}-{'padded' if keep else 'stretched'}"
+        paths = resized_copies(dataset, paths, name, resized)
+    return np.array(paths), np.full(len(paths), keep)
+
+
+def merged(parts: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """Joins what is known of the images of several datasets.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.data.loading import merged
+        >>> merged([(np.array(["a.png"]),), (np.array(["b.png"]),)])[0].tolist()
+        ['a.png', 'b.png']
+    """
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def decode_resized(
+    file: tuple[tf.Tensor | str, tf.Tensor | bool],
+    channels: int,
+    size: tuple[int, int],
+    method: str = "area",
+) -> tf.Tensor:
+    """Reads a PNG and resizes it: uint8 `(*size, channels)`, in a graph.
+
+    Args:
+        file: One of `image_files`: its path, and whether its aspect ratio is kept.
+        channels: 1 or 3.
+        size: `(height, width)` in pixels.
+        method: As in `resize`.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.loading import decode_resized
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> (path,) = lesions.paths(["phantom-0000"])
+        >>> decode_resized((path, True), 3, (16, 24)).shape.as_list()
+        [16, 24, 3]
+    """
+    path, keep_aspect_ratio = file
+    image = decode(path, channels)
+    resized = tf.cond(
+        keep_aspect_ratio,
+        lambda: tf.cast(resize(image, size, method, True), tf.float32),
+        lambda: tf.cast(resize(image, size, method, False), tf.float32),
     )
+    return tf.ensure_shape(to_8_bits(resized), (*size, channels))
 
 
-def _one_hot_labels(
-    dataset: ImageDataset, ids: Sequence[str], labels: Sequence[str]
-) -> tf.data.Dataset:
+def _domain(
+    dataset: ImageDataset,
+    ids: Sequence[str],
+    size: tuple[int, int],
+    keep_aspect_ratio: bool | None,
+    cache: Cache,
+) -> tuple[Callable[..., tf.data.Dataset], int]:
+    """The images of one domain, to be read in any order, and their number."""
+    channels = dataset.info.channels
+    files = image_files(dataset, ids, size, keep_aspect_ratio, cache=cache)
+    in_order = cached_elements(
+        tf.data.Dataset.from_tensor_slices(files),
+        lambda *file: decode_resized(file, channels, size),
+        cache,
+        len(ids) * math.prod(size) * channels,
+    )
+    return in_order, len(ids)
+
+
+def _one_hot_labels(dataset: ImageDataset, ids: Sequence[str], labels: Sequence[str]) -> np.ndarray:
     if not dataset.info.labels:
         raise InputError(
             f"{dataset.folder}: has masks but no labels; sharpunet.data.load_dataset loads it"
@@ -485,8 +620,7 @@ def _one_hot_labels(
             raise InputError(
                 f"{dataset.folder}: the label {name!r} of {id} is none of {', '.join(labels)}"
             )
-    indices = [labels.index(name) for name in names]
-    return tf.data.Dataset.from_tensor_slices(tf.one_hot(indices, len(labels)))
+    return np.eye(len(labels), dtype="float32")[[labels.index(name) for name in names]]
 
 
 def _flipped(images: tf.data.Dataset, count: int, seed: int, number: tf.Tensor) -> tf.data.Dataset:

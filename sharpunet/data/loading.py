@@ -1,18 +1,22 @@
 """From datasets with masks to `tf.data`."""
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from melanet.data import ImageDataset, InputError
+from melanet.data.caching import Cache
 from melanet.data.loading import (
     Scaling,
     Subset,
     check_mergeable,
-    decode,
+    decode_resized,
+    image_files,
+    merged,
     open_subset,
     ordered_batches,
-    resize,
     scaler,
 )
 
@@ -23,16 +27,16 @@ def load_dataset(
     batch_size: int = 16,
     shuffle: bool = False,
     seed: int = 0,
-    cache: bool = True,
+    cache: Cache = "memory",
     keep_aspect_ratio: bool | None = None,
     scaling: Scaling = "min_max",
     epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
     """Loads batches of images and masks, of one dataset or of several merged.
 
-    Images are resized by area, masks to the nearest value; where the aspect ratio is kept, both
-    are centred on black (background). Then each image, its black margin included, is scaled by its
-    own minimum and maximum (eq. 2.7); a constant image becomes 0.
+    Images are resized by area, to 8 bits, masks to the nearest value; where the aspect ratio is
+    kept, both are centred on black (background). Then each image, its black margin included, is
+    scaled by its own minimum and maximum (eq. 2.7); a constant image becomes 0.
 
     Args:
         *subsets: Datasets or their folders; `(dataset, ids)` for some of the images, in that
@@ -41,7 +45,8 @@ def load_dataset(
         batch_size: Images per batch; the last batch may be smaller.
         shuffle: Whether every epoch has another order, drawn from `seed`.
         seed: Seed of the shuffling.
-        cache: Whether decoded images stay in memory after the first epoch.
+        cache: Where resized images and masks stay after the first epoch, as 8 bits: see
+            `melanet.data.caching`. No choice changes what is loaded.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as each dataset says if
             None.
         scaling: How pixels are scaled: `"min_max"`, each image by its own minimum and maximum (eq.
@@ -77,32 +82,39 @@ def load_dataset(
             )
         if dataset.info.classes != first.info.classes:
             raise InputError(f"{dataset.folder}: its classes differ from those of {first.folder}")
-    parts = [_pairs(dataset, ids, size, keep_aspect_ratio, scaling) for dataset, ids in chosen]
-    count = sum(len(ids) for _, ids in chosen)
-    return ordered_batches(parts, count, batch_size, shuffle, seed, cache, epoch_counter)
+    scale, classes, channels = scaler(scaling), first.info.classes, first.info.channels
+    return ordered_batches(
+        tf.data.Dataset.from_tensor_slices(_files(chosen, size, keep_aspect_ratio, cache)),
+        lambda image, mask: (
+            decode_resized(image, channels, size),
+            decode_resized(mask, 1, size, "nearest"),
+        ),
+        lambda images, masks: (scale(images), _encode(masks, classes)),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        cache=cache,
+        element_bytes=math.prod(size) * (channels + 1),
+        epoch_counter=epoch_counter,
+    )
 
 
-def _pairs(
-    dataset: ImageDataset,
-    ids: Sequence[str],
+def _files(
+    chosen: Sequence[tuple[ImageDataset, Sequence[str]]],
     size: tuple[int, int],
     keep: bool | None,
-    scaling: Scaling,
-) -> tf.data.Dataset:
-    info = dataset.info
-    keep = info.keep_aspect_ratio if keep is None else keep
-    scale = scaler(scaling)
-
-    def load(image_path, mask_path):
-        image = resize(decode(image_path, info.channels), size, "area", keep)
-        mask = resize(decode(mask_path, 1), size, "nearest", keep)
-        return scale(image), _encode(mask, info.classes)
-
-    paths = dataset.paths(ids), dataset.paths(ids, "mask_file_name")
-    return tf.data.Dataset.from_tensor_slices(paths).map(load, tf.data.AUTOTUNE)
+    cache: Cache,
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Of images and of masks: their files, and whether their aspect ratios are kept."""
+    kinds = ("file_name", "area"), ("mask_file_name", "nearest")
+    images, masks = (
+        [image_files(dataset, ids, size, keep, *kind, cache=cache) for dataset, ids in chosen]
+        for kind in kinds
+    )
+    return merged(images), merged(masks)
 
 
-def _encode(mask: tf.Tensor, classes: int) -> tf.Tensor:
+def _encode(masks: tf.Tensor, classes: int) -> tf.Tensor:
     if classes == 1:
-        return tf.cast(mask > 0, tf.float32)
-    return tf.one_hot(tf.cast(mask[:, :, 0], tf.int32), classes)
+        return tf.cast(masks > 0, tf.float32)
+    return tf.one_hot(masks[..., 0], classes)

@@ -80,7 +80,14 @@ stopping = keras.callbacks.EarlyStopping(watched, mode="max", patience=1, start_
 saving = EpochCheckpoint(None, [stopping], epoch_counter)
 fit(
     model,
-    ordered_batches([samples], count, 5, True, 0, True, epoch_counter),
+    ordered_batches(
+        samples,
+        lambda *element: element,
+        lambda *batch: batch,
+        batch_size=5,
+        shuffle=True,
+        epoch_counter=epoch_counter,
+    ),
     validation_data=samples.take(watched_count).batch(5),
     epochs=9,
     callbacks=[stopping, saving],

@@ -21,8 +21,11 @@ def prepare_arrays(folder, image, mask, **info):
 
 
 def test_eq_2_7_scales_each_image_by_its_own_extremes():
-    np.testing.assert_allclose(scale_min_max(np.array([10, 20, 60], "uint8")), [0, 0.2, 1])
-    np.testing.assert_array_equal(scale_min_max(np.full(3, 7, "uint8")), [0, 0, 0])
+    image, constant = np.array([[[10, 20, 60]]], "uint8"), np.full((1, 1, 3), 7, "uint8")
+    np.testing.assert_allclose(scale_min_max(image), [[[0, 0.2, 1]]])
+    np.testing.assert_array_equal(scale_min_max(constant), np.zeros((1, 1, 3)))
+    batch = scale_min_max(np.stack([image, constant]))
+    np.testing.assert_array_equal(batch, [scale_min_max(image), scale_min_max(constant)])
 
 
 def test_shapes_ranges_and_types(small_phantom):
