@@ -13,6 +13,7 @@ from melanet.data.errors import InputError, escape_unprintable, one_line_warning
 
 if TYPE_CHECKING:
     from melanet.evaluation import Evaluation
+    from melanet.inference import Predictions
 
 MAX_LISTED = 10
 
@@ -77,6 +78,9 @@ def make_parser(package: str) -> argparse.ArgumentParser:
     _add_train(package, commands)
     _add_predict(package, commands)
     _add_evaluate(package, commands)
+    _add_export(commands)
+    if package == "melanet":
+        _add_translate(commands)
     return parser
 
 
@@ -89,11 +93,8 @@ def _add_predict(package: str, commands: Any) -> None:
     predict = commands.add_parser("predict", help=title, description=title)
     add = predict.add_argument
     add("model", type=Path, metavar="MODEL.keras", help="as the tables save by --save-models")
-    add("images", type=Path, nargs="+", metavar="IMAGES",
-        help="folders or files: PNG, JPEG, TIFF, BMP or DICOM")  # fmt: skip
-    add("--out", type=Path, required=True, help="folder of the results; interrupted runs resume")
+    _add_new_images(predict)
     add("--threshold", type=_probability, help="default: the model's own")
-    add("--batch-size", type=_positive, default=16, help="default: %(default)s")
     predict.set_defaults(command=_predict)
 
 
@@ -134,6 +135,35 @@ def _add_evaluate(package: str, commands: Any) -> None:
     add("--threshold", type=_probability, help="default: the model's own")
     add("--batch-size", type=_positive, default=16, help="default: %(default)s")
     evaluate.set_defaults(command=_evaluate)
+
+
+def _add_export(commands: Any) -> None:
+    title = "export a saved model for other programs, checked against Keras's outputs"
+    export = commands.add_parser("export", help=title, description=title)
+    add = export.add_argument
+    add("model", type=Path, metavar="MODEL.keras", help="a saved model of images")
+    add("--format", choices=("onnx", "tflite", "saved_model"), required=True)
+    add("--out", type=Path, required=True, metavar="FILE", help="of a SavedModel a folder")
+    export.set_defaults(command=_export)
+
+
+def _add_translate(commands: Any) -> None:
+    title = "translate new images to the other class with a saved generator"
+    translate = commands.add_parser("translate", help=title, description=title)
+    add = translate.add_argument
+    add("model", type=Path, metavar="GENERATOR.keras", help="a generator, or a whole CycleGAN")
+    _add_new_images(translate)
+    add("--image-size", type=_positive, nargs=2, metavar=("H", "W"),
+        help="in pixels, at which it translates; default: the generator's own")  # fmt: skip
+    translate.set_defaults(command=_translate)
+
+
+def _add_new_images(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", type=Path, nargs="+", metavar="IMAGES",
+        help="folders or files: PNG, JPEG, TIFF, BMP or DICOM")  # fmt: skip
+    add("--out", type=Path, required=True, help="folder of the results; interrupted runs resume")
+    add("--batch-size", type=_positive, default=16, help="default: %(default)s")
 
 
 def _add_data(package: str, parser: argparse.ArgumentParser) -> None:
@@ -202,6 +232,28 @@ def _predict(package: str, options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         threshold=options.threshold,
     )
+    return _report(done)
+
+
+def _translate(package: str, options: argparse.Namespace) -> int:
+    done = importlib.import_module("melanet.translation").translate_images(
+        options.model,
+        options.images,
+        options.out,
+        batch_size=options.batch_size,
+        image_size=options.image_size and tuple(options.image_size),
+    )
+    return _report(done)
+
+
+def _export(package: str, options: argparse.Namespace) -> int:
+    export_model = importlib.import_module("melanet.export").export_model
+    out = export_model(options.model, options.out, format=options.format)
+    print(escape_unprintable(f"{out}: exported; its outputs are Keras's"))
+    return 0
+
+
+def _report(done: "Predictions") -> int:
     if done.count:
         print(escape_unprintable(f"{done.table}: {done.count} images"))
     if not done.refused:
