@@ -26,11 +26,13 @@ from experiments.classification.anonymity import (
     anonymity_table,
     closest_pairs,
     examine,
+    has_control,
     quality_bars,
     verdict,
 )
 from experiments.classification.synthesis import load_cyclegan
 from experiments.common.cli import Parser, bounded_int, run_cli
+from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
 from melanet.classifiers import CLASSIFIERS
@@ -89,6 +91,7 @@ def release(options: argparse.Namespace) -> None:
         synthetic,
         source,
         _training_rows(source, gan_record),
+        _held_out_rows(source, gan_record),
         encoder,
         keep_aspect_ratio=gan_record.get("keep_aspect_ratio"),
         seed=options.seed,
@@ -116,30 +119,29 @@ def _card(
 ) -> str:
     """The dataset card, as Markdown."""
     template = (Path(__file__).parent / "classification" / "dataset_card.md").read_text()
+    environment = jinja2.Environment(trim_blocks=True)
+    environment.filters["plain"] = escape_markdown
     first, second = source.info.labels
     builder = BUILDERS.get(source.info.name)
-    return (
-        jinja2.Environment(trim_blocks=True)
-        .from_string(template)
-        .render(
-            title=synthetic.info.title,
-            count=len(synthetic.metadata),
-            first=first,
-            second=second,
-            size=synthetic.info.image_size,
-            channels=synthetic.info.channels,
-            licence=options.licence,
-            instructions=builder.instructions if builder and not builder.generated else "",
-            source=source,
-            gan_record=gan_record,
-            generator=_sha256(options.generator),
-            metadata=synthetic.fingerprint,
-            encoder=evidence.encoder,
-            anonymity=rows.to_markdown(index=False),
-            verdict=verdict(evidence),
-            distances=evidence.distances,
-            code=provenance(),
-        )
+    return environment.from_string(template).render(
+        title=synthetic.info.title,
+        count=len(synthetic.metadata),
+        first=first,
+        second=second,
+        size=synthetic.info.image_size,
+        channels=synthetic.info.channels,
+        licence=options.licence,
+        instructions=builder.instructions if builder and not builder.generated else "",
+        source=source,
+        gan_record=gan_record,
+        generator=_sha256(options.generator),
+        metadata=synthetic.fingerprint,
+        encoder=evidence.encoder,
+        anonymity=rows.to_markdown(index=False),
+        verdict=verdict(evidence),
+        control=_held_out_rows(source, gan_record) if has_control(evidence) else None,
+        distances=evidence.distances,
+        code=provenance(),
     )
 
 
@@ -186,6 +188,18 @@ def _training_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataF
     rows = source.metadata.set_index("id")
     source.paths(gan_record.get("train", []))  # names an unknown id
     return rows.loc[gan_record["train"]] if "train" in gan_record else rows[rows["split"] != "test"]
+
+
+def _held_out_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataFrame:
+    """Metadata of second-class images whose patients were not in training, by id.
+
+    Without a record there are none: nobody knows which images the generator has seen.
+    """
+    rows = source.metadata.set_index("id")
+    if "train" not in gan_record:
+        return rows.iloc[:0]
+    seen = rows.loc[gan_record["train"], "group"]
+    return rows[(rows["label"] == source.info.labels[1]) & ~rows["group"].isin(seen)]
 
 
 def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model, str]:

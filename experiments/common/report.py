@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import html
 import io
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ import jinja2
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from experiments.common.markup import escape_latex, escape_markdown
 from experiments.common.style import styled
 from melanet.data.writing import atomic_write
 
@@ -64,6 +65,8 @@ def write_section(
 ) -> Section:
     """Writes `table.csv`, `.md`, `.tex` and `figures/*.png` into `out`; returns the section.
 
+    What is compared goes into `comparison.csv` and `.tex` too.
+
     Args:
         out: The results folder.
         title: Plain text.
@@ -77,19 +80,24 @@ def write_section(
         comparison: Cells of a table of differences, as text.
         comparison_note: What its columns are.
     """
-    markdown = emphasise(shown, "**{}**").to_markdown(index=False, disable_numparse=True)
-    markdown = f"{title}\n\n{markdown}\n\n{caption}\n"
+    in_markdown = emphasise(_escaped(shown, escape_markdown), "**{}**")
+    markdown = "\n\n".join(
+        [escape_markdown(title), _markdown_table(in_markdown), escape_markdown(caption)]
+    )
     compared = ""
     if comparison is not None and len(comparison):
         compared = comparison.to_html(index=False, border=0)
-        lines = comparison.to_markdown(index=False, disable_numparse=True)
-        markdown += f"\nIs the difference real?\n\n{lines}\n\n{comparison_note}\n"
+        lines = _markdown_table(_escaped(comparison, escape_markdown))
+        markdown += f"\n\nIs the difference real?\n\n{lines}\n\n{comparison_note}"
+        in_latex = _escaped(comparison, escape_latex)
         atomic_write(out / "comparison.csv", comparison.to_csv(index=False))
+        atomic_write(out / "comparison.tex", in_latex.to_latex(index=False))
     else:
-        (out / "comparison.csv").unlink(missing_ok=True)  # of an earlier run, of other models
-    escaped = shown.map(lambda cell: re.sub(r"([&%$#_{}])", r"\\\1", cell))
-    latex = emphasise(escaped, r"\textbf{{{}}}").replace("±", r"$\\pm$", regex=True)
-    table = emphasise(shown.map(html.escape), "<b>{}</b>")
+        for kind in ("csv", "tex"):  # of an earlier run, of other models
+            (out / f"comparison.{kind}").unlink(missing_ok=True)
+    markdown += "\n"
+    latex = emphasise(_escaped(shown, escape_latex), r"\textbf{{{}}}")
+    table = emphasise(_escaped(shown, html.escape), "<b>{}</b>")
     atomic_write(out / "table.csv", numbers.to_csv(index=False))
     atomic_write(out / "table.md", markdown)
     atomic_write(out / "table.tex", latex.to_latex(index=False))
@@ -106,6 +114,15 @@ def write_section(
         comparison=compared,
         comparison_note=comparison_note,
     )
+
+
+def _escaped(cells: pd.DataFrame, escape: Callable[[str], str]) -> pd.DataFrame:
+    """Cells and headings as text of a markup language."""
+    return cells.map(escape).set_axis([escape(heading) for heading in cells], axis=1)
+
+
+def _markdown_table(cells: pd.DataFrame) -> str:
+    return cells.to_markdown(index=False, disable_numparse=True)
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section]) -> Path:
@@ -154,7 +171,13 @@ def _hardware(hardware) -> str:
 
 @styled
 def save_figure(out: Path, name: str, figure: Figure) -> str:
-    """Writes `figures/NAME.pdf` and `.png` and closes the figure; returns the PNG as a data URI."""
+    """Writes `figures/NAME.pdf` and `.png` and closes the figure; returns the PNG as a data URI.
+
+    Texts are drawn as they are, wherever they were made: a name may hold `$`.
+    """
+    texts: Any = figure.findobj(Text)
+    for text in texts:
+        text.set_parse_math(False)
     content = {}
     # Without its date, so that the same figure is the same file.
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):

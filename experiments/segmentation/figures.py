@@ -26,6 +26,7 @@ from experiments.common.style import (
     SMALL,
     SYNTHETIC,
     TWO_COLUMNS,
+    class_title,
     colours_of,
     draw_bars,
     evenly_spaced,
@@ -247,7 +248,7 @@ def class_maps(
             show_image(axes, _tint(images[id], predicted[model][id]))
             axes.set_xlabel(f"Jaccard {100 * jaccard[model][id]:.1f}", fontsize=SMALL)
     legend = [
-        Patch(color=colour, label=name)
+        Patch(color=colour, label=class_title(name))
         for name, colour in zip(_class_names(dataset), CLASS_COLOURS, strict=False)
     ]
     legend_below(figure, legend)

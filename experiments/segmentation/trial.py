@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from experiments.common.own_models import file_part
 from experiments.common.records import CODE_VERSIONS, describe_model, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
@@ -105,7 +106,8 @@ class SegmentationTrial(Trial):
 
     @property
     def title(self) -> str:
-        return f"{self.dataset.info.name}-{self.model}-r{self.split.repeat}-f{self.split.fold}"
+        names = f"{self.dataset.info.name}-{file_part(self.model)}"
+        return f"{names}-r{self.split.repeat}-f{self.split.fold}"
 
     @property
     def config(self) -> list[Any]:
