@@ -120,6 +120,8 @@ def _add_train(package: str, commands: Any) -> None:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         help="auto: the fastest that the hardware computes natively")  # fmt: skip
     add("--seed", type=_seed, default=0, help="of the split and the weights; default: %(default)s")
+    add("--tensorboard", action="store_true",
+        help="log every epoch in OUT/tensorboard, which TensorBoard shows")  # fmt: skip
     if package == "melanet":
         add("--positive", metavar="CLASS", help="default: the class with the fewest images")
     train.set_defaults(command=_train)
@@ -191,6 +193,7 @@ def _train(package: str, options: argparse.Namespace) -> int:
         weights=None if options.weights == "none" else options.weights,
         precision=options.precision,
         seed=options.seed,
+        tensorboard=options.tensorboard,
         **({"positive": options.positive} if package == "melanet" else {}),
         **_own_options(package, options),
     )

@@ -59,7 +59,7 @@ def words(*given):
 
 def test_segmentation_from_a_folder_to_scores(squares, tmp_path, capsys):
     train = words("train", squares, "--out", tmp_path / "out", *SMALL, "--group-by", r"(p\d+)_")
-    assert run("sharpunet", [*train, "--classes", "skin", "lesion"]) == 0
+    assert run("sharpunet", [*train, "--classes", "skin", "lesion", "--tensorboard"]) == 0
     printed = capsys.readouterr().out
     assert "jaccard" in printed
     assert "6 images in 2 groups; intervals of 95%" in printed
@@ -76,6 +76,7 @@ def test_segmentation_from_a_folder_to_scores(squares, tmp_path, capsys):
     assert score["low"] <= score["value"] <= score["high"]
     assert report["precision"].startswith("float32: ")
     assert not list((tmp_path / "out").glob(".training-*"))
+    assert len(list((tmp_path / "out/tensorboard/train").iterdir())) == 1
 
     evaluate = words("evaluate", tmp_path / "out/model.keras", squares, "--out", tmp_path / "again")
     assert run("sharpunet", evaluate) == 0
