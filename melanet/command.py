@@ -2,13 +2,12 @@
 
 import argparse
 import importlib
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from melanet.console import quiet_tensorflow
 from melanet.data.errors import InputError, escape_unprintable, one_line_warnings
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ def run(package: str, arguments: Sequence[str] | None = None) -> int:
         2
     """
     options = make_parser(package).parse_args(arguments)
+    quiet_tensorflow()
     try:
-        _import_quietly("tensorflow")
         with one_line_warnings():
             return options.command(package, options)
     except InputError as error:
@@ -44,24 +43,6 @@ def run(package: str, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command resumes where it stopped", file=sys.stderr)
         return 130
-
-
-def _import_quietly(module: str) -> None:
-    """Imports a module whose C++ code writes to the console; what it wrote is shown if it fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after its start
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            importlib.import_module(module)
-        except BaseException:
-            written.seek(0)
-            os.write(stderr, written.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def make_parser(package: str) -> argparse.ArgumentParser:

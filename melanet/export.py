@@ -135,7 +135,10 @@ def _run_saved_model(path: Path) -> Runner:
 def _run_tflite(path: Path) -> Runner:
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(model_content=path.read_bytes())
+    plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # they write
+    interpreter = tf.lite.Interpreter(
+        model_content=path.read_bytes(), experimental_op_resolver_type=plain
+    )
     given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(images: np.ndarray) -> np.ndarray:

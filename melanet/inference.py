@@ -13,8 +13,8 @@ import cv2
 import keras
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from melanet.console import progress_bar
 from melanet.data.dataset import METADATA_FILE
 from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.files import atomic_write
@@ -185,7 +185,7 @@ def predict_batches(
     progress = _Progress(out, _settings(model_path, info))
     waiting = [name for name in found if not progress.is_done(name, found[name])]
     refused: dict[str, str] = {}
-    with tqdm(total=len(found), initial=len(found) - len(waiting), unit="image") as bar:
+    with progress_bar(total=len(found), initial=len(found) - len(waiting), unit="image") as bar:
         for at in range(0, len(waiting), batch_size):
             names = waiting[at : at + batch_size]
             batch, originals, read = _read(names, found, info, refused)

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
-from tqdm import tqdm
 
 from melanet.checkpoint import EpochCheckpoint
+from melanet.console import progress_bar
 from melanet.data.errors import os_errors_as_input_errors
 from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
 
@@ -94,7 +94,7 @@ class EpochBar(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.bar is None:  # `epoch` is not 0 where an interrupted training resumes
-            self.bar = tqdm(
+            self.bar = progress_bar(
                 total=self.epochs, initial=epoch, desc=self.name, unit="epoch", leave=False
             )
 

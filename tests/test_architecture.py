@@ -22,6 +22,7 @@ SHARED = (
     "melanet.data",
     "melanet.checkpoint",
     "melanet.command",
+    "melanet.console",
     "melanet.distribution",
     "melanet.inference",
     "melanet.lazy",
