@@ -1,7 +1,6 @@
 # Everything a newcomer needs: `make reproduce` and `make test` set up `.venv` by themselves, once.
 PYTHON ?= python3
 RUN := .venv/bin/python
-export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help reproduce test bench soak lint format lock clean
 

@@ -18,7 +18,6 @@ from typing import Any
 import jinja2
 import keras
 import pandas as pd
-from tqdm import tqdm
 
 from experiments.classification.anonymity import (
     MIN_PATIENTS,
@@ -36,6 +35,7 @@ from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
 from melanet.classifiers import CLASSIFIERS
+from melanet.console import progress_bar
 from melanet.cyclegan import CycleGAN
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
 from melanet.data.writing import atomic_write
@@ -243,7 +243,7 @@ def _write_checksums(synthetic: ImageDataset) -> None:
     names = ["metadata.csv", "dataset.json", *synthetic.metadata["file_name"]]
     lines = [
         f"{_sha256(synthetic.folder / name)}  {name}\n"
-        for name in tqdm(names, desc="checksums", unit="file")
+        for name in progress_bar(names, desc="checksums", unit="file")
     ]
     atomic_write(synthetic.folder / "SHA256SUMS", "".join(lines))
 

@@ -15,6 +15,7 @@ _EXPORTS = {
     "melanet.cyclegan": ["CycleGAN", "build_cyclegan"],
     "melanet.evaluation": ["evaluate_model"],
     "melanet.explain": ["features", "grad_cam", "umap_embedding"],
+    "melanet.export": ["export_model"],
     "melanet.fitting": ["train_model"],
     "melanet.losses": ["focal_loss"],
     "melanet.metrics": [
@@ -39,6 +40,7 @@ _EXPORTS = {
         "sensitivity_interval",
         "specificity_interval",
     ],
+    "melanet.translation": ["translate_images"],
     "melanet.trees": ["BaggedTrees"],
 }
 __all__ = sorted(name for names in _EXPORTS.values() for name in names)

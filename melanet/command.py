@@ -2,17 +2,17 @@
 
 import argparse
 import importlib
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from melanet.console import quiet_tensorflow
 from melanet.data.errors import InputError, escape_unprintable, one_line_warnings
 
 if TYPE_CHECKING:
     from melanet.evaluation import Evaluation
+    from melanet.inference import Predictions
 
 MAX_LISTED = 10
 
@@ -33,8 +33,8 @@ def run(package: str, arguments: Sequence[str] | None = None) -> int:
         2
     """
     options = make_parser(package).parse_args(arguments)
+    quiet_tensorflow()
     try:
-        _import_quietly("tensorflow")
         with one_line_warnings():
             return options.command(package, options)
     except InputError as error:
@@ -43,24 +43,6 @@ def run(package: str, arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command resumes where it stopped", file=sys.stderr)
         return 130
-
-
-def _import_quietly(module: str) -> None:
-    """Imports a module whose C++ code writes to the console; what it wrote is shown if it fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after its start
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            importlib.import_module(module)
-        except BaseException:
-            written.seek(0)
-            os.write(stderr, written.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def make_parser(package: str) -> argparse.ArgumentParser:
@@ -77,6 +59,9 @@ def make_parser(package: str) -> argparse.ArgumentParser:
     _add_train(package, commands)
     _add_predict(package, commands)
     _add_evaluate(package, commands)
+    _add_export(commands)
+    if package == "melanet":
+        _add_translate(commands)
     return parser
 
 
@@ -89,11 +74,8 @@ def _add_predict(package: str, commands: Any) -> None:
     predict = commands.add_parser("predict", help=title, description=title)
     add = predict.add_argument
     add("model", type=Path, metavar="MODEL.keras", help="as the tables save by --save-models")
-    add("images", type=Path, nargs="+", metavar="IMAGES",
-        help="folders or files: PNG, JPEG, TIFF, BMP or DICOM")  # fmt: skip
-    add("--out", type=Path, required=True, help="folder of the results; interrupted runs resume")
+    _add_new_images(predict)
     add("--threshold", type=_probability, help="default: the model's own")
-    add("--batch-size", type=_positive, default=16, help="default: %(default)s")
     predict.set_defaults(command=_predict)
 
 
@@ -119,6 +101,8 @@ def _add_train(package: str, commands: Any) -> None:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         help="auto: the fastest that the hardware computes natively")  # fmt: skip
     add("--seed", type=_seed, default=0, help="of the split and the weights; default: %(default)s")
+    add("--tensorboard", action="store_true",
+        help="log every epoch in OUT/tensorboard, which TensorBoard shows")  # fmt: skip
     if package == "melanet":
         add("--positive", metavar="CLASS", help="default: the class with the fewest images")
     train.set_defaults(command=_train)
@@ -134,6 +118,35 @@ def _add_evaluate(package: str, commands: Any) -> None:
     add("--threshold", type=_probability, help="default: the model's own")
     add("--batch-size", type=_positive, default=16, help="default: %(default)s")
     evaluate.set_defaults(command=_evaluate)
+
+
+def _add_export(commands: Any) -> None:
+    title = "export a saved model for other programs, checked against Keras's outputs"
+    export = commands.add_parser("export", help=title, description=title)
+    add = export.add_argument
+    add("model", type=Path, metavar="MODEL.keras", help="a saved model of images")
+    add("--format", choices=("onnx", "tflite", "saved_model"), required=True)
+    add("--out", type=Path, required=True, metavar="FILE", help="of a SavedModel a folder")
+    export.set_defaults(command=_export)
+
+
+def _add_translate(commands: Any) -> None:
+    title = "translate new images to the other class with a saved generator"
+    translate = commands.add_parser("translate", help=title, description=title)
+    add = translate.add_argument
+    add("model", type=Path, metavar="GENERATOR.keras", help="a generator, or a whole CycleGAN")
+    _add_new_images(translate)
+    add("--image-size", type=_positive, nargs=2, metavar=("H", "W"),
+        help="in pixels, at which it translates; default: the generator's own")  # fmt: skip
+    translate.set_defaults(command=_translate)
+
+
+def _add_new_images(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", type=Path, nargs="+", metavar="IMAGES",
+        help="folders or files: PNG, JPEG, TIFF, BMP or DICOM")  # fmt: skip
+    add("--out", type=Path, required=True, help="folder of the results; interrupted runs resume")
+    add("--batch-size", type=_positive, default=16, help="default: %(default)s")
 
 
 def _add_data(package: str, parser: argparse.ArgumentParser) -> None:
@@ -161,6 +174,7 @@ def _train(package: str, options: argparse.Namespace) -> int:
         weights=None if options.weights == "none" else options.weights,
         precision=options.precision,
         seed=options.seed,
+        tensorboard=options.tensorboard,
         **({"positive": options.positive} if package == "melanet" else {}),
         **_own_options(package, options),
     )
@@ -202,6 +216,28 @@ def _predict(package: str, options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         threshold=options.threshold,
     )
+    return _report(done)
+
+
+def _translate(package: str, options: argparse.Namespace) -> int:
+    done = importlib.import_module("melanet.translation").translate_images(
+        options.model,
+        options.images,
+        options.out,
+        batch_size=options.batch_size,
+        image_size=options.image_size and tuple(options.image_size),
+    )
+    return _report(done)
+
+
+def _export(package: str, options: argparse.Namespace) -> int:
+    export_model = importlib.import_module("melanet.export").export_model
+    out = export_model(options.model, options.out, format=options.format)
+    print(escape_unprintable(f"{out}: exported; its outputs are Keras's"))
+    return 0
+
+
+def _report(done: "Predictions") -> int:
     if done.count:
         print(escape_unprintable(f"{done.table}: {done.count} images"))
     if not done.refused:

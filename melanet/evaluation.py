@@ -10,8 +10,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from melanet.console import progress_bar
 from melanet.data import ImageDataset, InputError, load_dataset
 from melanet.data.files import atomic_write
 from melanet.data.own import open_own
@@ -308,7 +308,7 @@ def predicted(
         scaling=info.scaling,
     )
     left = iter(ids)
-    for images, truths in tqdm(batches, desc="testing", unit="batch", leave=False):
+    for images, truths in progress_bar(batches, desc="testing", unit="batch", leave=False):
         names = [next(left) for _ in range(len(images))]
         outputs = checked_outputs(model, images.numpy(), names)
         yield from zip(names, outputs, truths.numpy(), strict=True)

@@ -22,7 +22,7 @@ from melanet.evaluation import Evaluation, score_images
 from melanet.precision import describe_precision, precision_policy, resolve_precision
 from melanet.saving import ModelInfo, load_model, read_model_info, save_model, to_float32
 from melanet.splits import Holdout, hold_out
-from melanet.training import EpochBar, seed_everything, train
+from melanet.training import EpochBar, EventLog, seed_everything, train
 
 MODEL_FILE = "model.keras"
 
@@ -90,6 +90,7 @@ def train_model(
     weights: str | Path | None = "imagenet",
     precision: str = "auto",
     seed: int = 0,
+    tensorboard: bool = False,
     group_by: str = "",
     positive: str | None = None,
 ) -> Fitted:
@@ -109,6 +110,7 @@ def train_model(
         weights: `"imagenet"`, a file, or None for random ones.
         precision: A name in `melanet.precision.PRECISIONS`.
         seed: Seed of the split, the weights and the order of the images.
+        tensorboard: Whether every epoch is logged in the folder `tensorboard` of `out`.
         group_by: Rule for groups, as in `melanet.data.groups.compile_rule`.
         positive: The positive class, as in `melanet.data.find_builder`.
 
@@ -148,8 +150,9 @@ def train_model(
         network.compile(keras.optimizers.Adam(settings.learning_rate), loss)
         return network
 
+    events = Path(out) / "tensorboard" if tensorboard else None
     return fit_and_test(
-        Path(out), dataset, split, settings, info, build_compiled, load, score_images
+        Path(out), dataset, split, settings, info, build_compiled, load, score_images, events
     )
 
 
@@ -257,6 +260,7 @@ def fit_and_test(
     build: Callable[[], keras.Model],
     load: Callable[..., Any],
     score: Callable[..., Evaluation],
+    events: Path | None = None,
 ) -> Fitted:
     """Trains a model unless it is there already, saves it, and scores it on the test images.
 
@@ -269,6 +273,7 @@ def fit_and_test(
         build: Makes the compiled model.
         load: The package's `load_dataset` with its image size and size of a batch.
         score: As in `melanet.evaluation.run_evaluation`.
+        events: Folder of the logged epochs, if they are.
 
     Raises:
         InputError: If `out` holds another model, or the training diverged.
@@ -299,7 +304,7 @@ def fit_and_test(
     """
     path = out / MODEL_FILE
     if not _is_trained(path, info):
-        model, checkpoint = _fit(out, dataset, split, settings, info, build, load)
+        model, checkpoint = _fit(out, dataset, split, settings, info, build, load, events)
         save_model(model, path, info, include_optimizer=False)
         checkpoint.remove()
     model = to_float32(load_model(path))
@@ -308,7 +313,9 @@ def fit_and_test(
     return Fitted(path, test)
 
 
-def _fit(out, dataset, split, settings, info, build, load) -> tuple[keras.Model, EpochCheckpoint]:
+def _fit(
+    out, dataset, split, settings, info, build, load, events
+) -> tuple[keras.Model, EpochCheckpoint]:
     seed_everything(settings.seed)
     counter = make_epoch_counter()
     batches = load((dataset, split.train), shuffle=True, seed=settings.seed, epoch_counter=counter)
@@ -316,6 +323,7 @@ def _fit(out, dataset, split, settings, info, build, load) -> tuple[keras.Model,
         keras.callbacks.EarlyStopping(patience=settings.patience, restore_best_weights=True),
         keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=max(1, settings.patience // 2)),
         EpochBar(settings.epochs, settings.model, "val_loss"),
+        EventLog(events),
     ]
     name = hashlib.sha256(_identity(info).encode()).hexdigest()[:8]
     checkpoint = EpochCheckpoint(out / f".training-{name}.npz", callbacks, counter)

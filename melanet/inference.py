@@ -13,8 +13,8 @@ import cv2
 import keras
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from melanet.console import progress_bar
 from melanet.data.dataset import METADATA_FILE
 from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.files import atomic_write
@@ -132,14 +132,60 @@ def run_predictions(
         melanet.data.errors.InputError: no.keras: no such file
     """
     info = model_info(task, model_path, info, threshold)
-    found = find_images(images)
-    _check_out(out, images)
     model = to_float32(load_model(model_path))
     check_model(model, info, model_path)
+    return predict_batches(model, info, model_path, images, out, write_batch, batch_size=batch_size)
+
+
+def predict_batches(
+    model: keras.Model,
+    info: ModelInfo,
+    model_path: str | Path,
+    images: Images,
+    out: Path,
+    write_batch: BatchWriter,
+    *,
+    batch_size: int,
+    table_file: str = PREDICTIONS_FILE,
+) -> Predictions:
+    """Gives new images to a model, one batch after the other. Interrupted runs resume.
+
+    Args:
+        model: The model.
+        info: How images are read for it.
+        model_path: Its file.
+        images: A folder or files.
+        out: Folder of the results.
+        write_batch: Predicts a batch and writes its files; returns a row per image.
+        batch_size: Images per batch.
+        table_file: Name of the table of all rows.
+
+    Raises:
+        InputError: If all images cannot be read, or `out` holds other results.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import keras
+        >>> from PIL import Image
+        >>> from melanet import ModelInfo, save_model
+        >>> from melanet.inference import predict_batches
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 1)])
+        >>> save_model(model, "unet.keras")
+        >>> Image.new("L", (8, 8)).save("scan.png")
+        >>> def mean(model, info, batch, originals, names):
+        ...     return [{"mean": float(image.mean())} for image in batch]
+        >>> info = ModelInfo("segmentation", (8, 8), 1)
+        >>> predict_batches(
+        ...     model, info, "unet.keras", "scan.png", Path("out"), mean, batch_size=1
+        ... ).count
+        1
+    """
+    found = find_images(images)
+    _check_out(out, images)
     progress = _Progress(out, _settings(model_path, info))
     waiting = [name for name in found if not progress.is_done(name, found[name])]
     refused: dict[str, str] = {}
-    with tqdm(total=len(found), initial=len(found) - len(waiting), unit="image") as bar:
+    with progress_bar(total=len(found), initial=len(found) - len(waiting), unit="image") as bar:
         for at in range(0, len(waiting), batch_size):
             names = waiting[at : at + batch_size]
             batch, originals, read = _read(names, found, info, refused)
@@ -153,8 +199,8 @@ def run_predictions(
         writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        atomic_write(out / PREDICTIONS_FILE, table.getvalue())
-    return Predictions(out / PREDICTIONS_FILE, len(rows), refused)
+        atomic_write(out / table_file, table.getvalue())
+    return Predictions(out / table_file, len(rows), refused)
 
 
 def model_info(

@@ -1,15 +1,17 @@
 """One training for all models: its seed, its progress, its devices, and its resumption."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
-from tqdm import tqdm
 
 from melanet.checkpoint import EpochCheckpoint
-from melanet.distribution import fit, make_strategy, on_one_device, scope
+from melanet.console import progress_bar
+from melanet.data.errors import os_errors_as_input_errors
+from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
 
 
 def train(
@@ -92,7 +94,7 @@ class EpochBar(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.bar is None:  # `epoch` is not 0 where an interrupted training resumes
-            self.bar = tqdm(
+            self.bar = progress_bar(
                 total=self.epochs, initial=epoch, desc=self.name, unit="epoch", leave=False
             )
 
@@ -103,6 +105,66 @@ class EpochBar(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.bar is not None:
             self.bar.close()
+
+
+class EventLog(keras.callbacks.Callback):
+    """Writes what is logged of each epoch where TensorBoard shows it.
+
+    Names are those of `keras.callbacks.TensorBoard`, which needs the package `tensorboard` to
+    write, and records graphs and weights too. A resumed training goes on in the same folder.
+
+    Args:
+        folder: Gets the folders `train` and `validation`; nothing is written if None.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import keras, numpy as np
+        >>> from melanet.training import EventLog
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit(
+        ...     np.eye(2), np.ones(2), verbose=0, callbacks=[EventLog(Path("tensorboard"))]
+        ... )
+        >>> len(list(Path("tensorboard/train").iterdir()))
+        1
+    """
+
+    def __init__(self, folder: Path | None):
+        super().__init__()
+        self.folder = folder
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.folder is None or not is_chief():
+            return
+        self._open(self.folder)
+        for name, value in (logs or {}).items():
+            part = "validation" if name.startswith("val_") else "train"
+            with self._writers[part].as_default():
+                tag = f"epoch_{name.removeprefix('val_')}"
+                tf.summary.write(tag, tf.cast(value, "float32"), epoch, _scalar())
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _open(self, folder: Path) -> None:
+        if not self._writers:
+            with os_errors_as_input_errors("write", folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._writers = {
+                part: tf.summary.create_file_writer(str(folder / part))
+                for part in ("train", "validation")
+            }
+
+    def on_train_end(self, logs=None):
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+
+def _scalar() -> tf.compat.v1.SummaryMetadata:
+    """Says that a value is drawn as a curve."""
+    plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+    return tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class="DATA_CLASS_SCALAR")
 
 
 def seed_everything(seed: int, deterministic: bool = True) -> None:

@@ -5,6 +5,7 @@ from melanet import lazy
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "melanet.export": ["export_model"],
     "sharpunet.evaluation": ["evaluate_model"],
     "sharpunet.fitting": ["train_model"],
     "sharpunet.layers": ["KERNELS", "SharpBlock"],

@@ -38,6 +38,7 @@ def train_model(
     weights: str | None = "imagenet",
     precision: str = "auto",
     seed: int = 0,
+    tensorboard: bool = False,
     options: OwnOptions = _NO_OPTIONS,
 ) -> Fitted:
     """Trains one network on images and masks of one's own and tests it on a fifth of them.
@@ -56,6 +57,7 @@ def train_model(
         weights: Of the encoder, where the model has one: `"imagenet"`, or None for random ones.
         precision: A name in `melanet.precision.PRECISIONS`.
         seed: Seed of the split, the weights and the order of the images.
+        tensorboard: Whether every epoch is logged in the folder `tensorboard` of `out`.
         options: What the files do not say by themselves: class names, colours and groups.
 
     Raises:
@@ -102,8 +104,9 @@ def train_model(
         )
         return network
 
+    events = Path(out) / "tensorboard" if tensorboard else None
     return fit_and_test(
-        Path(out), dataset, split, settings, info, build_compiled, load, score_images
+        Path(out), dataset, split, settings, info, build_compiled, load, score_images, events
     )
 
 

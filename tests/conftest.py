@@ -21,6 +21,21 @@ from melanet.data import phantom as dermoscopy_phantom
 from sharpunet.data import phantom
 
 
+def logged_values(folder):
+    """Values that are logged for TensorBoard: by tag, then by epoch."""
+    import tensorflow as tf
+
+    values = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                logged = values.setdefault(value.tag, {})
+                logged[event.step] = float(tf.make_ndarray(value.tensor))
+    return values
+
+
 def pytest_addoption(parser):
     parser.addoption("--data", help="folder with official downloads, for tests on real images")
 

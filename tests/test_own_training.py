@@ -1,9 +1,6 @@
 """From a folder of one's own images to a trained model, its scores, and a second evaluation."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -59,7 +56,7 @@ def words(*given):
 
 def test_segmentation_from_a_folder_to_scores(squares, tmp_path, capsys):
     train = words("train", squares, "--out", tmp_path / "out", *SMALL, "--group-by", r"(p\d+)_")
-    assert run("sharpunet", [*train, "--classes", "skin", "lesion"]) == 0
+    assert run("sharpunet", [*train, "--classes", "skin", "lesion", "--tensorboard"]) == 0
     printed = capsys.readouterr().out
     assert "jaccard" in printed
     assert "6 images in 2 groups; intervals of 95%" in printed
@@ -76,6 +73,7 @@ def test_segmentation_from_a_folder_to_scores(squares, tmp_path, capsys):
     assert score["low"] <= score["value"] <= score["high"]
     assert report["precision"].startswith("float32: ")
     assert not list((tmp_path / "out").glob(".training-*"))
+    assert len(list((tmp_path / "out/tensorboard/train").iterdir())) == 1
 
     evaluate = words("evaluate", tmp_path / "out/model.keras", squares, "--out", tmp_path / "again")
     assert run("sharpunet", evaluate) == 0
@@ -204,19 +202,3 @@ def test_bad_folders_are_one_line(squares, moles, tmp_path, capsys):
     ]:
         assert run(package, words("train", data, "--out", out, *SMALL)) == 2
         assert message in capsys.readouterr().err
-
-
-def test_the_console_has_only_lines_of_its_own(squares, tmp_path):
-    command = [sys.executable, "-m", "sharpunet", "train", squares, "--out", tmp_path / "out"]
-    environment = {name: v for name, v in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(
-        words(*command, "--image-size", 16, 16, "--epochs", 1),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 5
-    bars = ("preparing squares:", "sharp_unet:", "testing:", "warning: squares: no groups")
-    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]
-    assert not [line for line in lines if not line.startswith(bars)]

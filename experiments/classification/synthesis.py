@@ -10,6 +10,7 @@ from experiments.common.records import (
     NOT_HASHED,
     checkpoint_path,
     config_hash,
+    events_path,
     model_hash,
     provenance,
     read_record,
@@ -23,7 +24,7 @@ from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
 from melanet.precision import precision_policy
 from melanet.saving import load_model, save_model
-from melanet.training import EpochBar, seed_everything
+from melanet.training import EpochBar, EventLog, seed_everything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +77,7 @@ class SyntheticSetStage:
     seed: int
     distribute: str = "none"
     cache: Cache = "memory"
+    log_events: bool = False
 
     @property
     def key(self) -> str:
@@ -83,7 +85,7 @@ class SyntheticSetStage:
         own = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("dataset", "cyclegan", *NOT_HASHED)
+            if field.name not in ("dataset", "cyclegan", "log_events", *NOT_HASHED)
         }
         info = self.dataset.info.to_dict()
         shape = (*self.image_size, self.dataset.info.channels)
@@ -134,7 +136,7 @@ class SyntheticSetStage:
         if path.exists() and record_path.exists():
             checkpoint.remove()  # left if killed right after the record
             return load_cyclegan(path), read_record(record_path, LOGGED_FIELDS)
-        model = self._train(checkpoint)
+        model = self._train(checkpoint, events_path(out, f"gan-{self.key}"))
         if not is_chief():
             return model, {}
         record = {
@@ -154,7 +156,7 @@ class SyntheticSetStage:
         checkpoint.remove()
         return model, record
 
-    def _train(self, checkpoint: EpochCheckpoint) -> CycleGAN:
+    def _train(self, checkpoint: EpochCheckpoint, events: Path) -> CycleGAN:
         config = self.cyclegan
         seed_everything(self.seed, self.deterministic)
         shown = f"cycle_{self.dataset.info.labels[0]}"
@@ -166,7 +168,10 @@ class SyntheticSetStage:
                 seed=self.seed,
                 keep_aspect_ratio=self.keep_aspect_ratio,
                 checkpoint=checkpoint,
-                callbacks=[EpochBar(config.epochs, f"CycleGAN {self.key}", shown)],
+                callbacks=[
+                    EpochBar(config.epochs, f"CycleGAN {self.key}", shown),
+                    EventLog(events if self.log_events else None),
+                ],
                 distribute=self.distribute,
                 cache=self.cache,
                 **dataclasses.asdict(config),

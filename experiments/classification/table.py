@@ -143,7 +143,10 @@ class ClassificationTable(Table):
                 for dataset in datasets
             ]
             stages = tuple(
-                _synthetic_stage(dataset, split, settings[models[0]], config, seed)
+                dataclasses.replace(
+                    _synthetic_stage(dataset, split, settings[models[0]], config, seed),
+                    log_events=options.tensorboard,
+                )
                 for dataset, split in zip(datasets, splits, strict=True)
             )
             trials += [
@@ -155,6 +158,7 @@ class ClassificationTable(Table):
                     seed,
                     stages[: condition.synthetic_sets],
                     options.save_models,
+                    options.tensorboard,
                 )
                 for model in models
                 for condition in self.conditions

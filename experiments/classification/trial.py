@@ -19,6 +19,7 @@ from experiments.common.records import (
     CODE_VERSIONS,
     config_hash,
     describe_model,
+    events_path,
     hashed_settings,
     model_hash,
 )
@@ -36,7 +37,7 @@ from melanet.distribution import chief_first, is_chief
 from melanet.losses import focal_loss
 from melanet.precision import describe_precision, precision_policy
 from melanet.saving import ModelInfo, save_model
-from melanet.training import EpochBar, seed_everything
+from melanet.training import EpochBar, EventLog, seed_everything
 from melanet.trees import BaggedTrees
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
@@ -119,6 +120,7 @@ class ClassifierTrial(Trial):
     Attributes:
         synthetic_stages: Stages that make the condition's synthetic datasets, one each.
         save_model: Whether the trained classifier is saved beside its record.
+        log_events: Whether its epochs are logged for TensorBoard.
     """
 
     dataset: ImageDataset
@@ -128,6 +130,7 @@ class ClassifierTrial(Trial):
     seed: int
     synthetic_stages: tuple[SyntheticSetStage, ...] = ()
     save_model: bool = False
+    log_events: bool = False
 
     record_fields = (
         *Trial.record_fields,
@@ -292,6 +295,7 @@ class ClassifierTrial(Trial):
             callbacks=[
                 keras.callbacks.ReduceLROnPlateau(watch, factor=0.1, patience=settings.plateau),
                 EpochBar(settings.epochs, self.key, watch),
+                EventLog(events_path(out, self.key) if self.log_events else None),
             ],
             validation=validation,
             epoch_counter=epoch_counter,

@@ -94,6 +94,8 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
         help="use deterministic kernels only; default: yes")  # fmt: skip
     add("--save-models", action=argparse.BooleanOptionalAction, default=False,
         help="keep every trained model in OUT/models, ready to predict with")  # fmt: skip
+    add("--tensorboard", action="store_true",
+        help="log every epoch in OUT/tensorboard, which TensorBoard shows")  # fmt: skip
     add("--out", type=Path, default=out, help="folder of the results; default: %(default)s")
     add("--prepared", type=Path, default=Path("prepared"),
         help="folder of the prepared datasets; default: %(default)s")  # fmt: skip

@@ -55,6 +55,11 @@ def read_record(path: Path, fields: Collection[str] = ()) -> dict[str, Any]:
     return record
 
 
+def events_path(out: Path, key: str) -> Path:
+    """Where TensorBoard finds the epochs of a training."""
+    return out / "tensorboard" / key
+
+
 def checkpoint_path(out: Path, key: str) -> Path:
     """Where an unfinished training is kept."""
     return out / "checkpoints" / f"{key}.npz"

@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tqdm import tqdm
-
 from experiments.common.cli import (
     EarlyExit,
     Parser,
@@ -37,6 +35,7 @@ from experiments.common.records import (
 )
 from experiments.common.report import Section, write_page
 from melanet.checkpoint import EpochCheckpoint
+from melanet.console import progress_bar
 from melanet.data import ImageDataset, open_dataset
 from melanet.data.dataset import METADATA_FILE
 from melanet.distribution import barrier, check_workers_agree, chief_first, is_chief, make_strategy
@@ -273,7 +272,7 @@ def run_trials(
     _report_missing_models([trial for trial in trials if done[trial.key]], out)
     _report_unused_records(trials, out)
     check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
-    for trial in tqdm(waiting, desc="trials", unit="trial", disable=not waiting):
+    for trial in progress_bar(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
         barrier()
     if not is_chief():

@@ -147,7 +147,14 @@ class SegmentationTable(Table):
                     )
                     trials.append(
                         SegmentationTrial(
-                            dataset, name, split, own, build, options.seed, options.save_models
+                            dataset,
+                            name,
+                            split,
+                            own,
+                            build,
+                            options.seed,
+                            options.save_models,
+                            options.tensorboard,
                         )
                     )
         if not options.dry_run:

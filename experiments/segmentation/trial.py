@@ -13,7 +13,13 @@ import tensorflow as tf
 from PIL import Image
 
 from experiments.common.own_models import file_part
-from experiments.common.records import CODE_VERSIONS, describe_model, hashed_settings, model_hash
+from experiments.common.records import (
+    CODE_VERSIONS,
+    describe_model,
+    events_path,
+    hashed_settings,
+    model_hash,
+)
 from experiments.common.table import Trial
 from experiments.common.training import (
     TrainedModel,
@@ -27,7 +33,7 @@ from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
 from melanet.precision import describe_precision
 from melanet.saving import ModelInfo, save_model
-from melanet.training import EpochBar, seed_everything
+from melanet.training import EpochBar, EventLog, seed_everything
 from sharpunet import LOSSES, Dice, Jaccard
 from sharpunet.data import load_dataset
 from sharpunet.evaluation import mask_scores
@@ -76,6 +82,7 @@ class SegmentationTrial(Trial):
         build: Builds it, as `sharpunet.unet`.
         base_seed: Added to the seed.
         save_model: Whether the trained model is saved beside its record.
+        log_events: Whether its epochs are logged for TensorBoard.
     """
 
     dataset: ImageDataset
@@ -85,6 +92,7 @@ class SegmentationTrial(Trial):
     build: ModelBuilder
     base_seed: int = 0
     save_model: bool = False
+    log_events: bool = False
 
     @property
     def seed(self) -> int:  # type: ignore[override]
@@ -177,7 +185,8 @@ class SegmentationTrial(Trial):
         watch = {"monitor": settings.watch}
         watch["mode"] = "min" if settings.watch == "val_loss" else "max"
         callbacks: list[keras.callbacks.Callback] = [
-            EpochBar(settings.epochs, self.key, "val_jaccard")
+            EpochBar(settings.epochs, self.key, "val_jaccard"),
+            EventLog(events_path(out, self.key) if self.log_events else None),
         ]
         if settings.plateau is not None:
             callbacks.append(

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 
-from tqdm import tqdm
-
+from melanet.console import progress_bar
 from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.writing import file_lock
 
@@ -160,7 +159,9 @@ def _download(url: str, partial: Path, validator: Path, checked: bool) -> int | 
             length = response.headers["Content-Length"]
             size = None if length is None else start + int(length)
             name = partial.stem
-            with tqdm(total=size, initial=start, desc=name, unit="B", unit_scale=True) as bar:
+            with progress_bar(
+                total=size, initial=start, desc=name, unit="B", unit_scale=True
+            ) as bar:
                 while block := response.read(BLOCK):
                     file.write(block)
                     bar.update(len(block))

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
+from melanet.console import progress_bar
 from melanet.data.errors import InputError, os_errors_as_input_errors
 
 
@@ -150,7 +149,7 @@ class HashCache:
             return [hash_of(*files[key]), stamp]
 
         with os_errors_as_input_errors("read"), ThreadPoolExecutor() as pool:
-            bar = tqdm(pool.map(entry, files), title, len(files), unit="file", delay=1)
+            bar = progress_bar(pool.map(entry, files), title, len(files), unit="file", delay=1)
             self._known = dict(zip(files, bar, strict=True))
         return {key: known[0] for key, known in self._known.items()}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from melanet.console import progress_bar
 from melanet.data.dataset import (
     COLUMNS,
     ID,
@@ -150,7 +150,9 @@ def _write_samples(
     partial: Path, info: DatasetInfo, samples: Sequence[Sample], allow_empty_masks: bool
 ) -> None:
     count = _resume(partial, info, samples)
-    bar = tqdm(total=len(samples), initial=count, desc=f"preparing {info.title}", unit="image")
+    bar = progress_bar(
+        total=len(samples), initial=count, desc=f"preparing {info.title}", unit="image"
+    )
     with bar, (partial / METADATA_FILE).open("a", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
         named = len(_columns(samples)) > len(COLUMNS)

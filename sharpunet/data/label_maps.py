@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from melanet.console import progress_bar
 from melanet.data import InputError
 from melanet.data.readers.csv import read_rows
 from melanet.data.readers.images import read_image
@@ -168,7 +168,7 @@ def find_classes(
         return _Found(values, {} if colours else _palette(path, mask, values))
 
     # Not in threads: the reader sets filters of warnings, which threads share.
-    found = [look(path) for path in tqdm(paths, "reading the masks", unit="mask", delay=1)]
+    found = [look(path) for path in progress_bar(paths, "reading the masks", unit="mask", delay=1)]
     _check_palettes(paths, found)
     empty = tuple(index for index, each in enumerate(found) if each.values == (0,))
     if len(empty) == len(paths):

@@ -13,7 +13,8 @@ from melanet.precision import (
     precision_policy,
     resolve_precision,
 )
-from melanet.training import seed_everything
+from melanet.training import EventLog, seed_everything
+from tests.conftest import logged_values
 
 
 def test_precision_is_as_asked_and_the_policy_is_restored():
@@ -63,3 +64,23 @@ def test_a_new_trial_frees_the_memory_of_the_one_before():
     seed_everything(0, deterministic=False)
     gc.collect()
     assert held() is None
+
+
+def test_epochs_are_logged_for_tensorboard_under_the_names_of_keras(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    data = (np.eye(2), np.ones(2))
+    for first in (0, 2):  # the second is a resumed training
+        history = model.fit(
+            *data,
+            epochs=first + 2,
+            initial_epoch=first,
+            validation_data=data,
+            callbacks=[EventLog(tmp_path / "log"), EventLog(None)],
+            verbose=0,
+        ).history
+    logged = logged_values(tmp_path / "log/train")["epoch_loss"]
+    assert list(logged) == [0, 1, 2, 3]
+    assert [logged[2], logged[3]] == pytest.approx(history["loss"])
+    assert list(logged_values(tmp_path / "log/validation")) == ["epoch_loss"]
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]

@@ -79,7 +79,7 @@ def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path)
 @pytest.mark.slow
 def test_saved_models_are_explained_on_the_page(dermoscopy, tmp_path):
     out = tmp_path / "out"
-    more = ["--conditions", "vgg_gap", "melanet", "--save-models"]
+    more = ["--conditions", "vgg_gap", "melanet", "--save-models", "--tensorboard"]
     assert run_table(TABLE, words(dermoscopy, out, *more)) == 0
     drawn = {path.stem for path in (out / "figures").glob("*.png")}
     assert drawn >= {"figure_2_10", "figure_predictions"}
@@ -88,6 +88,9 @@ def test_saved_models_are_explained_on_the_page(dermoscopy, tmp_path):
     assert page.count("data:image/png;base64,") == len(drawn)
     assert "ours: " in page
     assert "synthesised found; F " in page
+    keys = {path.stem for path in (out / "records").iterdir()}
+    gans = {f"gan-{path.stem}" for path in (out / "gans").iterdir()}
+    assert {path.name for path in (out / "tensorboard").iterdir()} == keys | gans
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from melanet.data import DatasetInfo, write_dataset
 from sharpunet import jaccard, sharp_unet, unet
 from sharpunet.data import InputError, load_dataset, phantom
 from sharpunet.splits import splits
+from tests.conftest import logged_values
 
 SMALL = {build.__name__: partial(build, filters=(4, 4)) for build in (unet, sharp_unet)}
 
@@ -135,6 +136,7 @@ def test_a_killed_trial_resumes_after_another_one_and_gives_the_same_record(
     finished, tmp_path, monkeypatch
 ):
     trial, whole, _ = finished
+    trial = dataclasses.replace(trial, log_events=True)  # which changes nothing
     monkeypatch.setattr("melanet.checkpoint.MAX_SAVING_SHARE", 1e9)  # save after every epoch
     on_epoch_begin, begun = training.EpochBar.on_epoch_begin, []
 
@@ -155,3 +157,6 @@ def test_a_killed_trial_resumes_after_another_one_and_gives_the_same_record(
     for name in ("scores", "history", "best_epoch", "epochs_run"):
         assert resumed[name] == whole[name]
     assert not list((tmp_path / "checkpoints").iterdir())
+    assert resumed["key"] == whole["key"]
+    logged = logged_values(tmp_path / "tensorboard" / trial.key / "validation")["epoch_loss"]
+    assert list(logged.values()) == pytest.approx(whole["history"]["val_loss"], abs=1e-5)
