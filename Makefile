@@ -2,7 +2,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: help reproduce test bench soak lint format lock clean
+.PHONY: help reproduce test bench bench-gpu soak lint format lock clean
 
 help:
 	@echo "make reproduce   run both chapters on embedded phantoms (minutes, CPU)"
@@ -22,6 +22,10 @@ test: .venv/installed
 bench: .venv/installed
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .[bench]
 	@$(RUN) -m benchmarks
+
+bench-gpu: .venv/installed
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .[bench] 'jax[cuda12]'
+	@KERAS_BACKEND=jax $(RUN) -m benchmarks.gpu
 
 soak: .venv/installed
 	@$(RUN) -m tests.soak --kills 20

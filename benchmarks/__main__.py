@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks import commands, loading, machine
+from benchmarks.tables import markdown, ratio, table
 from benchmarks.turns import Timing, Variant, measure
 from melanet.data.files import atomic_write
 
@@ -47,7 +48,7 @@ def training(options: argparse.Namespace) -> str:
             timings = measure(variants, options.rounds, options.calls)
             parts += [
                 f"### {side} × {side}, batches of 4, {SHORT[precision]}\n",
-                _table(timings, base="PyTorch U-Net", leave_out="matrix product"),
+                table(timings, base="PyTorch U-Net", leave_out="matrix product"),
                 _sharp_over_plain(timings),
                 _ceiling(timings, side),
             ]
@@ -66,7 +67,7 @@ def prediction(options: argparse.Namespace) -> str:
             *_peers("segmentation_prediction", {"PyTorch U-Net": "unet"}, shape),
         ]
         timings = measure(variants, options.rounds, options.calls)
-        parts += [f"### {SHORT[precision]}\n", _table(timings, base="PyTorch U-Net")]
+        parts += [f"### {SHORT[precision]}\n", table(timings, base="PyTorch U-Net")]
     return "\n".join(parts)
 
 
@@ -82,7 +83,7 @@ def encoders(options: argparse.Namespace) -> str:
             *_peers("segmentation_training", {peer: "smp_vgg16"}, shape),
         ]
         timings = measure(variants, max(3, options.rounds // 2), 1)
-        parts += [f"### {SHORT[precision]}\n", _table(timings, base=peer)]
+        parts += [f"### {SHORT[precision]}\n", table(timings, base=peer)]
     return "\n".join(parts)
 
 
@@ -106,7 +107,7 @@ def cyclegan(options: argparse.Namespace) -> str:
     versus = [
         _ratio_line(timings, f"CycleGAN, {name}", f"PyTorch, {name}") for name in SHORT.values()
     ]
-    return "\n".join([_table(timings, base="released loop"), *filter(None, versus)])
+    return "\n".join([table(timings, base="released loop"), *filter(None, versus)])
 
 
 def classifier(options: argparse.Namespace) -> str:
@@ -120,7 +121,7 @@ def classifier(options: argparse.Namespace) -> str:
         for precision in PRECISIONS
     ]
     timings = measure(variants, max(3, options.rounds // 2), 1)
-    return _table(timings, base="VGG-GAP, float32")
+    return table(timings, base="VGG-GAP, float32")
 
 
 def growth(options: argparse.Namespace) -> str:
@@ -135,7 +136,7 @@ def growth(options: argparse.Namespace) -> str:
     for (side, batch), timing in zip(sizes, timings.values(), strict=True):
         per_pixel = timing.median / (side * side * batch) * 1e9
         rows.append((str(side), str(batch), f"{timing.median:.3f}", f"{per_pixel:.0f}"))
-    return _markdown(("side", "batch", "s a step", "ns a pixel"), rows)
+    return markdown(("side", "batch", "s a step", "ns a pixel"), rows)
 
 
 def waiting(options: argparse.Namespace) -> str:
@@ -146,7 +147,7 @@ def waiting(options: argparse.Namespace) -> str:
             dataset = loading.make_dataset(Path(folder) / "generated", options.images, 512)
             seconds = loading.waits(dataset, 256, 16, cache)
         rows.append((cache, *(f"{1000 * value:.1f}" for value in seconds)))
-    return _markdown(("--cache", "ms a batch: first epoch", "second", "third"), rows)
+    return markdown(("--cache", "ms a batch: first epoch", "second", "third"), rows)
 
 
 def memory(options: argparse.Namespace) -> str:
@@ -157,7 +158,7 @@ def memory(options: argparse.Namespace) -> str:
         growth = f"{100 * (peaks[-1] / peaks[0] - 1):+.0f}%"
         rows.append((cache, *(f"{peak:.0f}" for peak in peaks), growth))
     counts = [f"MiB, {count:,} images" for count in options.counts]
-    return _markdown(("--cache", *counts, "growth"), rows)
+    return markdown(("--cache", *counts, "growth"), rows)
 
 
 def start(options: argparse.Namespace) -> str:
@@ -166,7 +167,7 @@ def start(options: argparse.Namespace) -> str:
         (f"`{name}`", f"{min(commands.seconds(command) for _ in range(5)):.2f}")
         for name, command in commands.COMMANDS.items()
     ]
-    return _markdown(("command", "s, the best of five"), rows)
+    return markdown(("command", "s, the best of five"), rows)
 
 
 SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
@@ -201,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--out", type=Path, default=PAGE, help="default: %(default)s")
     options = parser.parse_args(arguments)
-    parts = [INTRODUCTION, _markdown(("machine", ""), machine.describe())]
+    parts = [INTRODUCTION, markdown(("machine", ""), machine.describe())]
     for number, name in enumerate(options.sections, 1):
         title, section = SECTIONS[name]
         print(f"{number} of {len(options.sections)}: {title}", flush=True)
@@ -225,33 +226,14 @@ def _peers(work: str, names: dict[str, str], shape: dict) -> list[Variant]:
     ]
 
 
-def _table(timings: dict[str, Timing], base: str, leave_out: str = "") -> str:
-    rows = []
-    for name, timing in timings.items():
-        if name == leave_out:
-            continue
-        if timing.reason:
-            rows.append((name, timing.reason, ""))
-        else:
-            rows.append((name, f"{timing.median:.3f}", _ratio(timing, timings[base])))
-    return _markdown(("", "s", f"times as fast as {base}"), rows)
-
-
-def _ratio(timing: Timing, base: Timing) -> str:
-    if timing.reason or base.reason:
-        return ""
-    ratios = timing.ratios(base)
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
-
-
 def _ratio_line(timings: dict[str, Timing], name: str, base: str) -> str:
-    ratio = _ratio(timings[name], timings[base])
-    return f"{name}: {ratio} times as fast as {base}.\n" if ratio else ""
+    times = ratio(timings[name], timings[base])
+    return f"{name}: {times} times as fast as {base}.\n" if times else ""
 
 
 def _sharp_over_plain(timings: dict[str, Timing]) -> str:
-    ratio = _ratio(timings["U-Net"], timings["Sharp U-Net"])
-    return f"A step of Sharp U-Net takes {ratio} times as long as one of U-Net.\n"
+    times = ratio(timings["U-Net"], timings["Sharp U-Net"])
+    return f"A step of Sharp U-Net takes {times} times as long as one of U-Net.\n"
 
 
 def _ceiling(timings: dict[str, Timing], side: int) -> str:
@@ -268,11 +250,6 @@ def _ceiling(timings: dict[str, Timing], side: int) -> str:
         f"A matrix product reaches {speed:.0f} GFLOP/s; U-Net's convolutions reach "
         f"{statistics.median(shares):.2f} ({min(shares):.2f}–{max(shares):.2f}) of it.\n"
     )
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 if __name__ == "__main__":
