@@ -156,18 +156,20 @@ class DatasetBuilder:
         Without options, one that was prepared with some is the same.
         """
         of_files, _, with_options = existing.info.source_fingerprint.partition("-")
+        is_of_files = fingerprint in (existing.info.source_fingerprint, of_files)
         if existing.info.name != self.info.name:
             reason = f"holds the dataset {existing.info.name!r}"
-        elif existing.info.labels != self.info.labels:
+        elif existing.info.labels != self.info.labels and (is_of_files or not self.replace):
             reason = f"has the classes {', '.join(existing.info.labels)}, the positive one last"
-        elif fingerprint in (existing.info.source_fingerprint, of_files):
+        elif is_of_files:
             return True
         elif self.replace and with_options and not self.options:
             raise InputError(
                 f"{existing.folder}: was prepared from other files than {download} holds now, with "
-                "--classes, --colours or --group-by; give them again, and it is prepared anew"
+                "--group-by, --classes or --colours; give them again, and it is prepared anew"
             )
         elif self.replace:
+            self._warn_of_positive_class(existing)
             return False
         elif self.generated:
             reason = "was made by another version of the generator"
@@ -176,6 +178,16 @@ class DatasetBuilder:
         raise InputError(
             f"{existing.folder}: {reason}; remove it and prepare it anew, or choose another folder"
         )
+
+    def _warn_of_positive_class(self, existing: ImageDataset) -> None:
+        """Warns if a dataset that is prepared anew gets another positive class."""
+        before, now = existing.info.labels[-1:], self.info.labels[-1:]
+        if before != now:
+            warnings.warn(
+                f"{existing.folder}: is prepared anew, and its positive class is {''.join(now)} "
+                f"now, not {''.join(before)}; --positive says which",
+                stacklevel=2,
+            )
 
 
 def is_hidden(name: str) -> bool:
