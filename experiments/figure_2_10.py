@@ -14,8 +14,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.classification.figures import umap_panels
-from experiments.classification.saved import condition_records, training_features
+from experiments.classification.figures_features import FEATURE_PANELS, feature_panels
+from experiments.classification.saved import condition_records
 from experiments.common.figure import run_figure
 from experiments.table_2_1 import TABLE
 
@@ -33,13 +33,8 @@ def draw(options: argparse.Namespace) -> Figure:
     Raises:
         InputError: If a record or its features are missing or damaged.
     """
-    records = condition_records(options.out, ["vgg_gap", "melanet"])
-    panels = {}
-    for record, title in zip(records.values(), ("Original", "Balanced"), strict=True):
-        table = training_features(record, options.out)
-        panels[f"{title}: {len(table)} training images"] = table
-    labels = records["vgg_gap"]["dataset"]["labels"]
-    return umap_panels(panels, labels)
+    records = condition_records(options.out, list(FEATURE_PANELS))
+    return feature_panels(records, options.out)
 
 
 if __name__ == "__main__":

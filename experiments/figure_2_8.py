@@ -14,36 +14,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.classification.comparisons import THRESHOLD
-from experiments.classification.saved import (
-    add_data_arguments,
-    condition_records,
-    find_dataset,
-    load_classifier,
-    load_images,
-)
+from experiments.classification.figures_heat_maps import IMAGES_SHOWN, choose, explain_images
+from experiments.classification.saved import add_data_arguments, condition_records, find_dataset
 from experiments.common.figure import run_figure
-from experiments.common.style import (
-    FOUND,
-    QUIET,
-    SMALL,
-    TWO_COLUMNS,
-    heat_bar,
-    image_grid,
-    shorten,
-    show_heat,
-    show_image,
-    styled,
-    wrap,
-)
 from experiments.table_2_1 import TABLE
 from melanet.data import InputError
-from melanet.explain import grad_cam
 
 NAME = "figure_2_8"
 
@@ -62,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of figures 2.8 and 2.9."""
-    add_data_arguments(parser)
+    add_data_arguments(parser, images=IMAGES_SHOWN)
     parser.add_argument("--explain", choices=("predicted", "malignant"), default="predicted",
         help="class whose evidence is shown; default: %(default)s")  # fmt: skip
 
@@ -74,69 +52,13 @@ def draw(options: argparse.Namespace, *, found: bool) -> Figure:
         InputError: If results are missing, or no image is missed (found) by any method.
     """
     records = condition_records(options.out, list(TABLE.titles))
-    rows = choose(list(records.values()), found=found)[: options.images]
-    if not rows:
+    ids = choose(list(records.values()), found=found)[: options.images]
+    if not ids:
         verb = "finds" if found else "misses"
         raise InputError(f"--out {options.out}: no method {verb} any malignant test image")
-    first = next(iter(records.values()))
-    dataset = find_dataset(first, options.prepared)
-    images = load_images(first, dataset, rows)
+    dataset = find_dataset(next(iter(records.values())), options.prepared)
     index = None if options.explain == "predicted" else len(dataset.info.labels) - 1
-    maps = {
-        condition: grad_cam(load_classifier(record, options.out), images, class_index=index)
-        for condition, record in records.items()
-    }
-    return heat_maps(rows, images, maps, records)
-
-
-def choose(records: Sequence[dict[str, Any]], *, found: bool) -> list[str]:
-    """Ids of positive test images that a method misses (finds), those of the most methods first.
-
-    Ties are ordered by the mean score, the lowest (highest) first.
-    """
-    scores: dict[str, list[float]] = {}
-    for record in records:
-        for score in record["scores"]:
-            if score["positive"]:
-                scores.setdefault(score["id"], []).append(score["score"])
-    sign = 1 if found else -1
-    counts = {id: sum((v >= THRESHOLD) == found for v in values) for id, values in scores.items()}
-    ids = [id for id in scores if counts[id]]
-    return sorted(ids, key=lambda id: (-counts[id], -sign * np.mean(scores[id])))
-
-
-@styled
-def heat_maps(
-    ids: Sequence[str],
-    images: np.ndarray,
-    maps: dict[str, np.ndarray],
-    records: dict[str, dict[str, Any]],
-) -> Figure:
-    """One row per image: the image, and each method's heat map over it with its score.
-
-    Args:
-        ids: Names of the images.
-        images: `(images, height, width, channels)` in [0, 1].
-        maps: Heat maps in [0, 1] of each condition, `(images, height, width)`.
-        records: Record of each condition.
-    """
-    width = TWO_COLUMNS / (1 + len(maps))
-    height = width * images.shape[1] / images.shape[2]
-    figure, grid = image_grid(len(ids), 1 + len(maps), (width, height + 0.2), extra=0.6)
-    titles = ["image", *(TABLE.titles[condition] for condition in maps)]
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(wrap(title, width), fontsize=SMALL)
-    for row, (axes_row, id) in enumerate(zip(grid, ids, strict=True)):
-        show_image(axes_row[0], images[row])
-        axes_row[0].set_xlabel(shorten(id), fontsize=SMALL, color=QUIET)
-        for axes, (condition, heat) in zip(axes_row[1:], maps.items(), strict=True):
-            show_heat(axes, images[row], heat[row])
-            of_image = {s["id"]: s["score"] for s in records[condition]["scores"]}
-            hit = of_image[id] >= THRESHOLD
-            text = f"{'found' if hit else 'missed'}: {of_image[id]:.2f}"
-            axes.set_xlabel(text, fontsize=SMALL, color=FOUND if hit else "#a0527d")
-    heat_bar(figure, grid)
-    return figure
+    return explain_images(ids, records, TABLE.titles, dataset, options.out, class_index=index)
 
 
 if __name__ == "__main__":

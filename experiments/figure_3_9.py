@@ -39,12 +39,12 @@ from experiments.common.style import (
     wrap,
 )
 from experiments.common.table import parse as parse_table
-from experiments.common.training import precision_policy
 from experiments.segmentation.table import SegmentationTable
 from experiments.segmentation.trial import SegmentationTrial
 from melanet.checkpoint import EpochCheckpoint
 from melanet.distribution import barrier, is_chief, make_strategy
 from melanet.explain import grad_cam
+from melanet.precision import precision_policy
 from melanet.saving import save_model
 from sharpunet.data import InputError, load_dataset
 

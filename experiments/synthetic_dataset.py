@@ -26,6 +26,7 @@ from experiments.classification.anonymity import (
     anonymity_table,
     closest_pairs,
     examine,
+    has_control,
     quality_bars,
     verdict,
 )
@@ -34,13 +35,13 @@ from experiments.common.cli import Parser, bounded_int, run_cli
 from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
-from experiments.common.training import seed_everything
 from melanet.classifiers import CLASSIFIERS
 from melanet.cyclegan import CycleGAN
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
 from melanet.data.writing import atomic_write
 from melanet.oversampling import translate_majority
 from melanet.saving import load_model
+from melanet.training import seed_everything
 
 TITLE = "A synthetic dataset: release, anonymity and quality"
 #: Fields of a CycleGAN's record that this command and the card use.
@@ -90,6 +91,7 @@ def release(options: argparse.Namespace) -> None:
         synthetic,
         source,
         _training_rows(source, gan_record),
+        _held_out_rows(source, gan_record),
         encoder,
         keep_aspect_ratio=gan_record.get("keep_aspect_ratio"),
         seed=options.seed,
@@ -137,6 +139,7 @@ def _card(
         encoder=evidence.encoder,
         anonymity=rows.to_markdown(index=False),
         verdict=verdict(evidence),
+        control=_held_out_rows(source, gan_record) if has_control(evidence) else None,
         distances=evidence.distances,
         code=provenance(),
     )
@@ -185,6 +188,18 @@ def _training_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataF
     rows = source.metadata.set_index("id")
     source.paths(gan_record.get("train", []))  # names an unknown id
     return rows.loc[gan_record["train"]] if "train" in gan_record else rows[rows["split"] != "test"]
+
+
+def _held_out_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataFrame:
+    """Metadata of second-class images whose patients were not in training, by id.
+
+    Without a record there are none: nobody knows which images the generator has seen.
+    """
+    rows = source.metadata.set_index("id")
+    if "train" not in gan_record:
+        return rows.iloc[:0]
+    seen = rows.loc[gan_record["train"], "group"]
+    return rows[(rows["label"] == source.info.labels[1]) & ~rows["group"].isin(seen)]
 
 
 def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model, str]:

@@ -49,14 +49,12 @@ def unet_generator(
         x = _norm(norm)(x)
         skips.append(x)
     for scale, skip in zip((4, 2, 1), skips[-2::-1], strict=True):
-        x = layers.UpSampling2D(2)(x)
-        x = layers.Conv2D(scale * filters, 4, padding="same", activation="relu")(x)
+        x = melanet_layers.UpsampledConv2D(scale * filters, 4, activation="relu")(x)
         x = _norm(norm)(x)
         x = layers.Concatenate()([x, skip])
-    x = layers.UpSampling2D(2)(x)
     # float32 under mixed precision too: the cycle loss compares these values with the images.
-    outputs = layers.Conv2D(
-        input_shape[-1], 4, padding="same", activation="tanh", dtype="float32", name="image"
+    outputs = melanet_layers.UpsampledConv2D(
+        input_shape[-1], 4, activation="tanh", dtype="float32", name="image"
     )(x)
     return keras.Model(inputs, outputs, name=name)
 

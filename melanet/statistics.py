@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
@@ -97,6 +98,64 @@ def specificity_interval(
     """
     tn, fp, _, _ = _confusion(y_true, y_score, threshold)
     return exact_interval(tn, tn + fp, confidence)
+
+
+class Score(NamedTuple):
+    """A score with its confidence interval.
+
+    Attributes:
+        value: The score; NaN where there is none.
+        low: Lower limit of its confidence interval; NaN where there is none.
+        high: Upper limit.
+
+    Example:
+        >>> from melanet.statistics import Score
+        >>> Score(0.8, 0.7, 0.9).low
+        0.7
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap_mean(
+    values: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    repeats: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Score:
+    """The mean of values, with the percentile interval of resampled groups.
+
+    Args:
+        values: One value per image.
+        groups: What images belong together (a patient, a video, a block of slices): whole groups
+            are drawn. Each image is a group of its own if None.
+        repeats: Number of bootstrap samples.
+        confidence: Confidence level of the interval, between 0 and 1.
+        seed: Seed of the drawing.
+
+    Raises:
+        ValueError: If `confidence` is out of range.
+
+    Example:
+        >>> from melanet.statistics import bootstrap_mean
+        >>> bootstrap_mean([0.5, 0.5, 0.5]).low
+        0.5
+    """
+    _check_confidence(confidence)
+    table = pd.Series(np.asarray(values, "float64"))
+    by_group = table.groupby(np.arange(len(table)) if groups is None else np.asarray(groups))
+    totals, counts = by_group.sum().to_numpy(), by_group.size().to_numpy()
+    random = np.random.default_rng(seed)
+    means = np.empty(repeats)
+    for number in range(repeats):  # a matrix of all draws would not fit for thousands of images
+        drawn = random.integers(len(totals), size=len(totals))
+        means[number] = totals[drawn].sum() / counts[drawn].sum()
+    low, high = np.percentile(means, [50 * (1 - confidence), 50 * (1 + confidence)])
+    return Score(float(table.mean()), float(low), float(high))
 
 
 def mcnemar_test(first_correct: ArrayLike, second_correct: ArrayLike) -> float:

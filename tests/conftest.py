@@ -69,12 +69,12 @@ def write_dermoscopy(folder: Path):
     return write_dataset(folder / "phantom", info, samples)
 
 
-def write_xrays(folder: Path):
-    """Both phantoms of chest X-rays: 30 negatives and 10 positives of 32 pixels each."""
+def write_xrays(folder: Path, positives: int = 10):
+    """Both phantoms of chest X-rays: 30 negatives and some positives of 32 pixels each."""
     datasets = []
     for builder in xray_phantom.BUILDERS:
         info = dataclasses.replace(builder.info, image_size=(32, 32))
-        samples = builder.read(negatives=30, positives=10, size=32)
+        samples = builder.read(negatives=30, positives=positives, size=32)
         datasets.append(write_dataset(folder / info.name, info, samples))
     return datasets
 

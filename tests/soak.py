@@ -36,7 +36,6 @@ import melanet.checkpoint
 from experiments import table_2_1, table_3_1
 from experiments.common.cli import run_cli
 from experiments.common.table import run_table
-from experiments.common.training import seed_everything
 from melanet.augmentation import augment_offline
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import build_cyclegan
@@ -45,6 +44,7 @@ from melanet.data.dataset import VERIFIED_FILE
 from melanet.distribution import chief_first, is_chief, make_strategy
 from melanet.oversampling import train_cyclegan, translate_majority
 from melanet.saving import save_model
+from melanet.training import seed_everything
 from sharpunet.data import phantom
 from tests.conftest import write_dermoscopy
 from tests.melanet.conftest import write_part

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import matplotlib.pyplot as plt
@@ -30,6 +31,7 @@ PAIRS_SHOWN = 8
 SIGNIFICANCE_LEVEL = 0.05
 #: Largest share of the images that may be as close to a training image as only 5% of real ones are.
 MAX_CLOSE_SHARE = 0.2
+MIN_CONTROL_PATIENTS = 2  # `closeness` needs as many
 MIN_PATIENTS = 4  # of each class: KID compares halves of the real ones
 
 
@@ -57,6 +59,7 @@ def examine(
     synthetic: ImageDataset,
     source: ImageDataset,
     rows: pd.DataFrame,
+    held_out: pd.DataFrame,
     encoder: tuple[keras.Model, str],
     *,
     keep_aspect_ratio: bool | None,
@@ -68,6 +71,8 @@ def examine(
         synthetic: The translated images.
         source: The dataset that they were translated from.
         rows: Rows of `source.metadata` of the training images, by id.
+        held_out: Rows of images of the second class whose patients the generator never saw, by id.
+            With fewer than two patients there is no control.
         encoder: The network whose features are compared, and what it is.
         keep_aspect_ratio: As the CycleGAN was trained.
         seed: Seed of the halves of the real images, and of KID.
@@ -89,21 +94,29 @@ def examine(
     close, found, nearest_real = {}, {}, {}
     for space, embed in spaces.items():
         of_synthetic = embed(synthetic)
-        of_real = embed((source, list(real.index)))
-        of_parents = embed((source, list(parents.index)))
-        close[space] = closeness(of_synthetic, of_real, real["group"])
+        of_real, of_parents = (embed((source, list(each.index))) for each in (real, parents))
+        close[space] = closeness(
+            of_synthetic, of_real, real["group"], **_control(embed, source, held_out)
+        )
         sources = parents.index.get_indexer(synthetic.metadata["parent"])
         found[space] = reidentification(of_synthetic, of_parents, sources, parents["group"])
         index, distance = nearest(of_synthetic, of_real)
         nearest_real[space] = pd.DataFrame({"real": real.index[index], "distance": distance})
-        if space == "features":
-            distances = _distances(
-                of_synthetic[_first_of_each(synthetic.metadata["group"])],
-                of_real[_first_of_each(real["group"])],
-                of_parents[_first_of_each(parents["group"])],
-                seed,
-            )
+    distances = _distances(  # of features, the last space
+        of_synthetic[_first_of_each(synthetic.metadata["group"])],
+        of_real[_first_of_each(real["group"])],
+        of_parents[_first_of_each(parents["group"])],
+        seed,
+    )
     return Evidence(close, found, nearest_real, distances, encoder_text)
+
+
+def _control(embed: Callable, source: ImageDataset, held_out: pd.DataFrame) -> dict[str, Any]:
+    """The arguments of `closeness` for its control; none where too few patients are known."""
+    if held_out["group"].nunique() < MIN_CONTROL_PATIENTS:
+        return {}
+    images = embed((source, list(held_out.index)))
+    return {"held_out": images, "held_out_patients": held_out["group"]}
 
 
 def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
@@ -132,15 +145,15 @@ def _first_of_each(groups: pd.Series) -> np.ndarray:
 
 
 def _pixels(batches: tf.data.Dataset) -> np.ndarray:
-    """Standardised grey images, `(images, COMPARED_SIDE ** 2)`."""
+    """Standardised grey images, `(images, COMPARED_SIDE, COMPARED_SIDE)`."""
     small = [
         tf.image.resize(images, (COMPARED_SIDE, COMPARED_SIDE), method="area").numpy()
         for images, _ in batches
     ]
-    images = np.concatenate(small)
-    grey = images.mean(axis=-1).reshape(len(images), -1)
-    grey -= grey.mean(axis=1, keepdims=True)  # a translation may change exposure and contrast
-    return grey / np.maximum(grey.std(axis=1, keepdims=True), 1e-6)
+    grey = np.concatenate(small).mean(axis=-1)
+    # A translation may change exposure and contrast.
+    grey -= grey.mean(axis=(1, 2), keepdims=True)
+    return grey / np.maximum(grey.std(axis=(1, 2), keepdims=True), 1e-6)
 
 
 def anonymity_table(evidence: Evidence) -> pd.DataFrame:
@@ -150,13 +163,26 @@ def anonymity_table(evidence: Evidence) -> pd.DataFrame:
         found = evidence.reidentification[space]
         columns[space] = {
             "distance to the nearest real training image: median": f"{close.synthetic_median:.3g}",
+            **_against_control(close),
             "of real images to another patient: median": f"{close.real_median:.3g}",
             "of real images to another patient: 5% quantile": f"{close.real_low:.3g}",
-            "synthetic images closer than that (5% if new patients)": f"{close.share:.1%}",
+            "synthetic images closer than that": f"{close.share:.1%}",
             **_hits("own source image", found.source),
             **_hits("own source patient", found.patient),
         }
     return pd.DataFrame(columns).rename_axis("measure").reset_index()
+
+
+def _against_control(close: Closeness) -> dict[str, str]:
+    if close.control is None or close.p_value is None:
+        return {}
+    return {
+        "distance to the nearest held-out image: median": f"{np.median(close.control):.3g}",
+        "synthetic images nearer to a training patient than to any held-out one": (
+            f"{close.nearer_share:.1%} (by chance {close.expected_share:.1%}; "
+            f"{_p_value(close.p_value)})"
+        ),
+    }
 
 
 def _hits(what: str, rate: HitRate) -> dict[str, str]:
@@ -165,7 +191,7 @@ def _hits(what: str, rate: HitRate) -> dict[str, str]:
         f"nearest is the {what}": f"{rate.hits} of {rate.samples} ({rate.rate:.1%})",
         f"{what}, by chance": f"{rate.chance:.2%}",
         f"{what}, one trial per patient": f"{rate.patient_hits} of {rate.patients} "
-        f"(95% interval {low:.1%} to {high:.1%}; {_p_value(rate.p_value)})",
+        f"(95% interval {low:.1%} to {high:.1%}; {_p_value(rate.permutation_p_value)})",
     }
 
 
@@ -173,37 +199,67 @@ def _p_value(p: float) -> str:
     return "p < 1e-16" if p < 1e-16 else f"p = {p:.2g}"
 
 
+def has_control(evidence: Evidence) -> bool:
+    """Whether the images were compared with patients that the generator never saw."""
+    return all(close.p_value is not None for close in evidence.closeness.values())
+
+
 def verdict(evidence: Evidence) -> str:
     """What was found against the claim that translating anonymises, in plain sentences."""
     against = [*_copies(evidence), *_traces(evidence)]
     if against:
         return f"NOT anonymous: {'; '.join(against)}. Treat the images as those of real patients."
+    untested = list(_unexplained(evidence))
+    if not has_control(evidence):
+        untested.append(
+            "whether they copy training images was not tested, because no patients are known that "
+            "the generator has not seen"
+        )
+    copies = "are not significantly nearer to training patients than to held-out ones, and "
     return (
-        "Not shown to be unsafe: the images are no closer to real training images than patients "
-        "are to one another, and do not lead to their source patients significantly more often "
-        "than chance does. That is no proof of anonymity."
+        f"Not shown to be unsafe: the images {copies if has_control(evidence) else ''}do not lead "
+        "to their source patients significantly more often than chance does"
+        f"{''.join(f'; {each}' for each in untested)}. That is no proof of anonymity."
     )
 
 
+def _level(evidence: Evidence) -> float:
+    """The level of one test: all of them share `SIGNIFICANCE_LEVEL` (Bonferroni)."""
+    tests = len(evidence.reidentification)
+    tests += sum(close.p_value is not None for close in evidence.closeness.values())
+    return SIGNIFICANCE_LEVEL / tests
+
+
 def _copies(evidence: Evidence) -> Iterator[str]:
-    """Where synthetic images come closer to training images than another patient would."""
+    """Where synthetic images come closer to training patients than to held-out ones."""
     for space, close in evidence.closeness.items():
-        if close.share > MAX_CLOSE_SHARE:
+        if close.p_value is not None and close.p_value < _level(evidence):
+            yield (
+                f"by their {space}, {close.nearer_share:.1%} are nearer to a training patient than "
+                f"to any held-out one, by chance {close.expected_share:.1%} "
+                f"({_p_value(close.p_value)})"
+            )
+
+
+def _unexplained(evidence: Evidence) -> Iterator[str]:
+    """Where, without a control, images are so close that they may be copies, or only blurred."""
+    for space, close in evidence.closeness.items():
+        if close.p_value is None and close.share > MAX_CLOSE_SHARE:
             yield (
                 f"by their {space}, {close.share:.1%} are closer to a real training image than "
-                "95% of real images are to another patient's"
+                "95% of real images are to another patient's: copies, or images poor in detail"
             )
 
 
 def _traces(evidence: Evidence) -> Iterator[str]:
-    """Where they lead to their source patient; the level is shared by the spaces (Bonferroni)."""
+    """Where they lead to their source patient."""
     for space, found in evidence.reidentification.items():
         rate = found.patient
-        if rate.p_value < SIGNIFICANCE_LEVEL / len(evidence.reidentification):
+        if rate.permutation_p_value < _level(evidence):
             yield (
                 f"by its {space}, the image nearest to a synthetic one is of its own source "
                 f"patient for {rate.patient_hits} of {rate.patients} patients, by chance "
-                f"{rate.patient_chance:.1%} ({_p_value(rate.p_value)})"
+                f"{rate.patient_chance:.1%} ({_p_value(rate.permutation_p_value)})"
             )
 
 

@@ -252,7 +252,8 @@ def translations(dataset: ImageDataset, synthetic: ImageDataset, count: int = 8)
     size = synthetic.info.image_size
     originals = load_dataset((dataset, list(rows["parent"])), image_size=size, cache=False)
     images = np.concatenate([batch for batch, _ in originals.as_numpy_iterator()])
-    figure, grid = image_grid(2, len(rows), (1.1, 1.1))
+    width = min(1.1, TWO_COLUMNS / len(rows))
+    figure, grid = image_grid(2, len(rows), (width, width * size[0] / size[1]), extra=0.1)
     for column, file in enumerate(rows["file_name"]):
         grid[0, column].imshow(images[column], cmap="gray")
         grid[1, column].imshow(Image.open(synthetic.folder / file), cmap="gray")

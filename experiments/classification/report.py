@@ -11,7 +11,15 @@ import pandas as pd
 from experiments.classification import figures
 from experiments.classification.comparisons import COMPARISON_NOTE, compare_conditions
 from experiments.classification.features import MAX_POINTS
+from experiments.classification.figures_features import FEATURE_PANELS, feature_panels
+from experiments.classification.figures_heat_maps import IMAGES_SHOWN, choose, explain_images
+from experiments.classification.figures_predictions import (
+    predict_groups,
+    prediction_panels,
+    summary_line,
+)
 from experiments.classification.protocols import ClassifierProtocol
+from experiments.classification.saved import model_path, synthetic_folder
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
 from experiments.common.published import CLASSIFIER_TITLES
@@ -168,7 +176,7 @@ def cell(row: Any, name: str) -> str:
 
 
 def melanoma_figures(results: Results) -> Figures:
-    """Figures 2.3, 2.4, 2.6, 2.7 and 2.16; 2.8 to 2.10 have commands of their own."""
+    """Figures 2.3, 2.4, 2.6, 2.7 and 2.16; with saved models 2.8 to 2.10 and the discussion's."""
     records, titles = results.records, results.titles
     drawn: Figures = {
         "samples": (
@@ -193,7 +201,57 @@ def melanoma_figures(results: Results) -> Figures:
             f"{name}ROC curves (as figure 2.7); the dots mark the threshold 0.5.",
             figures.roc_curves(of_model, titles),
         )
-    return {**drawn, **_translations(results, "translations", "(as figure 2.16)")}
+    translations = _translations(results, "translations", "(as figure 2.16)")
+    return {**drawn, **translations, **_figures_of_models(results)}
+
+
+def _figures_of_models(results: Results) -> Figures:
+    """Figures 2.8 to 2.10 and the discussion's predictions, of the first model and seed.
+
+    They keep the names of their own commands. None is drawn if a model was not saved.
+    """
+    model, seed = results.records[0]["model"], results.records[0]["seed"]
+    records = {
+        record["condition"]: record
+        for record in results.records
+        if (record["model"], record["seed"]) == (model, seed)
+    }
+    if not all(model_path(record, results.out).is_file() for record in records.values()):
+        return {}
+    drawn = _heat_maps(results, records)
+    if set(FEATURE_PANELS) <= set(records):
+        drawn["figure_2_10"] = (
+            f"UMAP of the features of {CLASSIFIER_TITLES.get(model, model)}, each of the images "
+            "that it was trained on (as figure 2.10).",
+            feature_panels(records, results.out),
+        )
+    return {**drawn, **_predictions(results, records)}
+
+
+def _heat_maps(results: Results, records: dict[str, dict[str, Any]]) -> Figures:
+    drawn: Figures = {}
+    dataset = results.datasets[0]
+    for number, found, verb in (("2.8", False, "miss"), ("2.9", True, "find")):
+        if ids := choose(list(records.values()), found=found)[:IMAGES_SHOWN]:
+            drawn[f"figure_{number.replace('.', '_')}"] = (
+                f"Grad-CAM of the class that each method predicts, on {dataset.info.labels[-1]} "
+                f"test images that most methods {verb} (as figure {number}).",
+                explain_images(ids, records, results.titles, dataset, results.out),
+            )
+    return drawn
+
+
+def _predictions(results: Results, records: dict[str, dict[str, Any]]) -> Figures:
+    if "melanet" not in records:
+        return {}
+    record = records["melanet"]
+    synthetic = synthetic_folder(record, results.out)
+    if not (synthetic / METADATA_FILE).is_file():
+        return {}
+    dataset = results.datasets[0]
+    scores, ours = predict_groups(record, dataset, open_dataset(synthetic), results.out)
+    text = f"Predictions of the discussion; {summary_line('ours', ours)}."
+    return {"figure_predictions": (text, prediction_panels(scores, ours, dataset.info.labels))}
 
 
 def covid_figures(results: Results) -> Figures:

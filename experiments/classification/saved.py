@@ -8,12 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from experiments.classification.features import MAX_POINTS, features_path, read_features
 from experiments.common.cli import bounded_int
 from experiments.common.records import read_record
 from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset, prepare
 from melanet.data.dataset import METADATA_FILE
+from melanet.data.loading import Subset
 from melanet.saving import load_model, to_float32
 
 #: The command whose results the figures of table 2.1 read; error messages name it.
@@ -107,16 +109,26 @@ def find_dataset(record: dict[str, Any], prepared: Path) -> ImageDataset:
     return dataset
 
 
+def model_path(record: dict[str, Any], out: Path) -> Path:
+    """Where a trial's model is if it was saved."""
+    return out / "models" / f"{record['key']}.keras"
+
+
 def load_classifier(record: dict[str, Any], out: Path) -> keras.Model:
     """The trained classifier of a record, in float32.
 
     Raises:
         InputError: If it was not saved, or its file is damaged.
     """
-    path = out / "models" / f"{record['key']}.keras"
+    path = model_path(record, out)
     if not path.is_file():
         raise InputError(f"{path}: no such model; run {TABLE_COMMAND} --out {out}, in a new folder")
     return to_float32(load_model(path))
+
+
+def synthetic_folder(record: dict[str, Any], out: Path) -> Path:
+    """Where the first synthetic images of a trial are."""
+    return out / "sets" / f"synthetic-{record['synthetic'][0]['key']}"
 
 
 def load_images(
@@ -129,14 +141,32 @@ def load_images(
         dataset: Its dataset, or a synthetic one.
         ids: Ids of the images; all if None.
     """
-    batches = load_dataset(
-        dataset if ids is None else (dataset, ids),
+    batches = _load(record, dataset if ids is None else (dataset, ids))
+    return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
+
+
+def score_images(
+    model: keras.Model, record: dict[str, Any], dataset: ImageDataset, ids: Sequence[str]
+) -> np.ndarray:
+    """A classifier's scores of the positive class, one per image, a batch at a time.
+
+    Args:
+        model: What `load_classifier` returns.
+        record: Record of its trial.
+        dataset: Its dataset, or a synthetic one.
+        ids: Ids of the images.
+    """
+    return model.predict(_load(record, (dataset, ids)), verbose=0)[:, -1]
+
+
+def _load(record: dict[str, Any], subset: Subset) -> tf.data.Dataset:
+    return load_dataset(
+        subset,
         image_size=tuple(record["image_size"]),
         keep_aspect_ratio=record["keep_aspect_ratio"],
         scaling=record["scaling"],
         cache=False,
     )
-    return np.concatenate([images for images, _ in batches.as_numpy_iterator()])
 
 
 def training_features(record: dict[str, Any], out: Path) -> pd.DataFrame:

@@ -3,17 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from experiments.classification.protocols import ClassifierProtocol
 from melanet.data import ImageDataset, InputError
 from melanet.data.copies import merge_groups
+from melanet.splits import TEST_FOLDS, patient_groups, stratified
 
-TEST_FOLDS = 5  # a fifth is tested
 VALIDATION_FOLDS = 10  # a tenth of the training images validates
 
 
@@ -58,32 +54,16 @@ def split_images(
         elif protocol.split == "file_order":
             train, test = _by_file_order(metadata)
         else:
-            train, test = _stratified(metadata, TEST_FOLDS, seed)
+            train, test = stratified(metadata, TEST_FOLDS, seed)
         validation = test if protocol.watch == "test" else train.head(0)
         if protocol.watch == "validation":
-            train, validation = _stratified(train, VALIDATION_FOLDS, seed)
+            train, validation = stratified(train, VALIDATION_FOLDS, seed)
     except ValueError as error:
         raise InputError(f"{dataset.folder}: cannot be split: {error}") from None
     own = set(dataset.ids())
     return Split(
         *(tuple(id for id in part["id"] if id in own) for part in (train, validation, test))
     )
-
-
-def patient_groups(
-    metadata: pd.DataFrame, columns: Sequence[str] = ("group", "sha256")
-) -> np.ndarray:
-    """A number per image that is equal for images that agree in any of the columns.
-
-    Collections list the same picture under two names and as of two patients (COVID-19: 78 and 201;
-    ISIC-2016: 1442 and 1742); a split must not part them.
-    """
-    count = len(metadata)
-    keys = [pd.factorize(metadata[column])[0] + n * count for n, column in enumerate(columns)]
-    first, others = np.tile(keys[0], len(keys) - 1), np.concatenate(keys[1:])
-    size = count * len(keys)
-    agreeing = coo_array((np.ones(len(first)), (first, others)), shape=(size, size))
-    return connected_components(agreeing, directed=False)[1][keys[0]]
 
 
 def _joint_metadata(datasets: Sequence[ImageDataset]) -> pd.DataFrame:
@@ -120,26 +100,3 @@ def _by_file_order(metadata: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     count = ordered.groupby("label")["id"].transform("size")
     first = place < count * (TEST_FOLDS - 1) // TEST_FOLDS
     return ordered[first], ordered[~first]
-
-
-def _stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Divides into all but one, and one, of `folds` parts with similar shares of every label."""
-    counts = metadata["label"].value_counts()
-    if counts.min() < 2:
-        raise ValueError("a class has fewer than two images")
-    groups = metadata["group"].to_numpy()
-    if len(np.unique(groups)) == len(groups):
-        return train_test_split(
-            metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
-        )
-    folds = min(folds, counts.min())
-    by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    wanted = counts / folds
-
-    def unevenness(part):
-        found = metadata["label"].iloc[part[1]].value_counts()
-        return ((found.reindex(wanted.index, fill_value=0) - wanted).abs() / wanted).max()
-
-    parts = by_group.split(metadata, metadata["label"], groups)
-    train, test = min(parts, key=unevenness)  # patients have unequal numbers of images
-    return metadata.iloc[train], metadata.iloc[test]

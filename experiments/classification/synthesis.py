@@ -14,13 +14,14 @@ from experiments.common.records import (
     read_record,
     write_record,
 )
-from experiments.common.training import EpochBar, precision_policy, seed_everything
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import ImageDataset, InputError
 from melanet.distribution import chief_first, is_chief
 from melanet.oversampling import train_cyclegan, translate_majority
+from melanet.precision import precision_policy
 from melanet.saving import load_model, save_model
+from melanet.training import EpochBar, seed_everything
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,13 +39,13 @@ from experiments.common.own_models import (
 from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.report import Figures, Section
 from experiments.common.table import Table, prepare_dataset
-from experiments.common.training import resolve_precision
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
 from melanet.data.groups import GROUP_BY_HELP
 from melanet.distribution import count_replicas, make_strategy, resolve
 from melanet.explain import features
+from melanet.precision import resolve_precision
 from melanet.trees import BaggedTrees
 
 

@@ -24,10 +24,7 @@ from experiments.common.records import (
 )
 from experiments.common.table import Trial
 from experiments.common.training import (
-    EpochBar,
     check_finite,
-    precision_policy,
-    seed_everything,
     train,
 )
 from melanet.augmentation import augment_offline
@@ -36,7 +33,9 @@ from melanet.data import ImageDataset, load_dataset
 from melanet.data.loading import Scaling, Subset, make_epoch_counter, open_subset
 from melanet.distribution import chief_first, is_chief
 from melanet.losses import focal_loss
+from melanet.precision import describe_precision, precision_policy
 from melanet.saving import ModelInfo, save_model
+from melanet.training import EpochBar, seed_everything
 from melanet.trees import BaggedTrees
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
@@ -218,6 +217,7 @@ class ClassifierTrial(Trial):
             "training_images": dict(counts),
             "images": {name: len(ids) for name, ids in dataclasses.asdict(split).items()},
             **dataclasses.asdict(settings),
+            "precision_reason": describe_precision(settings.precision),
             **training,
             "synthetic": [{k: record[k] for k in LOGGED_FIELDS} for _, record in synthetic],
             "scores": [

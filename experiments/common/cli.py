@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from experiments.common.training import PRECISIONS
 from melanet.data import ImageDataset, InputError
 from melanet.data.dataset import MAX_SIDE
 from melanet.data.errors import one_line_warnings, os_errors_as_input_errors
 from melanet.distribution import STRATEGIES, WORKER_ERRORS, barrier, is_chief, is_single_worker
+from melanet.precision import PRECISIONS
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,8 +76,12 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--image-size", type=bounded_int(1, MAX_SIDE), nargs=2, metavar=("H", "W"),
         help="in pixels; default: the thesis's")  # fmt: skip
     add("--batch-size", type=bounded_int(1), default=16, help="default: %(default)s")
-    add("--precision", choices=PRECISIONS, default="auto",
-        help="auto: the fastest that the hardware computes natively")  # fmt: skip
+    add(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="auto: the fastest that the hardware computes natively, which the page names",
+    )
     add("--seed", type=bounded_int(0, 2**31), default=0, help="added to the seed of every trial")
     add("--shard", type=shard, default=(1, 1), metavar="I/N",
         help="run only the Ith of N parts; N machines that share OUT run all of them")  # fmt: skip

@@ -14,7 +14,11 @@ from experiments.common.style import COLOURS, QUIET, SMALL, TWO_COLUMNS
 #: Fills of boxes.
 WORK_FILL, DATA_FILL, SHARP_FILL = "#dcebf5", "#f2f2f2", "#fbe3c8"
 _EDGE: Any = {"edgecolor": "#444444", "linewidth": 0.6, "zorder": 3}
-_UPWARD = {"Conv2DTranspose": "up-conv", "UpSampling2D": "upsample"}
+_UPWARD = {
+    "Conv2DTranspose": "up-conv",
+    "UpSampling2D": "upsample",
+    "UpsampledConv2D": "upsample",
+}
 _POOLINGS = {"MaxPooling2D": "max pool", "AveragePooling2D": "average pool"}
 _VECTORS = {"GlobalAveragePooling2D": "global average pool", "Dense": "dense", "Flatten": "flatten"}
 _SHOWN = {"Conv2D", "Concatenate", *_UPWARD, *_POOLINGS, *_VECTORS}
@@ -93,6 +97,10 @@ def _stage(key: Any, group: list[Any], parents: dict[str, list[Any]], decoding: 
     titles = {**_POOLINGS, **_UPWARD, **_VECTORS}
     if name in titles:
         entry = titles[name] + _window(first)
+        if name == "UpsampledConv2D" and key == "output":
+            entry += f", {_convolution(first)}"
+        elif name == "UpsampledConv2D":
+            rest = group  # the convolution after its upsampling
     elif key == "output" or first.strides != (1, 1):
         entry = _convolution(first)
     else:
@@ -120,7 +128,7 @@ def _convolution(layer: Any) -> str:
 
 
 def _window(layer: Any) -> str:
-    for name in ("pool_size", "kernel_size", "size"):
+    for name in ("pool_size", "size", "kernel_size"):
         if window := getattr(layer, name, None):
             return " {}×{}".format(*window)
     return ""

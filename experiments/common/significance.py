@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from melanet.statistics import bootstrap_mean
+
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 
@@ -61,16 +63,10 @@ def bootstrap(
             are drawn. Each image is a group of its own if None.
         seed: Seed of the drawing.
     """
-    values = pd.Series(np.asarray(differences, "float64"))
-    by_group = values.groupby(np.arange(len(values)) if groups is None else np.asarray(groups))
-    totals, counts = by_group.sum().to_numpy(), by_group.size().to_numpy()
-    random = np.random.default_rng(seed)
-    means = np.empty(RESAMPLES)
-    for number in range(RESAMPLES):  # a matrix of all draws would not fit for thousands of images
-        drawn = random.integers(len(totals), size=len(totals))
-        means[number] = totals[drawn].sum() / counts[drawn].sum()
-    low, high = np.percentile(means, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
-    return Difference(float(values.mean()), float(low), float(high))
+    mean, low, high = bootstrap_mean(
+        differences, groups, repeats=RESAMPLES, confidence=CONFIDENCE, seed=seed
+    )
+    return Difference(mean, low, high)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -211,7 +211,8 @@ def draw_bars(
         low, high = marks
         number = 0.07 * (axes.get_ylim()[1] if np.isinf(limit) else limit)
         highest = np.where(highest + number > low, np.fmax(highest, high), highest)
-    thin = {"elinewidth": 0.8, "capsize": 2, "capthick": 0.8}
+    line_colour = "#999999" if style["color"] == "#000000" else "black"  # seen on the bar, too
+    thin = {"elinewidth": 0.8, "capsize": 2, "capthick": 0.8, "ecolor": line_colour}
     axes.bar(places, means, width, yerr=errors, error_kw=thin, **style)
     zeros = places[means == 0]
     line = {"color": style["color"], "linewidth": 2, "clip_on": False, "zorder": 3}

@@ -21,7 +21,6 @@ from experiments.common.own_models import (
 from experiments.common.published import SEGMENTATION_TITLES, Scores
 from experiments.common.report import Section
 from experiments.common.table import Table, prepare_dataset
-from experiments.common.training import resolve_precision
 from experiments.segmentation import report
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from experiments.segmentation.trial import (
@@ -30,8 +29,9 @@ from experiments.segmentation.trial import (
     SegmentationTrial,
     has_encoder,
 )
-from melanet.data.copies import merge_groups
+from melanet.data.groups import group_copies
 from melanet.distribution import resolve
+from melanet.precision import resolve_precision
 from sharpunet import LOSSES, MODELS
 from sharpunet.data import BUILDERS, ImageDataset, InputError, OwnOptions, prepare
 from sharpunet.data.folder import GROUPS_CURE, add_own_arguments, own_options
@@ -40,8 +40,6 @@ from sharpunet.losses import OF_WHOLE_BATCH
 from sharpunet.models import check_sides
 from sharpunet.splits import splits
 
-#: As in `find_copies`: pictures of one's own that were saved anew, not ones that look alike.
-COPIES_THRESHOLD = 0.05
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
     ("unet", "sharp_unet"),
@@ -226,14 +224,14 @@ def _grouped(dataset: ImageDataset) -> ImageDataset:
     """
     if dataset.info.name in BUILDERS:
         return dataset
-    groups = merge_groups(dataset, COPIES_THRESHOLD)
-    if len(set(groups)) == len(groups):
+    grouped = group_copies(dataset)
+    if grouped.metadata["group"].is_unique:
         warnings.warn(
             f"{dataset.info.name}: no groups (patients, videos) are known, so that clean equals "
             f"thesis here; {GROUPS_CURE}",
             stacklevel=2,
         )
-    return dataclasses.replace(dataset, metadata=dataset.metadata.assign(group=groups))
+    return grouped
 
 
 def _distribute(options: argparse.Namespace) -> str:

@@ -16,19 +16,21 @@ from experiments.common.own_models import file_part
 from experiments.common.records import CODE_VERSIONS, describe_model, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
-    EpochBar,
     TrainedModel,
     check_finite,
-    seed_everything,
     train,
 )
 from melanet.data import ImageDataset
 from melanet.data.loading import make_epoch_counter
 from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
+from melanet.precision import describe_precision
 from melanet.saving import ModelInfo, save_model
-from sharpunet import LOSSES, Dice, Jaccard, dice, jaccard
+from melanet.training import EpochBar, seed_everything
+from sharpunet import LOSSES, Dice, Jaccard
 from sharpunet.data import load_dataset
+from sharpunet.evaluation import mask_scores
+from sharpunet.fitting import class_titles
 from sharpunet.metrics import best_constant_scores
 from sharpunet.splits import Split
 
@@ -147,6 +149,7 @@ class SegmentationTrial(Trial):
             "fold": split.fold,
             "images": {name: len(ids) for name, ids in parts.items()},
             **dataclasses.asdict(self.settings),
+            "precision_reason": describe_precision(self.settings.precision),
             **trained.summary(),
             "best_constant": _best_constant(truth),
             "scores": _scores(self.dataset, split.test, truth, probabilities),
@@ -158,10 +161,7 @@ class SegmentationTrial(Trial):
     @property
     def model_info(self) -> ModelInfo:
         """What the saved model says of itself."""
-        names = ["foreground"]
-        if self.dataset.info.classes > 1:
-            names = [f"class {index}" for index in range(self.dataset.info.classes)]
-            names[0] = "background"
+        names = class_titles(self.dataset.info)
         return describe_model("segmentation", self.dataset, names, self.settings, self.seed)
 
     def train(self, out: Path) -> TrainedModel:
@@ -241,29 +241,13 @@ def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarr
 def _scores(
     dataset: ImageDataset, ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Jaccard and Dice of every test image.
-
-    Averaged over classes. Of several classes also each class's, and `micro`: over all channels
-    together, background included, which is what table 3.1 prints for COVID-19 CT.
-    """
-    scores = []
-    metrics = {"jaccard": jaccard, "dice": dice}
-    values = {name: of(truth, probabilities, average=None) for name, of in metrics.items()}
-    micro = {
-        f"{name}_micro": of(truth, probabilities, average="micro", per_image=True)
-        for name, of in metrics.items()
-        if truth.shape[-1] > 1
-    }
+    """Jaccard and Dice of every test image, see `mask_scores`."""
     groups = dataset.values("group", ids)
-    for row, (id, group) in enumerate(zip(ids, groups, strict=True)):
-        score: dict[str, Any] = {"id": id, "group": group}
-        for name, value in values.items():
-            score[name] = round(float(value[row].mean()), 6)
-            if value.shape[1] > 1:
-                score[f"{name}_per_class"] = [round(float(v), 6) for v in value[row]]
-        score |= {name: round(float(value[row]), 6) for name, value in micro.items()}
-        scores.append(score)
-    return scores
+    scores = mask_scores(truth, probabilities)
+    return [
+        {"id": id, "group": group, **score}
+        for id, group, score in zip(ids, groups, scores, strict=True)
+    ]
 
 
 def _best_constant(truth: np.ndarray) -> dict[str, float]:

@@ -14,7 +14,7 @@ from melanet.data.builders import DatasetBuilder
 from melanet.data.dataset import DatasetInfo
 from melanet.data.errors import InputError
 from melanet.data.files import free_id, list_files
-from melanet.data.groups import GROUPS_FILE, check_group_rule, find_groups
+from melanet.data.groups import GROUPS_FILE, compile_rule, find_groups
 from melanet.data.readers.csv import read_header, read_rows
 from melanet.data.readers.dicom import read_dicom
 from melanet.data.readers.images import read_image, read_reduced
@@ -91,7 +91,8 @@ def make_builder(
         >>> make_builder("lesions", Path("lesions")).info.labels
         ('melanoma', 'mole')
     """
-    check_group_rule(group_by)
+    if group_by:
+        compile_rule(group_by)
     table = _find_table(folder) if (folder / "images").is_dir() else None
     images = _read_table(table, folder / "images") if table else _read_class_folders(folder)
     labels = _order_labels(folder, images, positive)
@@ -256,7 +257,8 @@ def _file_of(name: str, files: dict[str, list[Path]], place: str) -> Path | None
     exact = [path for path in matches if name.endswith(path.name)]
     if len(exact or matches) > 1:
         raise InputError(
-            f"{place}: {name} could be {list_files([path.name for path in matches])}; add the suffix"
+            f"{place}: {name} could be {list_files([path.name for path in matches])}; add the "
+            "suffix"
         )
     return next(iter(exact or matches), None)
 

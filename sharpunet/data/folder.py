@@ -11,7 +11,7 @@ from pathlib import Path
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
 from melanet.data.builders import is_hidden
 from melanet.data.files import list_files
-from melanet.data.groups import GROUP_BY_HELP, GROUPS_FILE, check_group_rule, find_groups
+from melanet.data.groups import GROUP_BY_HELP, GROUPS_FILE, compile_rule, find_groups
 from sharpunet.data.label_maps import describe_empty, find_classes, read_colours, read_label_map
 from sharpunet.data.pairs import pair_files
 
@@ -54,7 +54,8 @@ class OwnOptions:
     def __post_init__(self):
         if self.classes and (len(self.classes) < 2 or len(set(self.classes)) < len(self.classes)):
             raise InputError("--classes: needs the background and at least one more, all different")
-        check_group_rule(self.group_by)
+        if self.group_by:
+            compile_rule(self.group_by)
 
     def __str__(self) -> str:
         """What is given, for the fingerprint of a dataset; empty if nothing is."""

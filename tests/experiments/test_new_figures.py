@@ -24,12 +24,13 @@ from experiments import (
 )
 from experiments.classification.features import features_path, write_features
 from experiments.classification.figures import metric_bars, roc_curves
+from experiments.classification.figures_heat_maps import choose
+from experiments.classification.figures_predictions import PUBLISHED, GroupScores
 from experiments.classification.saved import load_classifier, training_features
 from experiments.common.diagram import read_stages
 from experiments.common.records import write_record
 from experiments.common.report import save_figure
 from experiments.common.style import COLOURS, TWO_COLUMNS, colours_of, styled
-from experiments.figure_predictions import PUBLISHED, GroupScores
 from experiments.segmentation.figures import _choose, learning_curves, model_bars
 from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
@@ -205,6 +206,12 @@ def test_the_diagram_of_the_generator_has_three_skips_and_none_at_full_resolutio
     stages = read_stages(unet_generator((64, 64, 3), 8))
     assert [stage.size[0] for stage in stages if stage.skip] == [8, 16, 32]
     assert {stage.skip for stage in stages} == {"", "plain"}
+    up = [stage for stage in stages if stage.decoder]
+    assert {stage.entry for stage in up[:-1]} == {"upsample 2×2"}
+    assert [stage.work for stage in up[:-1]] == [
+        (f"concat to {8 * scale}", "conv 4×4") for scale in (8, 4, 2)
+    ]
+    assert (up[-1].entry, up[-1].work) == ("upsample 2×2, conv 4×4", ("tanh",))
 
 
 @pytest.mark.parametrize("model", ["unet", "ternausnet16", "sharp_unet_resnet50"])
@@ -289,8 +296,8 @@ def test_images_are_chosen_by_how_many_methods_miss_or_find_them():
         return {"scores": scored}
 
     records = [record(a=0.1, b=0.9, c=0.3, d=0.6, n=0.2), record(a=0.7, b=0.8, c=0.2, d=0.9, n=0.1)]
-    assert figure_2_8.choose(records, found=False) == ["c", "a"]
-    assert figure_2_8.choose(records, found=True) == ["b", "d", "a"]
+    assert choose(records, found=False) == ["c", "a"]
+    assert choose(records, found=True) == ["b", "d", "a"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,3 @@
-import dataclasses
 import hashlib
 import json
 import os
@@ -8,13 +7,14 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
-from experiments.classification.anonymity import Evidence, verdict
+from experiments.classification.anonymity import Evidence, _pixels, verdict
 from experiments.synthetic_dataset import main
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset, writing
 from melanet.networks import patchgan_discriminator
-from melanet.privacy import closeness, reidentification
+from melanet.privacy import closeness, nearest, reidentification
 from tests.conftest import write_xrays
 
 DOMAINS = ("normal", "covid19")
@@ -145,18 +145,74 @@ def test_a_generator_that_copies_its_input_is_found_out(source, tmp_path):
     )
 
 
-def test_a_generator_that_copies_its_training_images_is_found_out():
+def evidence_of(synthetic, real, sources, control=None) -> Evidence:
+    """What is found by one space, one image per patient."""
+    names = pd.Series([f"trained {n}" for n in range(len(real))])
+    held_out = {}
+    if control is not None:
+        patients = [f"held out {n}" for n in range(len(control))]
+        held_out = {"held_out": control, "held_out_patients": patients}
+    close = closeness(synthetic, real, names, **held_out)
+    patients = [str(n) for n in range(len(sources))]
+    traced = reidentification(synthetic, sources, np.arange(len(synthetic)), patients)
+    return Evidence({"pixels": close}, {"pixels": traced}, {}, {}, "none")
+
+
+def test_copies_of_training_images_are_found_out_by_the_control_and_strangers_are_not():
+    random = np.random.default_rng(0)
+    real, sources, control, strangers = (random.normal(size=(n, 30)) for n in (40, 60, 20, 60))
+    copies = real[random.integers(0, 40, 60)]
+    copied = verdict(evidence_of(copies, real, sources, control))
+    assert copied.startswith("NOT anonymous: by their pixels, 100.0% are nearer to a training")
+    free = verdict(evidence_of(strangers, real, sources, control))
+    assert free.startswith("Not shown to be unsafe: the images are not significantly nearer")
+    assert "no proof" in free
+
+
+def test_without_a_control_copies_are_not_told_from_images_poor_in_detail():
     random = np.random.default_rng(0)
     real, sources = random.normal(size=(40, 30)), random.normal(size=(60, 30))
-    patients = pd.Series([str(n) for n in range(60)])
-    close = closeness(real[random.integers(0, 40, 60)], real, patients[:40])
-    traced = reidentification(real[random.integers(0, 40, 60)], sources, np.arange(60), patients)
-    evidence = Evidence({"pixels": close}, {"pixels": traced}, {}, {}, "none")
-    assert "100.0% are closer to a real training image than 95%" in verdict(evidence)
-    strangers = closeness(random.normal(size=(60, 30)), real, patients[:40])
-    assert verdict(dataclasses.replace(evidence, closeness={"pixels": strangers})).startswith(
-        "Not shown to be unsafe"
+    for close in (real[random.integers(0, 40, 60)], 0.01 * random.normal(size=(60, 30))):
+        text = verdict(evidence_of(close, real, sources))
+        assert text.startswith("Not shown to be unsafe: the images do not lead")
+        assert "100.0% are closer to a real training image than 95%" in text
+        assert "copies, or images poor in detail" in text
+        assert "whether they copy training images was not tested" in text
+
+
+def test_pixels_find_a_copy_that_is_mirrored_and_shifted_by_three_pixels():
+    random = np.random.default_rng(0)
+    real = random.random((6, 32, 32, 1), "float32")
+    moved = np.roll(real[:, :, ::-1], (3, -3), axis=(1, 2))
+    embedded = [
+        _pixels([(tf.constant(images), None)]) for images in (moved, 1 - real, 2 * real + 1)
+    ]
+    assert embedded[0].shape == (6, 32, 32)
+    index, distance = nearest(embedded[0], embedded[2])
+    assert index.tolist() == list(range(6))
+    assert distance.max() < 1e-3
+    assert nearest(embedded[1], embedded[2])[1].min() > 1
+
+
+def test_the_card_says_who_the_control_is_or_that_there_is_none(tmp_path):
+    source = write_xrays(tmp_path / "xrays", positives=14)[0]
+    rows = source.metadata.set_index("id")
+    patients = rows["group"][rows["label"] == "covid19"].unique()
+    unseen = rows["group"].isin(patients[-2:])
+    train, count = list(rows.index[~unseen]), unseen.sum()
+    for folder, of_training in (("known", source), ("unknown", None)):
+        (tmp_path / folder).mkdir()
+        path = saved(copying_cyclegan(), tmp_path / folder, of_training, train)
+        assert main(words(path, source, tmp_path / folder)) == 0
+    known, unknown = (
+        (tmp_path / folder / "release/README.md").read_text() for folder in ("known", "unknown")
     )
+    assert f"The control is {count} real images of 2 patients of class covid19" in known
+    assert "nearer to a training patient than to any held-out one" in known
+    assert "There is no control: no two patients of class covid19 are known" in unknown
+    for card in (known, unknown):
+        assert "These tests cannot see copies that are rotated" in card
+        assert "no image is a copy" not in card
 
 
 def test_an_error_names_a_damaged_release_and_its_checksums_stay(small, tmp_path, capsys):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melanet.layers import ScalarLayerNormalization
+from melanet.layers import ScalarLayerNormalization, UpsampledConv2D
 from melanet.networks import patchgan_discriminator, unet_generator
 
 
@@ -84,3 +84,22 @@ def test_images_of_a_batch_do_not_affect_each_other(build, norm):
 def test_invalid_arguments_raise_an_error_that_names_them(build, arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         build(**arguments)
+
+
+@pytest.mark.parametrize("norm", ["instance", "layer"])
+def test_weights_of_a_generator_of_plain_layers_load_and_give_the_same_images(norm):
+    def plain(layer, *arguments, **keywords):
+        if not isinstance(layer, UpsampledConv2D):
+            return layer(*arguments, **keywords)
+        convolution = keras.layers.Conv2D.from_config({**layer.get_config(), "padding": "same"})
+        return convolution(keras.layers.UpSampling2D(2)(*arguments))
+
+    generator = unet_generator((32, 48, 3), filters=4, norm=norm)
+    keras.utils.set_random_seed(1)
+    pair = keras.models.clone_model(generator, call_function=plain)
+    pair.set_weights([np.random.normal(0, 0.1, w.shape) for w in pair.weights])
+    generator.set_weights(pair.get_weights())
+    assert not any(isinstance(layer, UpsampledConv2D) for layer in pair.layers)
+    np.testing.assert_allclose(
+        generator(images(2, 32, 48, 3)), pair(images(2, 32, 48, 3)), atol=1e-5
+    )

@@ -1,6 +1,8 @@
 """Parameter counts of the built models beside those of the formulas."""
 
+import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from experiments.common.audit.finding import Finding, verdict
 from experiments.common.audit.parameters import (
@@ -19,6 +21,9 @@ from experiments.common.published import (
     UNET_IMAGE_SIZE,
     WIDE_FILTERS,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 SHARP_NAMES = {
     "unet": "sharp_unet",
@@ -41,6 +46,10 @@ def expected_parameters() -> dict[str, tuple[int, int]]:
     }
 
 
+def _trainable_parameters(model: "keras.Model") -> int:
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
 def built_models() -> Iterator[Finding]:
     """Builds every model of chapter 3, and VGG-GAP, and counts their parameters."""
     import melanet
@@ -48,12 +57,14 @@ def built_models() -> Iterator[Finding]:
 
     shape = (*UNET_IMAGE_SIZE, 3)
     for name, (count, frozen) in expected_parameters().items():
-        built = sharpunet.MODELS[name](shape).count_params()
+        model = sharpunet.MODELS[name](shape)
+        built, trainable = model.count_params(), _trainable_parameters(model)
         sharp = sharpunet.MODELS[SHARP_NAMES[name]](shape).count_params()
         yield Finding(
             f"{PRINTED[f'{name}_million'].place}, {SEGMENTATION_TITLES[name]}, as built here",
             f"{PRINTED[f'{name}_million'].value} million parameters",
-            f"built {built:,}, by formula {count:,}; sharp: {sharp:,} - {built:,} = "
+            f"built {built:,}{f' ({trainable:,} trainable)' if trainable != built else ''}, by "
+            f"formula {count:,}; sharp: {sharp:,} - {built:,} = "
             f"{sharp - built:,} frozen, by formula {frozen:,}",
             verdict(built == count and sharp - built == frozen),
         )

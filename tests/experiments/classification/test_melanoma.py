@@ -77,6 +77,20 @@ def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path)
 
 
 @pytest.mark.slow
+def test_saved_models_are_explained_on_the_page(dermoscopy, tmp_path):
+    out = tmp_path / "out"
+    more = ["--conditions", "vgg_gap", "melanet", "--save-models"]
+    assert run_table(TABLE, words(dermoscopy, out, *more)) == 0
+    drawn = {path.stem for path in (out / "figures").glob("*.png")}
+    assert drawn >= {"figure_2_10", "figure_predictions"}
+    assert drawn & {"figure_2_8", "figure_2_9"}  # the one malignant test image is either
+    page = (out / "index.html").read_text()
+    assert page.count("data:image/png;base64,") == len(drawn)
+    assert "ours: " in page
+    assert "synthesised found; F " in page
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["released", "clean"])
 def test_other_protocols_validate_and_translate_training_images_only(
     protocol, dermoscopy, tmp_path

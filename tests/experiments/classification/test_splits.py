@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 
 from experiments.classification.protocols import COVID_PROTOCOLS, MELANOMA_PROTOCOLS
-from experiments.classification.splits import patient_groups, split_images
+from experiments.classification.splits import split_images
 from melanet.data import InputError
+from melanet.splits import patient_groups
 from tests.conftest import write_xrays
 
 THESIS, CLEAN = MELANOMA_PROTOCOLS["thesis"], MELANOMA_PROTOCOLS["clean"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common import training
 from experiments.segmentation.trial import SegmentationSettings, SegmentationTrial
+from melanet import training
 from melanet.data import DatasetInfo, write_dataset
 from sharpunet import jaccard, sharp_unet, unet
 from sharpunet.data import InputError, load_dataset, phantom
