@@ -179,8 +179,7 @@ def open_own(data: str | Path, out: str | Path, options: OwnOptions = _NO_OPTION
         own_rule = "" if name in BUILDERS else options.group_by
         return prepare(name, data, folder, dataclasses.replace(options, group_by=own_rule))
 
-    flags = {"--classes": options.classes, "--colours": options.colours}
-    given = " and ".join(flag for flag, value in flags.items() if value)
+    given = dataclasses.replace(options, group_by="").flags()  # a rule is for datasets too
     dataset = open_or_prepare(data, out, build, BUILDERS, options.group_by, given)
     if dataset.info.labels:
         raise InputError(f"{data}: has labels but no masks; python -m melanet takes it")

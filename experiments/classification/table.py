@@ -247,7 +247,9 @@ def _prepared(name: str, options: argparse.Namespace) -> ImageDataset:
         )
     group_by = "" if builder is not None else options.group_by
     build = partial(prepare, name, positive=options.positive, group_by=group_by)
-    return prepare_dataset(options.data, name, folder, build)
+    flags = {"--positive": options.positive, "--group-by": group_by}
+    given = " and ".join(flag for flag, value in flags.items() if value)
+    return prepare_dataset(options.data, name, folder, build, given)
 
 
 def _synthetic_stage(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from melanet.data.builders import DatasetBuilder
+from melanet.data.builders import DatasetBuilder, is_hidden, list_images
 from melanet.data.dataset import DatasetInfo
 from melanet.data.errors import InputError
 from melanet.data.files import free_id, list_files
@@ -31,7 +31,8 @@ GROUP = ("patient", "group")
 SPLIT = ("split",)
 DICOM = {".dcm", ".dicom"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", *DICOM}
-SYSTEM = re.compile(r"\..*|__MACOSX|Thumbs\.db|desktop\.ini", re.IGNORECASE)
+#: Images that are to be converted.
+UNREAD = {".webp", ".avif", ".heic", ".heif", ".jp2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +97,9 @@ def make_builder(
     table = _find_table(folder) if (folder / "images").is_dir() else None
     images = _read_table(table, folder / "images") if table else _read_class_folders(folder)
     labels = _order_labels(folder, images, positive)
-    if (folder / GROUPS_FILE).is_file() and any(each.patient for each in images):
+    if table and (folder / GROUPS_FILE).is_file() and any(each.patient for each in images):
         raise InputError(
-            f"{folder / GROUPS_FILE}: {list_files([each.name for each in [table] if each])} has a "
-            "column of patients too; remove one of them"
+            f"{folder / GROUPS_FILE}: {table.name} has a column of patients too; remove one of them"
         )
     channels = 1 if all(_is_grey(each.path) for each in images) else 3
     files = ("images", table.name) if table else tuple(each.name for each in _class_folders(folder))
@@ -109,7 +109,7 @@ def make_builder(
         INSTRUCTIONS,
         files=(*files, GROUPS_FILE),
         notes=lambda _: _describe_classes(images, labels),
-        options=group_by,
+        options=repr((positive, group_by)) if positive is not None or group_by else "",
         replace=True,
     )
 
@@ -129,6 +129,7 @@ def _samples(images: Iterable[LabelledImage]) -> list[Sample]:
                 image_name=str(each.path),
                 label=each.label,
                 split=each.split,
+                original_name="" if id == each.path.stem else each.path.name,
             )
         )
     return samples
@@ -151,8 +152,8 @@ def _class_folders(folder: Path) -> list[Path]:
         each
         for each in sorted(folder.iterdir())
         if each.is_dir()
-        and not SYSTEM.fullmatch(each.name)
-        and any(file.suffix.lower() in SUFFIXES for file in each.iterdir())
+        and not is_hidden(each.name)
+        and any(file.suffix.lower() in SUFFIXES | UNREAD for file in each.iterdir())
     ]
 
 
@@ -160,18 +161,8 @@ def _read_class_folders(folder: Path) -> list[LabelledImage]:
     return [
         LabelledImage(path, label.name)
         for label in _class_folders(folder)
-        for path in _image_files(label)
+        for path in list_images(label, SUFFIXES)
     ]
-
-
-def _image_files(folder: Path) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir()) if not SYSTEM.fullmatch(path.name)]
-    others = [path.name for path in files if path.suffix.lower() not in SUFFIXES]
-    if others:
-        raise InputError(
-            f"{folder}: {list_files(others)}: none of {', '.join(sorted(SUFFIXES))}; move it away"
-        )
-    return files
 
 
 def _find_table(folder: Path) -> Path:
@@ -190,8 +181,8 @@ def _find_table(folder: Path) -> Path:
 
 def _read_table(table: Path, folder: Path) -> list[LabelledImage]:
     """The images of `folder` in the order of the table's rows."""
-    columns = _find_columns(table)
-    files = _by_name(_image_files(folder))
+    columns, present = _find_columns(table), list_images(folder, SUFFIXES)
+    files = _by_name(present)
     found: dict[Path, str] = {}
     images, missing = [], []
     for place, row in read_rows(table, tuple(columns.values())):
@@ -208,7 +199,7 @@ def _read_table(table: Path, folder: Path) -> list[LabelledImage]:
         raise InputError(
             f"{table}: {list_files(missing)}: no such file in {folder}; add it or remove the row"
         )
-    rest = [path.name for path in _image_files(folder) if path not in found]
+    rest = [path.name for path in present if path not in found]
     if rest:
         raise InputError(
             f"{folder}: {list_files(rest)}: no row in {table.name}; add it or remove it"

@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
-from melanet.data.builders import is_hidden
-from melanet.data.files import list_files
+from melanet.data.builders import list_images
 from melanet.data.groups import GROUP_BY_HELP, GROUPS_FILE, compile_rule, find_groups
 from sharpunet.data.label_maps import describe_empty, find_classes, read_colours, read_label_map
 from sharpunet.data.pairs import pair_files
@@ -56,6 +55,13 @@ class OwnOptions:
             raise InputError("--classes: needs the background and at least one more, all different")
         if self.group_by:
             compile_rule(self.group_by)
+
+    def flags(self) -> str:
+        """The flags of what is given, for messages."""
+        flags = {
+            "--classes": self.classes, "--colours": self.colours, "--group-by": self.group_by,
+        }  # fmt: skip
+        return " and ".join(flag for flag, value in flags.items() if value)
 
     def __str__(self) -> str:
         """What is given, for the fingerprint of a dataset; empty if nothing is."""
@@ -211,15 +217,8 @@ def _safe_ids(stems: Mapping[str, Path]) -> dict[str, str]:
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder. {INSTRUCTIONS}")
-    paths = [path for path in sorted(folder.iterdir()) if not is_hidden(path.name)]
-    others = [path.name for path in paths if path.suffix.lower() not in SUFFIXES]
-    if others:
-        raise InputError(
-            f"{folder / others[0]}: is none of {', '.join(sorted(SUFFIXES))}; convert "
-            f"images to PNG and move other files away ({len(others)}: {list_files(others)})"
-        )
     files: dict[str, Path] = {}
-    for path in paths:
+    for path in list_images(folder, SUFFIXES):
         if path.stem in files:
             raise InputError(f"{path}: has the same name as {files[path.stem].name}")
         files[path.stem] = path
