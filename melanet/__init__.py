@@ -16,6 +16,7 @@ _EXPORTS = {
     "melanet.evaluation": ["evaluate_model"],
     "melanet.explain": ["features", "grad_cam", "umap_embedding"],
     "melanet.fitting": ["train_model"],
+    "melanet.inference": ["predict"],
     "melanet.losses": ["focal_loss"],
     "melanet.metrics": [
         "auc",
