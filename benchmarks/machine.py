@@ -13,10 +13,12 @@ from melanet.precision import cpu_information
 def describe() -> list[tuple[str, str]]:
     """The processor, the memory and the versions, as rows of a table."""
     information = cpu_information()
-    native = {"avx512_bf16", "amx_bf16", "avx512f", "avx2"} & set(information.split())
+    native = {"avx512_bf16", "amx_bf16", "avx512f", "avx2"} & set(
+        information.get("flags", "").split()
+    )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return [
-        ("processor", _field(information, "model name") or platform.processor()),
+        ("processor", information.get("model name", platform.processor())),
         ("cores", str(len(os.sched_getaffinity(0)))),
         ("instructions", ", ".join(sorted(native)) or "unknown"),
         ("memory", f"{memory:.0f} GiB"),
@@ -24,13 +26,6 @@ def describe() -> list[tuple[str, str]]:
         ("TensorFlow, Keras, NumPy", f"{tf.__version__}, {keras.__version__}, {np.__version__}"),
         ("PyTorch", _torch_version()),
     ]
-
-
-def _field(information: str, name: str) -> str:
-    for line in information.splitlines():
-        if line.startswith(name):
-            return line.partition(":")[2].strip()
-    return ""
 
 
 def _torch_version() -> str:

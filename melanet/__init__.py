@@ -17,6 +17,7 @@ _EXPORTS = {
     "melanet.explain": ["features", "grad_cam", "umap_embedding"],
     "melanet.export": ["export_model"],
     "melanet.fitting": ["train_model"],
+    "melanet.inference": ["predict"],
     "melanet.losses": ["focal_loss"],
     "melanet.metrics": [
         "auc",

@@ -158,9 +158,8 @@ def _add_data(package: str, parser: argparse.ArgumentParser) -> None:
         return
     add("data", type=Path, metavar="DIR",
         help="has a folder per class, or images and labels.csv, or is a dataset")  # fmt: skip
-    add("--group-by", default="", metavar="REGEX",
-        help="the first group of REGEX in a file's name is its patient, as '(.+)_[LR]'; default: "
-        "the column patient of labels.csv")  # fmt: skip
+    group_by_help = importlib.import_module("melanet.data.groups").GROUP_BY_HELP
+    add("--group-by", default="", metavar="REGEX", help=group_by_help)
 
 
 def _train(package: str, options: argparse.Namespace) -> int:

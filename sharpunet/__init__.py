@@ -8,6 +8,7 @@ _EXPORTS = {
     "melanet.export": ["export_model"],
     "sharpunet.evaluation": ["evaluate_model"],
     "sharpunet.fitting": ["train_model"],
+    "sharpunet.inference": ["predict"],
     "sharpunet.layers": ["KERNELS", "SharpBlock"],
     "sharpunet.losses": ["LOSSES"],
     "sharpunet.metrics": ["Dice", "Jaccard", "best_constant_scores", "dice", "jaccard"],

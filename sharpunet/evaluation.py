@@ -1,5 +1,6 @@
 """Scores of a saved segmentation network against given masks, with 95% intervals."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from melanet.data.own import grouped, open_or_prepare
+from melanet.data.own import open_or_prepare
 from melanet.evaluation import Evaluation, predicted, run_evaluation
 from melanet.saving import ModelInfo
 from melanet.statistics import Score, bootstrap_mean
@@ -173,20 +174,16 @@ def open_own(data: str | Path, out: str | Path, options: OwnOptions = _NO_OPTION
         >>> open_own(prepare("phantom", ".", "prepared/phantom").folder, "results").info.name
         'phantom'
     """
-    prepared = []
 
     def build(name: str, folder: Path) -> ImageDataset:
-        prepared.append(folder)
-        return prepare(name, data, folder, options)
+        own_rule = "" if name in BUILDERS else options.group_by
+        return prepare(name, data, folder, dataclasses.replace(options, group_by=own_rule))
 
-    dataset = open_or_prepare(data, out, build, BUILDERS)
+    given = dataclasses.replace(options, group_by="").flags()  # a rule is for datasets too
+    dataset = open_or_prepare(data, out, build, BUILDERS, options.group_by, given)
     if dataset.info.labels:
         raise InputError(f"{data}: has labels but no masks; python -m melanet takes it")
-    if not prepared and (options.classes or options.colours):
-        raise InputError(
-            f"{data}: is a dataset, whose classes are known; leave out --classes and --colours"
-        )
-    return grouped(dataset, "" if prepared else options.group_by)
+    return dataset
 
 
 def _flat(scores: dict[str, Any], class_names: Sequence[str]) -> dict[str, float]:

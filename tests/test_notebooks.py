@@ -17,6 +17,12 @@ def test_it_is_committed_without_outputs(path):
             assert cell.execution_count is None
 
 
+def test_own_data_takes_less_than_40_lines():
+    cells = nbformat.read(ROOT / "notebooks/your_own_data.ipynb", as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert len([line for line in "\n".join(code).splitlines() if line.strip()]) < 40
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_from_top_to_bottom(path, tmp_path, monkeypatch):

@@ -179,7 +179,7 @@ def test_groups_and_copies_stay_together_and_an_official_test_split_is_tested(tm
         ("sharpunet", ["--image-size", "30", "32"], "--image-size: height and width must be"),
         ("melanet", ["--image-size", "30", "32"], "--image-size 30 32: must be multiples of 16"),
         ("melanet", ["--group-by", "x"], "--group-by 'x': has no group in parentheses"),
-        ("melanet", ["--group-by", "(x)"], "--group-by '(x)': finds no group in 36 names"),
+        ("melanet", ["--group-by", "(x)"], "--group-by '(x)': finds no group in 36 of 36 names"),
         ("melanet", ["--positive", "grey"], "--positive grey: is none of the classes"),
         ("melanet", ["--weights", "no.h5"], "--weights no.h5: not available"),
     ],

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from sklearn.metrics import auc, roc_curve
 
@@ -51,15 +52,18 @@ def class_samples(dataset: ImageDataset, count: int = 12) -> Figure:
         count: Images of each class at most.
     """
     training = set(training_ids(dataset))
-    sides = [dataset.info.labels[-1], dataset.info.labels[0]]
-    rows = -(-count // SAMPLE_COLUMNS)
+    sides = {
+        label: [id for id in dataset.ids(label=label) if id in training]
+        for label in (dataset.info.labels[-1], dataset.info.labels[0])
+    }
+    kind = "training images" if len(training) < len(dataset.ids()) else "images"
+    rows = -(-min(count, max(map(len, sides.values()))) // SAMPLE_COLUMNS)
     width = TWO_COLUMNS / (2 * SAMPLE_COLUMNS)
     figure = plt.figure(figsize=(TWO_COLUMNS, rows * width + 0.3))
     parts: Any = figure.subfigures(1, 2, wspace=0.05)
-    for part, label in zip(parts, sides, strict=True):
-        ids = [id for id in dataset.ids(label=label) if id in training]
+    for part, (label, ids) in zip(parts, sides.items(), strict=True):
         grid = part.subplots(rows, SAMPLE_COLUMNS, squeeze=False)
-        part.suptitle(f"{class_title(label)} ({len(ids)} training images)", fontweight="bold")
+        part.suptitle(f"{class_title(label)} ({len(ids)} {kind})", fontweight="bold")
         batches = load_dataset((dataset, evenly_spaced(ids, count)), cache="none")
         images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
         for axes in grid.flat:
@@ -94,6 +98,7 @@ def class_histogram(records: Sequence[dict[str, Any]], titles: dict[str, str]) -
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("training images")
     axes.margins(y=0.12)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter("{x:,.0f}")
     legend_below(figure)
     return figure

@@ -180,7 +180,8 @@ def melanoma_figures(results: Results) -> Figures:
     records, titles = results.records, results.titles
     drawn: Figures = {
         "samples": (
-            "Training images of both classes, at even steps (as figure 2.3).",
+            "Images of both classes, at even steps; of an official split, training images (as "
+            "figure 2.3).",
             figures.class_samples(results.datasets[0]),
         ),
         "classes": (
@@ -346,7 +347,7 @@ def _describe_settings(results: Results) -> dict[str, str]:
         )
     for dataset in results.datasets:
         if dataset.info.notes:
-            settings[f"{dataset.info.title}, left out"] = dataset.info.notes
+            settings[f"images of {dataset.info.title}"] = dataset.info.notes
     return settings
 
 

@@ -42,6 +42,7 @@ from experiments.common.table import Table, prepare_dataset
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
+from melanet.data.groups import GROUP_BY_HELP
 from melanet.distribution import count_replicas, make_strategy, resolve
 from melanet.explain import features
 from melanet.precision import resolve_precision
@@ -95,6 +96,7 @@ class ClassificationTable(Table):
             metavar=("OWN", "OTHER")[: len(self.datasets)], help="the dataset, then those whose "
             "synthetic images can join it; phantoms need no download")  # fmt: skip
         add("--positive", metavar="CLASS", help=POSITIVE_HELP)
+        add("--group-by", default="", metavar="REGEX", help=GROUP_BY_HELP)
         add("--models", "--model", nargs="+", default=list(self.models), metavar="NAME",
             type=model_name(self.model_choices),
             help=f"{', '.join(self.model_choices)}, {HELP}")  # fmt: skip
@@ -118,6 +120,11 @@ class ClassificationTable(Table):
         add_common_arguments(parser, out)
 
     def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
+        if options.group_by and all(name in BUILDERS for name in options.datasets):
+            raise InputError(
+                "--group-by: is for images of your own; name their folder by --datasets, or leave "
+                "it out"
+            )
         return [_prepared(name, options) for name in options.datasets]
 
     def plan(
@@ -243,8 +250,11 @@ def _prepared(name: str, options: argparse.Namespace) -> ImageDataset:
         return prepare_dataset(
             options.data, name, folder, lambda _, folder: prepare(name, options.data, folder)
         )
-    build = partial(prepare, name, positive=options.positive)
-    return prepare_dataset(options.data, name, folder, build)
+    group_by = "" if builder is not None else options.group_by
+    build = partial(prepare, name, positive=options.positive, group_by=group_by)
+    flags = {"--positive": options.positive, "--group-by": group_by}
+    given = " and ".join(flag for flag, value in flags.items() if value)
+    return prepare_dataset(options.data, name, folder, build, given)
 
 
 def _synthetic_stage(

@@ -36,8 +36,8 @@ from experiments.common.records import (
 from experiments.common.report import Section, write_page
 from melanet.checkpoint import EpochCheckpoint
 from melanet.console import progress_bar
-from melanet.data import ImageDataset, open_dataset
-from melanet.data.dataset import METADATA_FILE
+from melanet.data import ImageDataset, InputError, open_dataset
+from melanet.data.dataset import is_dataset
 from melanet.distribution import barrier, check_workers_agree, chief_first, is_chief, make_strategy
 
 
@@ -221,6 +221,7 @@ def prepare_dataset(
     name: str,
     folder: Path,
     build: Callable[[Path, Path], ImageDataset],
+    given: str = "",
 ) -> ImageDataset:
     """The dataset `name` in `data`, built into `folder` if it is an official download.
 
@@ -229,12 +230,17 @@ def prepare_dataset(
         name: Name of the dataset and of its folder.
         folder: Where the dataset is or will be, if it is built.
         build: From the folder of the download and `folder` to the dataset.
+        given: Flags for images of one's own that are not for a dataset, if any were given.
 
     Raises:
         InputError: If it is missing, incomplete or damaged.
     """
     download = download_folder(data, name)
-    if (download / METADATA_FILE).is_file() and (download / "dataset.json").is_file():
+    if is_dataset(download):
+        if given:
+            raise InputError(
+                f"{download}: is a dataset already; leave out {given}, or prepare it anew with it"
+            )
         dataset = open_dataset(download)
         check_dataset_name(dataset, name)
     else:

@@ -102,7 +102,8 @@ class SegmentationTable(Table):
         for name in names:
             given = OwnOptions() if name in BUILDERS else own
             build = partial(prepare, name, options=given)
-            dataset = prepare_dataset(options.data, name, options.prepared / name, build)
+            folder, flags = options.prepared / name, given.flags()
+            dataset = prepare_dataset(options.data, name, folder, build, flags)
             warn_of_vanished(dataset, options.image_size, keep)
             datasets.append(_grouped(dataset) if options.protocol == "clean" else dataset)
         return datasets

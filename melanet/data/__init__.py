@@ -60,7 +60,9 @@ def __dir__() -> list[str]:
 
 
 @os_errors_as_input_errors("read")
-def find_builder(name: str, download: str | Path, *, positive: str | None = None) -> DatasetBuilder:
+def find_builder(
+    name: str, download: str | Path, *, positive: str | None = None, group_by: str = ""
+) -> DatasetBuilder:
     """Finds the dataset called `name`; a folder of images in classes is one of your own.
 
     Args:
@@ -68,6 +70,8 @@ def find_builder(name: str, download: str | Path, *, positive: str | None = None
         download: Folder of its official files, or of your own: a folder per class, or `images`
             with a CSV file.
         positive: The positive class of your own images; the one with the fewest images if None.
+        group_by: A regular expression whose first group is the patient in the names of your own
+            images; if empty, patients are those of `groups.csv` or of the CSV file, if any.
 
     Raises:
         InputError: If `name` is unknown and `download` has no images in classes, or `positive` is
@@ -84,9 +88,11 @@ def find_builder(name: str, download: str | Path, *, positive: str | None = None
                 f"--positive {positive}: the positive class of {name} is "
                 f"{BUILDERS[name].info.labels[-1]}; --positive is for images of your own"
             )
+        if group_by:
+            raise InputError(f"--group-by: is for images of your own; {name} is known")
         return BUILDERS[name]
     if own_images.is_own(Path(download)):
-        return own_images.make_builder(name, Path(download), positive)
+        return own_images.make_builder(name, Path(download), positive, group_by)
     instructions = own_images.INSTRUCTIONS
     raise InputError(
         f"{download}: {name!r} is not a known dataset ({', '.join(BUILDERS)}). For images of your "
@@ -95,15 +101,21 @@ def find_builder(name: str, download: str | Path, *, positive: str | None = None
 
 
 def prepare(
-    name: str, download: str | Path, folder: str | Path, *, positive: str | None = None
+    name: str,
+    download: str | Path,
+    folder: str | Path,
+    *,
+    positive: str | None = None,
+    group_by: str = "",
 ) -> ImageDataset:
     """Turns the official download of a dataset into a folder of PNGs, or opens it again.
 
     Args:
         name: A name in `BUILDERS`, or any name for images of your own, see `find_builder`.
         download: Folder with the official files. It is only read.
-        folder: Where the dataset is or will be.
-        positive: See `find_builder`.
+        folder: Where the dataset is or will be. One of your own images is prepared anew if they
+            have changed.
+        positive, group_by: See `find_builder`.
 
     Raises:
         InputError: If `name` is unknown, or the download is incomplete or wrong. Nothing is left
@@ -114,4 +126,6 @@ def prepare(
         >>> prepare("phantom", ".", "prepared/melanet/phantom").info.labels
         ('benign', 'malignant')
     """
-    return find_builder(name, download, positive=positive).build(download, folder)
+    return find_builder(name, download, positive=positive, group_by=group_by).build(
+        download, folder
+    )

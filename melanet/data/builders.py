@@ -6,7 +6,7 @@ import hashlib
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from melanet.data.dataset import METADATA_FILE, DatasetInfo, ImageDataset, open_dataset
@@ -17,13 +17,15 @@ from melanet.data.errors import (
     one_line_warnings,
     os_errors_as_input_errors,
 )
-from melanet.data.files import HashCache
+from melanet.data.files import HashCache, list_files
 from melanet.data.writing import Sample, write_dataset
 
 #: Hashes of the official files; hidden, and no part of the dataset.
 SOURCE_FILE = ".source.json"
 #: What `--positive` is for, wherever it is.
 POSITIVE_HELP = "the positive class of your own images; default: the one with the fewest images"
+#: What `DatasetBuilder.options` come from.
+OPTION_FLAGS = "--group-by, --positive, --classes or --colours"
 #: What file managers leave in folders and zip files.
 SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini"}
 
@@ -155,19 +157,21 @@ class DatasetBuilder:
 
         Without options, one that was prepared with some is the same.
         """
-        of_files, _, with_options = existing.info.source_fingerprint.partition("-")
+        before = existing.info.source_fingerprint
+        of_files, _, with_options = before.partition("-")
         if existing.info.name != self.info.name:
             reason = f"holds the dataset {existing.info.name!r}"
-        elif existing.info.labels != self.info.labels:
+        elif existing.info.labels != self.info.labels and not self.replace:
             reason = f"has the classes {', '.join(existing.info.labels)}, the positive one last"
-        elif fingerprint in (existing.info.source_fingerprint, of_files):
+        elif fingerprint in (before, of_files):
             return True
         elif self.replace and with_options and not self.options:
             raise InputError(
                 f"{existing.folder}: was prepared from other files than {download} holds now, with "
-                "--classes, --colours or --group-by; give them again, and it is prepared anew"
+                f"{OPTION_FLAGS}; give them again and it is prepared anew, or remove it"
             )
         elif self.replace:
+            self._warn_of_positive_class(existing)
             return False
         elif self.generated:
             reason = "was made by another version of the generator"
@@ -176,6 +180,16 @@ class DatasetBuilder:
         raise InputError(
             f"{existing.folder}: {reason}; remove it and prepare it anew, or choose another folder"
         )
+
+    def _warn_of_positive_class(self, existing: ImageDataset) -> None:
+        """Warns if a dataset that is prepared anew gets another positive class."""
+        before, now = existing.info.labels[-1:], self.info.labels[-1:]
+        if before != now:
+            warnings.warn(
+                f"{existing.folder}: is prepared anew, and its positive class is {''.join(now)} "
+                f"now, not {''.join(before)}; --positive says which",
+                stacklevel=2,
+            )
 
 
 def is_hidden(name: str) -> bool:
@@ -187,6 +201,36 @@ def is_hidden(name: str) -> bool:
         [True, True, True, False]
     """
     return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
+def list_images(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files in a folder of one's own images, in order; the system's own are left out.
+
+    Args:
+        folder: The folder.
+        suffixes: Those of the formats that are read, in lower case.
+
+    Raises:
+        InputError: If there is something else in it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.builders import list_images
+        >>> Path("photos").mkdir()
+        >>> for name in ("b.png", "a.PNG", "Thumbs.db"):
+        ...     Path("photos", name).touch()
+        >>> [path.name for path in list_images(Path("photos"), {".png"})]
+        ['a.PNG', 'b.png']
+    """
+    paths = [path for path in sorted(folder.iterdir()) if not is_hidden(path.name)]
+    others = [path.name for path in paths if path.suffix.lower() not in suffixes]
+    if others:
+        more = f" ({len(others)}: {list_files(others)})" if len(others) > 1 else ""
+        raise InputError(
+            f"{folder / others[0]}: is none of {', '.join(sorted(suffixes))}; convert images to "
+            f"PNG and move other files away{more}"
+        )
+    return paths
 
 
 def _sha256(path: Path) -> str:

@@ -232,6 +232,18 @@ def hash_pixels(*paths: Path) -> str:
     return pixels.hexdigest()
 
 
+def is_dataset(folder: Path) -> bool:
+    """Whether a folder holds what `open_dataset` opens, rather than an official download.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.dataset import is_dataset
+        >>> is_dataset(Path("nowhere"))
+        False
+    """
+    return (folder / METADATA_FILE).is_file() and (folder / INFO_FILE).is_file()
+
+
 @os_errors_as_input_errors("read")
 def open_dataset(folder: str | Path) -> ImageDataset:
     """Opens a dataset and checks that it is whole.

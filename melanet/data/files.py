@@ -12,6 +12,9 @@ from pathlib import Path
 from melanet.console import progress_bar
 from melanet.data.errors import InputError, os_errors_as_input_errors
 
+#: Names in a message.
+LISTED = 10
+
 
 def atomic_write(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
     """Writes a file whole or not at all; readers never see half of it.
@@ -179,3 +182,15 @@ def free_id(stem: str, taken: set[str]) -> str:
         id = f"{clean}-{number}"
     taken.add(id.lower())
     return id
+
+
+def list_files(names: Sequence[str]) -> str:
+    """Lists up to ten names, and how many more there are.
+
+    Example:
+        >>> from melanet.data.files import list_files
+        >>> list_files(["a.png", "b.png"])
+        'a.png, b.png'
+    """
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

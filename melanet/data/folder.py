@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from melanet.data.builders import DatasetBuilder
+from melanet.data.builders import DatasetBuilder, is_hidden, list_images
 from melanet.data.dataset import DatasetInfo
 from melanet.data.errors import InputError
-from melanet.data.files import free_id
+from melanet.data.files import free_id, list_files
+from melanet.data.groups import GROUPS_FILE, compile_rule, find_groups
 from melanet.data.readers.csv import read_header, read_rows
 from melanet.data.readers.dicom import read_dicom
 from melanet.data.readers.images import read_image, read_reduced
@@ -30,8 +31,8 @@ GROUP = ("patient", "group")
 SPLIT = ("split",)
 DICOM = {".dcm", ".dicom"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", *DICOM}
-SYSTEM = re.compile(r"\..*|__MACOSX|Thumbs\.db|desktop\.ini", re.IGNORECASE)
-LISTED = 10  # names in a message
+#: Images that are to be converted.
+UNREAD = {".webp", ".avif", ".heic", ".heif", ".jp2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +64,9 @@ def is_own(folder: Path) -> bool:
     return (folder / "images").is_dir() or bool(_class_folders(folder))
 
 
-def make_builder(name: str, folder: Path, positive: str | None = None) -> DatasetBuilder:
+def make_builder(
+    name: str, folder: Path, positive: str | None = None, group_by: str = ""
+) -> DatasetBuilder:
     """The builder of a dataset of one's own; the images are listed, not decoded.
 
     Args:
@@ -71,6 +74,8 @@ def make_builder(name: str, folder: Path, positive: str | None = None) -> Datase
         folder: Holds a folder per class, or `images` and a CSV file.
         positive: The positive class; the one with the fewest images if None, and of several such
             the alphabetically last.
+        group_by: A regular expression whose first group is the patient in a file's name; it goes
+            before the column of patients and `groups.csv`. See `melanet.data.groups`.
 
     Raises:
         InputError: If the files and the table contradict each other, there are fewer than two
@@ -87,17 +92,25 @@ def make_builder(name: str, folder: Path, positive: str | None = None) -> Datase
         >>> make_builder("lesions", Path("lesions")).info.labels
         ('melanoma', 'mole')
     """
+    if group_by:
+        compile_rule(group_by)
     table = _find_table(folder) if (folder / "images").is_dir() else None
     images = _read_table(table, folder / "images") if table else _read_class_folders(folder)
     labels = _order_labels(folder, images, positive)
+    if table and (folder / GROUPS_FILE).is_file() and any(each.patient for each in images):
+        raise InputError(
+            f"{folder / GROUPS_FILE}: {table.name} has a column of patients too; remove one of them"
+        )
     channels = 1 if all(_is_grey(each.path) for each in images) else 3
     files = ("images", table.name) if table else tuple(each.name for each in _class_folders(folder))
     return DatasetBuilder(
         DatasetInfo(name, name, (256, 256), channels, labels=labels, keep_aspect_ratio=True),
-        lambda _: _samples(images),
+        lambda _: _grouped(_samples(images), folder, group_by),
         INSTRUCTIONS,
-        files=files,
+        files=(*files, GROUPS_FILE),
         notes=lambda _: _describe_classes(images, labels),
+        options=repr((positive, group_by)) if positive is not None or group_by else "",
+        replace=True,
     )
 
 
@@ -116,9 +129,19 @@ def _samples(images: Iterable[LabelledImage]) -> list[Sample]:
                 image_name=str(each.path),
                 label=each.label,
                 split=each.split,
+                original_name="" if id == each.path.stem else each.path.name,
             )
         )
     return samples
+
+
+def _grouped(samples: Sequence[Sample], folder: Path, group_by: str) -> list[Sample]:
+    """The samples in the groups that a rule or a table says, where there is one."""
+    groups = find_groups(folder, samples, group_by)
+    return [
+        dataclasses.replace(sample, group=f"patient-{groups[sample.id]}") if groups else sample
+        for sample in samples
+    ]
 
 
 def _class_folders(folder: Path) -> list[Path]:
@@ -129,8 +152,8 @@ def _class_folders(folder: Path) -> list[Path]:
         each
         for each in sorted(folder.iterdir())
         if each.is_dir()
-        and not SYSTEM.fullmatch(each.name)
-        and any(file.suffix.lower() in SUFFIXES for file in each.iterdir())
+        and not is_hidden(each.name)
+        and any(file.suffix.lower() in SUFFIXES | UNREAD for file in each.iterdir())
     ]
 
 
@@ -138,29 +161,19 @@ def _read_class_folders(folder: Path) -> list[LabelledImage]:
     return [
         LabelledImage(path, label.name)
         for label in _class_folders(folder)
-        for path in _image_files(label)
+        for path in list_images(label, SUFFIXES)
     ]
-
-
-def _image_files(folder: Path) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir()) if not SYSTEM.fullmatch(path.name)]
-    others = [path.name for path in files if path.suffix.lower() not in SUFFIXES]
-    if others:
-        raise InputError(
-            f"{folder}: {_listed(others)}: none of {', '.join(sorted(SUFFIXES))}; move it away"
-        )
-    return files
 
 
 def _find_table(folder: Path) -> Path:
     """`labels.csv`, or the only CSV file there."""
     table = folder / "labels.csv"
-    found = sorted(folder.glob("*.csv"))
+    found = sorted(path for path in folder.glob("*.csv") if path.name != GROUPS_FILE)
     if table.is_file() or len(found) == 1:
         return table if table.is_file() else found[0]
     if found:
         raise InputError(
-            f"{folder}: has {_listed([each.name for each in found])}; call the one with the "
+            f"{folder}: has {list_files([each.name for each in found])}; call the one with the "
             "labels labels.csv"
         )
     raise InputError(f"{table}: no such file. {INSTRUCTIONS}")
@@ -168,8 +181,8 @@ def _find_table(folder: Path) -> Path:
 
 def _read_table(table: Path, folder: Path) -> list[LabelledImage]:
     """The images of `folder` in the order of the table's rows."""
-    columns = _find_columns(table)
-    files = _by_name(_image_files(folder))
+    columns, present = _find_columns(table), list_images(folder, SUFFIXES)
+    files = _by_name(present)
     found: dict[Path, str] = {}
     images, missing = [], []
     for place, row in read_rows(table, tuple(columns.values())):
@@ -184,11 +197,13 @@ def _read_table(table: Path, folder: Path) -> list[LabelledImage]:
         images.append(_labelled(path, value, place))
     if missing:
         raise InputError(
-            f"{table}: {_listed(missing)}: no such file in {folder}; add it or remove the row"
+            f"{table}: {list_files(missing)}: no such file in {folder}; add it or remove the row"
         )
-    rest = [path.name for path in _image_files(folder) if path not in found]
+    rest = [path.name for path in present if path not in found]
     if rest:
-        raise InputError(f"{folder}: {_listed(rest)}: no row in {table.name}; add it or remove it")
+        raise InputError(
+            f"{folder}: {list_files(rest)}: no row in {table.name}; add it or remove it"
+        )
     return images
 
 
@@ -212,7 +227,7 @@ def _find_columns(table: Path) -> dict[str, str]:
             columns[use] = column
         elif use in ("name", "label"):
             raise InputError(
-                f"{table}: line 1: none of the columns {_listed(header) or 'there'} is the "
+                f"{table}: line 1: none of the columns {list_files(header) or 'there'} is the "
                 f"image's {use}; call it {names[0]} (or {', '.join(names[1:])})"
             )
     return columns
@@ -233,7 +248,8 @@ def _file_of(name: str, files: dict[str, list[Path]], place: str) -> Path | None
     exact = [path for path in matches if name.endswith(path.name)]
     if len(exact or matches) > 1:
         raise InputError(
-            f"{place}: {name} could be {_listed([path.name for path in matches])}; add the suffix"
+            f"{place}: {name} could be {list_files([path.name for path in matches])}; add the "
+            "suffix"
         )
     return next(iter(exact or matches), None)
 
@@ -251,7 +267,9 @@ def _order_labels(
                 f"{folder}: the class {label} has a single image; add more, to train and to test"
             )
     if positive is not None and positive not in counts:
-        raise InputError(f"--positive {positive}: is none of the classes {_listed(sorted(counts))}")
+        raise InputError(
+            f"--positive {positive}: is none of the classes {list_files(sorted(counts))}"
+        )
     _check_split(folder, images)
     fewest = min(counts.values())
     positive = positive or max(label for label, count in counts.items() if count == fewest)
@@ -265,7 +283,9 @@ def _check_split(folder: Path, images: Sequence[LabelledImage]) -> None:
         return
     without = [each.path.name for each in images if not each.split]
     if without:
-        raise InputError(f"{folder}: {_listed(without)}: no split; fill it in, or empty the column")
+        raise InputError(
+            f"{folder}: {list_files(without)}: no split; fill it in, or empty the column"
+        )
     for split, labels in parts.items():
         for label in sorted({each.label for each in images} - labels):
             raise InputError(
@@ -288,8 +308,3 @@ def _is_grey(path: Path) -> bool:
             return image.mode in ("1", "L", "LA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return np.ndim(read_image(path)) == 2
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")

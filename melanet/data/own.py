@@ -6,7 +6,7 @@ from pathlib import Path
 
 from melanet.data import BUILDERS, prepare
 from melanet.data.builders import DatasetBuilder
-from melanet.data.dataset import INFO_FILE, METADATA_FILE, ImageDataset, open_dataset
+from melanet.data.dataset import ImageDataset, is_dataset, open_dataset
 from melanet.data.errors import InputError
 from melanet.data.groups import group_by, group_copies
 
@@ -35,12 +35,16 @@ def open_own(
         >>> open_own(lesions.folder, "results").info.labels
         ('benign', 'malignant')
     """
-    dataset = open_or_prepare(
-        data, out, lambda name, folder: prepare(name, data, folder, positive=positive), BUILDERS
-    )
+
+    def build(name: str, folder: Path) -> ImageDataset:
+        own_rule = "" if name in BUILDERS else rule
+        return prepare(name, data, folder, positive=positive, group_by=own_rule)
+
+    given = "--positive" if positive is not None else ""
+    dataset = open_or_prepare(data, out, build, BUILDERS, rule, given)
     if not dataset.info.labels:
         raise InputError(f"{data}: has masks but no labels; python -m sharpunet takes it")
-    return grouped(dataset, rule)
+    return dataset
 
 
 def open_or_prepare(
@@ -48,14 +52,18 @@ def open_or_prepare(
     out: str | Path,
     build: Callable[[str, Path], ImageDataset],
     builders: Mapping[str, DatasetBuilder],
+    rule: str = "",
+    given: str = "",
 ) -> ImageDataset:
-    """Opens a dataset, or prepares one from a folder; and compares the pixels with their hashes.
+    """Opens a dataset, or prepares one from a folder; compares pixels with hashes, finds groups.
 
     Args:
         data: The folder.
         out: Folder of the results; the dataset is prepared in it.
         build: From the dataset's name and its place to the dataset.
         builders: The package's `BUILDERS`.
+        rule: Rule for groups; `build` follows it for images of one's own.
+        given: Flags for images of one's own that are not for a dataset, if any were given.
 
     Raises:
         InputError: If the folder is missing or wrong, or the results would lie in it.
@@ -72,15 +80,17 @@ def open_or_prepare(
         raise InputError(f"{data}: no such folder; give one with images, or a dataset")
     if out.resolve().is_relative_to(data.resolve()):
         raise InputError(f"{out}: lies in the folder of the images; choose one outside of it")
-    if (data / METADATA_FILE).is_file() and (data / INFO_FILE).is_file():
-        dataset = open_dataset(data)
+    if is_dataset(data):
+        if given:
+            raise InputError(f"{data}: is a dataset, whose classes are known; leave out {given}")
+        dataset, own = open_dataset(data), False
     else:
         name = data.resolve().name
         if name in builders and builders[name].generated:  # the folder's own images are meant
             name = f"own_{name}"
-        dataset = build(name, out / DATASET_FOLDER)
+        dataset, own = build(name, out / DATASET_FOLDER), name not in builders
     dataset.verify()
-    return dataset
+    return grouped(dataset, "" if own else rule)
 
 
 def grouped(dataset: ImageDataset, rule: str = "") -> ImageDataset:

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
-from melanet.data.builders import is_hidden
-from melanet.data.groups import compile_rule
-from melanet.data.readers.csv import read_rows
+from melanet.data.builders import list_images
+from melanet.data.groups import GROUP_BY_HELP, GROUPS_FILE, compile_rule, find_groups
 from sharpunet.data.label_maps import describe_empty, find_classes, read_colours, read_label_map
-from sharpunet.data.pairs import list_files, pair_files
+from sharpunet.data.pairs import pair_files
 
 INSTRUCTIONS = (
     "Put your images in its folder images and their masks (0 and 255, or a class per value), under "
@@ -24,7 +23,6 @@ WORDS = "masks?|segmentations?|seg|labels?|annotations?|gt|ground[_-]?truth"
 #: What mask files have in their names beside the image's.
 AFFIX = re.compile(rf"(?P<after>.+)[_-](?:{WORDS})|(?:{WORDS})[_-](?P<before>.+)", re.IGNORECASE)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
-GROUPS_FILE = "groups.csv"
 COLOURS_FILE = "colours.csv"
 GROUPS_CURE = (
     f"list them in a file {GROUPS_FILE} (name,group) beside images, or take them from the names "
@@ -58,6 +56,13 @@ class OwnOptions:
         if self.group_by:
             compile_rule(self.group_by)
 
+    def flags(self) -> str:
+        """The flags of what is given, for messages."""
+        flags = {
+            "--classes": self.classes, "--colours": self.colours, "--group-by": self.group_by,
+        }  # fmt: skip
+        return " and ".join(flag for flag, value in flags.items() if value)
+
     def __str__(self) -> str:
         """What is given, for the fingerprint of a dataset; empty if nothing is."""
         if self == OwnOptions():
@@ -84,9 +89,7 @@ def add_own_arguments(parser: argparse.ArgumentParser) -> None:
     add("--colours", type=Path, metavar="FILE",
         help="own images: a CSV file (colour as #rrggbb, name) of the classes by their colours in "
         "the masks; default: colours.csv beside images, if there is one")  # fmt: skip
-    add("--group-by", default="", metavar="REGEX",
-        help="own images: the first group of REGEX in a file's name is its patient, for --protocol "
-        "clean, as '(.+)_[LR]'; default: groups.csv (name,group) beside images")  # fmt: skip
+    add("--group-by", default="", metavar="REGEX", help=GROUP_BY_HELP)
 
 
 def own_options(options: argparse.Namespace) -> OwnOptions:
@@ -170,7 +173,7 @@ def _finish(
         )
     found = find_classes([Path(sample.mask_name) for sample in samples], options.classes, colours)
     notes = [info.notes, describe_empty([samples[i].id for i in found.empty], len(samples))]
-    groups = _groups(options, folder, samples)
+    groups = find_groups(folder, samples, options.group_by)
     info = dataclasses.replace(
         info,
         classes=found.count,
@@ -185,29 +188,6 @@ def _finish(
         )
         for sample in samples
     ]
-
-
-def _groups(options: OwnOptions, folder: Path, samples: Sequence[Sample]) -> Mapping[str, str]:
-    """The group of each image by its id; none if nothing says so."""
-    listed = folder / GROUPS_FILE
-    if options.group_by:
-        rule = compile_rule(options.group_by)
-        matches = {each.id: rule.match(Path(each.image_name).stem) for each in samples}
-        groups = {id: match[1] or "" if match else "" for id, match in matches.items()}
-        source = f"--group-by {options.group_by!r}: finds no group in the name of"
-    elif listed.is_file():
-        rows = {row["name"]: row["group"] for _, row in read_rows(listed, ("name", "group"))}
-        groups = {}
-        for sample in samples:
-            path = Path(sample.image_name)
-            groups[sample.id] = rows.get(path.name) or rows.get(path.stem) or ""
-        source = f"{listed}: has no group for"
-    else:
-        return {}
-    missing = [Path(each.image_name).name for each in samples if not groups[each.id]]
-    if missing:
-        raise InputError(f"{source} {list_files(missing)}; add what is missing")
-    return groups
 
 
 def _image_of(stem: str, images: Mapping[str, Path]) -> str:
@@ -237,15 +217,8 @@ def _safe_ids(stems: Mapping[str, Path]) -> dict[str, str]:
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder. {INSTRUCTIONS}")
-    paths = [path for path in sorted(folder.iterdir()) if not is_hidden(path.name)]
-    others = [path.name for path in paths if path.suffix.lower() not in SUFFIXES]
-    if others:
-        raise InputError(
-            f"{folder / others[0]}: is none of {', '.join(sorted(SUFFIXES))}; convert "
-            f"images to PNG and move other files away ({len(others)}: {list_files(others)})"
-        )
     files: dict[str, Path] = {}
-    for path in paths:
+    for path in list_images(folder, SUFFIXES):
         if path.stem in files:
             raise InputError(f"{path}: has the same name as {files[path.stem].name}")
         files[path.stem] = path

@@ -9,9 +9,9 @@ from PIL import Image
 
 from melanet.console import progress_bar
 from melanet.data import InputError
+from melanet.data.files import list_files
 from melanet.data.readers.csv import read_rows
 from melanet.data.readers.images import read_image
-from sharpunet.data.pairs import list_files
 
 #: Share of a JPEG mask's pixels that may be far from black and white, as those along outlines are.
 MAX_GREY = 0.1

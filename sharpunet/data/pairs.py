@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from melanet.data import InputError, Sample
+from melanet.data.files import list_files
 from melanet.data.readers.images import read_image
-
-#: Files that a message names.
-LISTED = 10
 
 
 def find_files(folder: Path, pattern: str, instructions: str) -> dict[str, Path]:
@@ -101,18 +99,6 @@ def check_pairs(images: Mapping[str, object], masks: Mapping[str, object]) -> li
             + _more(masks, strays)
         )
     return sorted(images)
-
-
-def list_files(names: Sequence[str]) -> str:
-    """Lists up to ten names, and how many more there are.
-
-    Example:
-        >>> from sharpunet.data.pairs import list_files
-        >>> list_files(["a.png", "b.png"])
-        'a.png, b.png'
-    """
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _names(files: Mapping[str, object], keys: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from melanet.data import ImageDataset
-from sharpunet.data.pairs import list_files
+from melanet.data.files import list_files
 
 
 def find_vanished(

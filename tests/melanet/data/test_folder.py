@@ -1,5 +1,6 @@
 """Images of one's own in classes, from the folder to the command's one line about what is wrong."""
 
+import html
 import shutil
 from pathlib import Path
 
@@ -68,10 +69,85 @@ def test_the_positive_class_can_be_said(by_folder, tmp_path):
         prepare("phantom", by_folder, tmp_path / "c", positive="benign")
 
 
-def test_a_prepared_dataset_with_another_positive_class_is_refused(by_folder, tmp_path):
-    prepare("a", by_folder, tmp_path / "a")
-    with pytest.raises(InputError, match=r"has the classes mole, melanoma, the positive one last"):
-        prepare("a", by_folder, tmp_path / "a", positive="mole")
+def test_a_prepared_dataset_gets_another_positive_class_where_one_is_said(by_folder, tmp_path):
+    folder = tmp_path / "a"
+    prepare("a", by_folder, folder)
+    with pytest.warns(UserWarning, match="positive class is mole now, not melanoma; --positive"):
+        prepare("a", by_folder, folder, positive="mole")
+    assert prepare("a", by_folder, folder).info.labels[-1] == "mole"  # where none is said
+    with pytest.warns(UserWarning, match="positive class is melanoma now, not mole"):
+        dataset = prepare("a", by_folder, folder, positive="melanoma")
+    assert dataset.info.labels == ("mole", "melanoma")
+
+
+def test_changed_files_are_prepared_anew_and_a_changed_positive_class_warns(by_folder, tmp_path):
+    folder = tmp_path / "a"
+    prepare("a", by_folder, folder)
+    save_noise(by_folder / "melanoma/new.png", 60)
+    assert len(prepare("a", by_folder, folder).ids(label="melanoma")) == 5
+    for index in range(2):
+        save_noise(by_folder / f"melanoma/more{index}.png", [61, index])
+    with pytest.warns(UserWarning, match="positive class is mole now, not melanoma; --positive"):
+        assert prepare("a", by_folder, folder).info.labels[-1] == "mole"
+
+
+def test_options_are_kept_where_none_are_given_and_files_are_the_same(by_folder, tmp_path):
+    folder, rule = tmp_path / "a", "(...)"
+    prepare("a", by_folder, folder, group_by=rule)
+    assert prepare("a", by_folder, folder).metadata["group"].nunique() == 2
+    save_noise(by_folder / "melanoma/new.png", 60)
+    with pytest.raises(InputError, match=r"--group-by.*give them again"):
+        prepare("a", by_folder, folder)
+    assert len(prepare("a", by_folder, folder, group_by=rule).ids()) == 11
+    assert prepare("a", by_folder, folder, group_by="(.*)").metadata["group"].is_unique
+
+
+def parts_of_groups(dataset):
+    """The parts, over ten seeds, in which the images of each group lie."""
+    parts = []
+    for seed in range(10):
+        split = split_images(dataset, MELANOMA_PROTOCOLS["clean"], seed)
+        part_of = {id: part for part in ("train", "validation", "test")
+                   for id in getattr(split, part)}  # fmt: skip
+        rows = dataset.metadata.groupby("group")["id"]
+        parts += [{part_of.get(id) for id in ids} for _, ids in rows]
+    return parts
+
+
+@pytest.mark.parametrize("by", ["groups.csv", "--group-by", "the column patient"])
+def test_a_split_keeps_groups_together(by, by_table, tmp_path):
+    patients = [f"x{i // 2}" for i in range(10)]
+    rule = ""
+    if by == "groups.csv":
+        rows = [f"p{i}{'.png' if i % 2 else ''},{patients[i]}" for i in range(10)]
+        (by_table / "groups.csv").write_text("\n".join(["name,group", *rows]))
+    elif by == "--group-by":
+        names = [f"{patients[index]}_{index}.png" for index in range(10)]
+        for index, name in enumerate(names):
+            (by_table / f"images/p{index}.png").rename(by_table / "images" / name)
+        write_table(by_table, image=names)
+        rule = "(x.)_"
+    else:
+        write_table(by_table, patient=patients)
+    dataset = prepare("a", by_table, tmp_path / "a", group_by=rule)
+    assert list(dataset.metadata["group"]) == [f"patient-{patient}" for patient in patients]
+    assert all(len(parts) == 1 for parts in parts_of_groups(dataset))
+
+
+def test_in_groups_csv_equal_names_of_two_classes_have_their_folders(by_folder, tmp_path):
+    for label in ("mole", "melanoma"):
+        save_noise(by_folder / label / "left.png", len(label))
+    names = [path.stem for path in sorted(by_folder.glob("*/*.png")) if path.stem != "left"]
+    rows = ["name,group", *(f"{name},{name}" for name in names)]
+    table = by_folder / "groups.csv"
+    table.write_text("\n".join([*rows, "left,anna"]))
+    place = f"groups.csv: line {len(rows) + 1}: left could be melanoma/left.png or mole/left.png"
+    with pytest.raises(InputError, match=place):
+        prepare("a", by_folder, tmp_path / "a")
+    table.write_text("\n".join([*rows, "mole/left.png,anna", "melanoma/left.png,bob"]))
+    dataset = prepare("a", by_folder, tmp_path / "a")
+    assert dataset.values("group", ["left", "left-2"]) == ["patient-bob", "patient-anna"]
+    assert list(dataset.metadata["original_name"]).count("left.png") == 1
 
 
 def test_of_equally_rare_classes_the_alphabetically_last_is_positive(by_folder):
@@ -153,6 +229,9 @@ def test_equal_pictures_stay_on_one_side_of_the_split(by_table, tmp_path):
 
 
 def test_the_table_runs_on_own_images_without_the_rows_of_the_thesis(by_folder, tmp_path):
+    names = {"mole": "m$o_le|\\x^~", "melanoma": "<b>w&art`%#{"}  # of classes, as they are shown
+    for label, name in names.items():
+        (by_folder / label).rename(by_folder / name)
     words = ["--data", str(tmp_path), "--dataset", "own", "--weights", "none", "--epochs", "1"]
     words += ["--conditions", "vgg_gap", "--image-size", "32", "32", "--batch-size", "8"]
     folders = ["--out", str(tmp_path / "out"), "--prepared", str(tmp_path / "prepared")]
@@ -162,6 +241,10 @@ def test_the_table_runs_on_own_images_without_the_rows_of_the_thesis(by_folder, 
     assert "| thesis" not in table
     assert list(Path(tmp_path / "out").rglob("table.tex"))
     assert list(Path(tmp_path / "out").rglob("figures/roc.pdf"))
+    page = next((tmp_path / "out").rglob("index.html")).read_text()
+    shown = {label: html.escape(name, quote=False) for label, name in names.items()}
+    assert f"Images of each class: {shown['mole']} 6, {shown['melanoma']} 4." in page
+    assert names["melanoma"] not in page
 
 
 def edit(old, new):
@@ -203,8 +286,21 @@ CASES = {
     "a split without a class": (
         lambda f: write_table(f, split=["train"] * 6 + ["test"] * 4), "train has no image of the",
     ),
+    "patients twice": (
+        lambda f: [write_table(f, patient=["x"] * 10), (f / "groups.csv").write_text("name,group")],
+        "groups.csv: labels.csv has a column of patients too; remove one",
+    ),
+    "groups of some images only": (
+        lambda f: (f / "groups.csv").write_text("name,group\np0,a\n"),
+        "groups.csv: has no group for p1.png, p2.png",
+    ),
+    "a WebP image": (
+        lambda f: (f / "images/p1.png").rename(f / "images/p1.webp"),
+        "images/p1.webp: is none of .bmp, .dcm, .dicom, .gif, .jpeg, .jpg, .png, .tif, .tiff; "
+        "convert images to PNG",
+    ),
     "a file of another kind": (
-        lambda f: (f / "images/notes.txt").write_text("a"), "notes.txt: none of .bmp",
+        lambda f: (f / "images/notes.txt").write_text("a"), "notes.txt: is none of .bmp",
     ),
 }  # fmt: skip
 
@@ -221,3 +317,36 @@ def test_bad_input_is_named_in_one_line_and_nothing_is_written(case, by_table, t
     assert lines[0].startswith("error: ")
     assert reason in lines[0]
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_class_of_webp_images_is_told_to_convert_them(by_folder, tmp_path):
+    for path in (by_folder / "mole").iterdir():
+        path.rename(path.with_suffix(".webp"))
+    with pytest.raises(InputError, match=r"mole/mol0\.webp: .*convert images to PNG .*\(6: mol0"):
+        prepare("a", by_folder, tmp_path / "a")
+
+
+def test_what_file_managers_leave_is_no_class_and_no_image(by_folder, tmp_path):
+    save_png(by_folder / "__MACOSX/mole/._mol0.png", np.zeros((8, 8)))
+    save_png(by_folder / "__MACOSX/a.png", np.zeros((8, 8)))
+    for name in ("mole/._mol0.png", "mole/Thumbs.db", ".DS_Store", "melanoma/desktop.ini"):
+        (by_folder / name).write_bytes(b"x")
+    assert prepare("a", by_folder, tmp_path / "a").info.labels == ("mole", "melanoma")
+
+
+@pytest.mark.parametrize("rule", ["x(", "mole", "(x)"])
+def test_a_rule_that_finds_no_group_is_one_line(rule, by_folder, tmp_path, capsys):
+    arguments = ["mine", "--download", str(by_folder), "--prepared", str(tmp_path / "prepared")]
+    assert main([*arguments, "--group-by", rule]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --group-by {rule!r}: ")
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_flags_for_own_images_are_not_for_a_dataset(by_folder, tmp_path, capsys):
+    prepare("own", by_folder, tmp_path / "data/own")
+    options = ["--dataset", "own", "--weights", "none", "--dry-run", "--out", str(tmp_path / "out")]
+    given = ["--positive", "mole", "--group-by", "(...)"]
+    assert run_table(TABLE, ["--data", str(tmp_path / "data"), *options, *given]) == 2
+    error = capsys.readouterr().err
+    assert "is a dataset already; leave out --positive and --group-by, or prepare it" in error

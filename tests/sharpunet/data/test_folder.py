@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.common.table import run_table
+from experiments.table_3_1 import TABLE
 from melanet.data.loading import resize
 from sharpunet.data import InputError, OwnOptions, find_builder, open_dataset, prepare
 from sharpunet.data.__main__ import main
@@ -255,6 +257,31 @@ def test_options_are_kept_where_none_are_given(own_images, tmp_path):
     (own_images / "images/case-1.png").unlink()
     with pytest.raises(InputError, match="give them again"):
         prepare("mine", own_images, folder)
+
+
+def test_other_options_prepare_the_dataset_anew(own_images, tmp_path):
+    folder = tmp_path / "prepared"
+    prepare("mine", own_images, folder)
+    named = prepare("mine", own_images, folder, OwnOptions(classes=("skin", "lesion")))
+    assert named.info.class_names == ("skin", "lesion")
+    other = prepare("mine", own_images, folder, OwnOptions(classes=("skin", "mole")))
+    assert other.info.class_names == ("skin", "mole")
+    grouped = prepare("mine", own_images, folder, OwnOptions(group_by="(case)"))
+    assert set(grouped.metadata["group"]) == {"case"}
+    table = tmp_path / "colours.csv"
+    for name in ("lesion", "polyp"):  # a table of another content
+        table.write_text(f"colour,name\n#000000,skin\n#ffffff,{name}\n")
+        coloured = prepare("mine", own_images, folder, OwnOptions(colours=table))
+        assert coloured.info.class_names == ("skin", name)
+
+
+def test_flags_for_own_images_are_not_for_a_dataset(own_images, tmp_path, capsys):
+    prepare("mine", own_images, tmp_path / "data/mine")
+    words = ["--data", str(tmp_path / "data"), "--datasets", "mine", "--dry-run"]
+    given = ["--classes", "skin", "lesion", "--group-by", "(case)"]
+    assert run_table(TABLE, [*words, *given, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "is a dataset already; leave out --classes and --group-by, or prepare it" in error
 
 
 def test_names_are_made_safe_and_kept(own_images, tmp_path):
