@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-SECONDS_PER_LINE = 60.0  # of progress that goes into a file
+SECONDS_PER_LINE = 300.0  # of progress that goes into a file
 
 
 def quiet_tensorflow() -> None:
@@ -75,7 +75,7 @@ def _held_stderr() -> Iterator[None]:
 
 
 def progress_bar(*arguments: Any, **options: Any) -> tqdm:
-    """A progress bar with the time left; in a file, a line per minute at most.
+    """A progress bar with the time left; in a file, a line per five minutes at most.
 
     Args:
         *arguments: As of `tqdm.tqdm`.

@@ -99,6 +99,7 @@ def predict(
         images,
         Path(out),
         lambda *batch: _classify(Path(out), *batch),
+        folders=("grad_cam",),
         batch_size=batch_size,
         threshold=threshold,
         info=info,
@@ -112,6 +113,7 @@ def run_predictions(
     out: Path,
     write_batch: BatchWriter,
     *,
+    folders: Sequence[str],
     batch_size: int,
     threshold: float | None,
     info: ModelInfo | None,
@@ -121,11 +123,12 @@ def run_predictions(
     Args:
         task: What the model must be made for.
         write_batch: Predicts a batch and writes its files; returns a row per image.
+        folders: Folders of `out` in which it writes `NAME.png`.
 
     Example:
         >>> from pathlib import Path
         >>> from melanet.inference import run_predictions
-        >>> options = {"batch_size": 1, "threshold": None, "info": None}
+        >>> options = {"folders": [], "batch_size": 1, "threshold": None, "info": None}
         >>> run_predictions("segmentation", "no.keras", ".", Path("out"), print, **options)
         Traceback (most recent call last):
             ...
@@ -134,7 +137,9 @@ def run_predictions(
     info = model_info(task, model_path, info, threshold)
     model = to_float32(load_model(model_path))
     check_model(model, info, model_path)
-    return predict_batches(model, info, model_path, images, out, write_batch, batch_size=batch_size)
+    return predict_batches(
+        model, info, model_path, images, out, write_batch, folders=folders, batch_size=batch_size
+    )
 
 
 def predict_batches(
@@ -145,10 +150,13 @@ def predict_batches(
     out: Path,
     write_batch: BatchWriter,
     *,
+    folders: Sequence[str],
     batch_size: int,
     table_file: str = PREDICTIONS_FILE,
 ) -> Predictions:
     """Gives new images to a model, one batch after the other. Interrupted runs resume.
+
+    An image is predicted again if it has changed, or if one of its files is gone.
 
     Args:
         model: The model.
@@ -157,6 +165,7 @@ def predict_batches(
         images: A folder or files.
         out: Folder of the results.
         write_batch: Predicts a batch and writes its files; returns a row per image.
+        folders: Folders of `out` in which it writes `NAME.png`.
         batch_size: Images per batch.
         table_file: Name of the table of all rows.
 
@@ -176,13 +185,13 @@ def predict_batches(
         ...     return [{"mean": float(image.mean())} for image in batch]
         >>> info = ModelInfo("segmentation", (8, 8), 1)
         >>> predict_batches(
-        ...     model, info, "unet.keras", "scan.png", Path("out"), mean, batch_size=1
+        ...     model, info, "unet.keras", "scan.png", Path("out"), mean, folders=[], batch_size=1
         ... ).count
         1
     """
     found = find_images(images)
     _check_out(out, images)
-    progress = _Progress(out, _settings(model_path, info))
+    progress = _Progress(out, _settings(model_path, info), folders)
     waiting = [name for name in found if not progress.is_done(name, found[name])]
     refused: dict[str, str] = {}
     with progress_bar(total=len(found), initial=len(found) - len(waiting), unit="image") as bar:
@@ -283,8 +292,8 @@ def _settings(path: str | Path, info: ModelInfo) -> str:
 class _Progress:
     """Rows of the images that are done, one line each, in the order in which they were done."""
 
-    def __init__(self, out: Path, settings: str):
-        self._file = out / PROGRESS_FILE
+    def __init__(self, out: Path, settings: str, folders: Sequence[str]):
+        self._file, self._folders = out / PROGRESS_FILE, [out / name for name in folders]
         self.rows: dict[str, dict[str, Any]] = {}
         self._stamps: dict[str, list[int]] = {}
         lines = []
@@ -303,7 +312,8 @@ class _Progress:
             atomic_write(self._file, json.dumps(settings) + "\n")
 
     def is_done(self, name: str, path: Path) -> bool:
-        return self._stamps.get(name) == _stamp(path)
+        files = [folder / f"{name}.png" for folder in self._folders]
+        return self._stamps.get(name) == _stamp(path) and all(file.is_file() for file in files)
 
     def add(self, files: dict[str, Path], rows: list[dict[str, Any]]) -> None:
         with os_errors_as_input_errors("write", self._file), self._file.open("a") as file:

@@ -83,6 +83,7 @@ def translate_images(
         images,
         out,
         write,
+        folders=("images",),
         batch_size=batch_size,
         table_file=TRANSLATIONS_FILE,
     )

@@ -69,6 +69,7 @@ def predict(
         images,
         Path(out),
         partial(_segment, Path(out)),
+        folders=("masks", "overlays"),
         batch_size=batch_size,
         threshold=threshold,
         info=info,

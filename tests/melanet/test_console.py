@@ -85,7 +85,7 @@ def test_a_user_s_own_import_is_left_alone(tmp_path):
     assert (done.stdout, done.stderr) == ("None\n", "I0000 started")
 
 
-def test_progress_in_a_file_is_a_line_a_minute(monkeypatch, capsys):
+def test_progress_in_a_file_is_a_few_lines(monkeypatch, capsys):
     assert not console.is_interactive()
     assert list(console.progress_bar(range(10_000))) == list(range(10_000))
     assert capsys.readouterr().err == ""

@@ -92,6 +92,24 @@ def test_an_interrupted_run_resumes_with_the_same_table(ready, monkeypatch):
         predict(*arguments, ready / "out", threshold=0.9)
 
 
+def test_an_image_whose_files_are_gone_is_predicted_again(ready, monkeypatch):
+    arguments = ready / "m.keras", ready / "images", ready / "out"
+    predict(*arguments)
+    table = (ready / "out/predictions.csv").read_text()
+    (ready / "out/masks/a.png").unlink()
+    (ready / "out/overlays/c.png").unlink()
+    bright_square(ready / "images/d.png", (44, 20))
+    calls, real = [], inference.read_new_image
+    monkeypatch.setattr(
+        inference, "read_new_image", lambda path, n: calls.append(path.stem) or real(path, n)
+    )
+    assert predict(*arguments).count == 4
+    assert calls == ["a", "c", "d"]
+    assert (ready / "out/masks/a.png").is_file()
+    assert (ready / "out/overlays/c.png").is_file()
+    assert (ready / "out/predictions.csv").read_text().splitlines()[:4] == table.splitlines()[:4]
+
+
 def test_the_command_lists_bad_images_and_goes_on(ready, capsys):
     (ready / "images/bad.png").write_bytes(b"not an image")
     words = ["predict", ready / "m.keras", ready / "images", "--out", ready / "out"]
