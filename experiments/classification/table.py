@@ -1,37 +1,39 @@
 """Tables of chapter 2: classifiers in several conditions on one dataset."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.classification import report
-from experiments.classification.protocols import ClassifierProtocol
+from experiments.classification.conditions import BAGGED_TREES, Condition
+from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.splits import Split, split_images
-from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
-from experiments.classification.trial import (
-    BAGGED_TREES,
-    ClassifierSettings,
-    ClassifierTrial,
-    Condition,
-)
 from experiments.common.cli import (
     add_common_arguments,
     bounded_int,
     non_negative_float,
     positive_float,
 )
-from experiments.common.report import Figures, Section
 from experiments.common.table import Table, prepare_dataset
-from melanet.classifiers import CLASSIFIERS
+from melanet import lazy
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
-from melanet.distribution import count_replicas, make_strategy, resolve
 from melanet.precision import resolve_precision
-from melanet.trees import BaggedTrees
+
+if TYPE_CHECKING:
+    from experiments.classification import report
+    from experiments.classification.synthesis import SyntheticSetStage
+    from experiments.classification.trial import ClassifierSettings, ClassifierTrial
+    from experiments.common.report import Figures, Section
+    from melanet import distribution
+else:
+    report = lazy.module("experiments.classification.report")
+    distribution = lazy.module("melanet.distribution")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class ClassificationTable(Table):
     conditions: tuple[Condition, ...]
     metrics: Mapping[str, str]
     published_cells: Callable[[str, str], dict[str, str] | None]
-    figures: Callable[["report.Results"], Figures]
+    figures: Callable[[report.Results], Figures]
     condition_header: str = "Trained on"
     loss: str = "focal"
     caption: str = ""
@@ -116,6 +118,8 @@ class ClassificationTable(Table):
         Raises:
             InputError: If a size or weights do not suit the networks, or a class cannot be split.
         """
+        from experiments.classification.trial import ClassifierTrial
+
         _check_positive_class(datasets)
         models, protocol = list(dict.fromkeys(options.models)), self.protocols[options.protocol]
         settings = {model: self._settings(datasets[0], options, model) for model in models}
@@ -158,6 +162,8 @@ class ClassificationTable(Table):
     def _settings(
         self, dataset: ImageDataset, options: argparse.Namespace, model: str
     ) -> ClassifierSettings:
+        from experiments.classification.trial import ClassifierSettings
+
         size = tuple(options.image_size or dataset.info.image_size)
         if any(side % 16 or side < 32 for side in size):
             raise InputError(
@@ -190,7 +196,7 @@ class ClassificationTable(Table):
             augmentation=protocol.augmentation,
             preprocessing="imagenet" if protocol.imagenet_preprocessing else "none",
             deterministic=options.deterministic,
-            distribute=resolve(options.distribute),
+            distribute=distribution.resolve(options.distribute),
         )
 
 
@@ -227,8 +233,10 @@ def _synthetic_stage(
     config: CycleGANConfig,
     seed: int,
 ) -> SyntheticSetStage:
+    from experiments.classification.synthesis import SyntheticSetStage
+
     # Devices can share a batch that has an image of each class for every one of them.
-    replicas = count_replicas(make_strategy(settings.distribute))
+    replicas = distribution.count_replicas(distribution.make_strategy(settings.distribute))
     return SyntheticSetStage(
         dataset=dataset,
         train=split.train,
@@ -254,6 +262,9 @@ def _check_positive_class(datasets: Sequence[ImageDataset]) -> None:
 
 def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]) -> None:
     """Builds the classifier once: unsuitable weights are reported before hours of work."""
+    from melanet.classifiers import CLASSIFIERS
+    from melanet.trees import BaggedTrees
+
     build = BaggedTrees if model == BAGGED_TREES else CLASSIFIERS[model]
     try:
         build(input_shape, 2, weights=weights)
