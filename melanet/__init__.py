@@ -13,7 +13,9 @@ _EXPORTS = {
         "vgg_gap",
     ],
     "melanet.cyclegan": ["CycleGAN", "build_cyclegan"],
+    "melanet.evaluation": ["evaluate_model"],
     "melanet.explain": ["features", "grad_cam", "umap_embedding"],
+    "melanet.fitting": ["train_model"],
     "melanet.losses": ["focal_loss"],
     "melanet.metrics": [
         "auc",

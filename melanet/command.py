@@ -4,10 +4,15 @@ import argparse
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from melanet.data.errors import InputError, escape_unprintable
+from melanet.data.errors import InputError, escape_unprintable, one_line_warnings
+
+if TYPE_CHECKING:
+    from melanet.evaluation import Evaluation
 
 MAX_LISTED = 10
 
@@ -29,13 +34,33 @@ def run(package: str, arguments: Sequence[str] | None = None) -> int:
     """
     options = make_parser(package).parse_args(arguments)
     try:
-        return options.command(package, options)
+        _import_quietly("tensorflow")
+        with one_line_warnings():
+            return options.command(package, options)
     except InputError as error:
         print("error:", error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command resumes where it stopped", file=sys.stderr)
         return 130
+
+
+def _import_quietly(module: str) -> None:
+    """Imports a module whose C++ code writes to the console; what it wrote is shown if it fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for what comes after its start
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            written.seek(0)
+            os.write(stderr, written.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def make_parser(package: str) -> argparse.ArgumentParser:
@@ -49,6 +74,13 @@ def make_parser(package: str) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog=package, description=f"Commands of {package}.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(package, commands)
+    _add_predict(package, commands)
+    _add_evaluate(package, commands)
+    return parser
+
+
+def _add_predict(package: str, commands: Any) -> None:
     what = {
         "melanet": "classes, their probabilities and Grad-CAM",
         "sharpunet": "masks, outlines and shares of the image",
@@ -63,11 +95,106 @@ def make_parser(package: str) -> argparse.ArgumentParser:
     add("--threshold", type=_probability, help="default: the model's own")
     add("--batch-size", type=_positive, default=16, help="default: %(default)s")
     predict.set_defaults(command=_predict)
-    return parser
+
+
+def _add_train(package: str, commands: Any) -> None:
+    title = "train one model on your own images, and test it on a fifth of them"
+    train = commands.add_parser("train", help=title, description=title)
+    add = train.add_argument
+    _add_data(package, train)
+    add("--out", type=Path, required=True,
+        help="folder of the model and its scores; interrupted runs resume")  # fmt: skip
+    default = {"melanet": "vgg_gap", "sharpunet": "sharp_unet"}[package]
+    add("--model", default=default, metavar="NAME", help=f"of {package}; default: %(default)s")
+    add("--image-size", type=_positive, nargs=2, metavar=("H", "W"),
+        help="in pixels; default: the dataset's own, 256 256 of your own images")  # fmt: skip
+    add("--epochs", type=_positive, default=100,
+        help="at most, early stopping may end sooner; default: %(default)s")  # fmt: skip
+    add("--batch-size", type=_positive, default=8, help="default: %(default)s")
+    files = ", FILE" if package == "melanet" else ""
+    add("--weights", default="imagenet",
+        help=f"initial weights, where the model takes some: imagenet{files} or none; default: "
+        "%(default)s")  # fmt: skip
+    add("--precision", default="auto",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        help="auto: the fastest that the hardware computes natively")  # fmt: skip
+    add("--seed", type=_seed, default=0, help="of the split and the weights; default: %(default)s")
+    if package == "melanet":
+        add("--positive", metavar="CLASS", help="default: the class with the fewest images")
+    train.set_defaults(command=_train)
+
+
+def _add_evaluate(package: str, commands: Any) -> None:
+    title = "score a saved model on images whose truth is known, with 95% intervals"
+    evaluate = commands.add_parser("evaluate", help=title, description=title)
+    add = evaluate.add_argument
+    add("model", type=Path, metavar="MODEL.keras", help="as train saves it")
+    _add_data(package, evaluate)
+    add("--out", type=Path, required=True, help="folder of the scores")
+    add("--threshold", type=_probability, help="default: the model's own")
+    add("--batch-size", type=_positive, default=16, help="default: %(default)s")
+    evaluate.set_defaults(command=_evaluate)
+
+
+def _add_data(package: str, parser: argparse.ArgumentParser) -> None:
+    """The folder of images, and what its files do not say by themselves."""
+    add = parser.add_argument
+    if package == "sharpunet":
+        add("data", type=Path, metavar="DIR", help="has images and masks, or is a dataset")
+        importlib.import_module("sharpunet.data.folder").add_own_arguments(parser)
+        return
+    add("data", type=Path, metavar="DIR",
+        help="has a folder per class, or images and labels.csv, or is a dataset")  # fmt: skip
+    add("--group-by", default="", metavar="REGEX",
+        help="the first group of REGEX in a file's name is its patient, as '(.+)_[LR]'; default: "
+        "the column patient of labels.csv")  # fmt: skip
+
+
+def _train(package: str, options: argparse.Namespace) -> int:
+    done = importlib.import_module(f"{package}.fitting").train_model(
+        options.data,
+        options.out,
+        model=options.model,
+        image_size=options.image_size and tuple(options.image_size),
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        weights=None if options.weights == "none" else options.weights,
+        precision=options.precision,
+        seed=options.seed,
+        **({"positive": options.positive} if package == "melanet" else {}),
+        **_own_options(package, options),
+    )
+    _print_scores("held-out images", done.test)
+    print(escape_unprintable(f"{done.model_path}: trained; python -m {package} predict takes it"))
+    return 0
+
+
+def _evaluate(package: str, options: argparse.Namespace) -> int:
+    done = importlib.import_module(f"{package}.evaluation").evaluate_model(
+        options.model,
+        options.data,
+        options.out,
+        batch_size=options.batch_size,
+        threshold=options.threshold,
+        **_own_options(package, options),
+    )
+    _print_scores(str(options.data), done)
+    return 0
+
+
+def _own_options(package: str, options: argparse.Namespace) -> dict[str, Any]:
+    if package == "melanet":
+        return {"group_by": options.group_by}
+    return {"options": importlib.import_module("sharpunet.data.folder").own_options(options)}
+
+
+def _print_scores(title: str, scores: "Evaluation") -> None:
+    print(escape_unprintable(f"{title}:"))
+    for line in str(scores).splitlines():
+        print(" ", escape_unprintable(line))
 
 
 def _predict(package: str, options: argparse.Namespace) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # nothing of TensorFlow's start
     done = importlib.import_module(f"{package}.inference").predict(
         options.model,
         options.images,
@@ -91,6 +218,13 @@ def _probability(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**31 - 1}")
     return value
 
 

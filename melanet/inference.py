@@ -131,11 +131,11 @@ def run_predictions(
             ...
         melanet.data.errors.InputError: no.keras: no such file
     """
-    info = _info(task, model_path, info, threshold)
+    info = model_info(task, model_path, info, threshold)
     found = find_images(images)
     _check_out(out, images)
     model = to_float32(load_model(model_path))
-    _check_model(model, info, model_path)
+    check_model(model, info, model_path)
     progress = _Progress(out, _settings(model_path, info))
     waiting = [name for name in found if not progress.is_done(name, found[name])]
     refused: dict[str, str] = {}
@@ -157,9 +157,27 @@ def run_predictions(
     return Predictions(out / PREDICTIONS_FILE, len(rows), refused)
 
 
-def _info(
+def model_info(
     task: str, path: str | Path, info: ModelInfo | None, threshold: float | None
 ) -> ModelInfo:
+    """What a saved model needs, checked for a task.
+
+    Args:
+        task: What the model must be made for.
+        path: A `.keras` file.
+        info: What the model needs; what its file says if None.
+        threshold: Another threshold than its own, if not None.
+
+    Raises:
+        InputError: If the file does not say it, or the model is made for something else.
+
+    Example:
+        >>> from melanet import ModelInfo
+        >>> from melanet.inference import model_info
+        >>> info = ModelInfo("classification", (64, 64), 3, ("benign", "malignant"))
+        >>> model_info("classification", "vgg.keras", info, 0.2).threshold
+        0.2
+    """
     info = info or read_model_info(path)
     if info is None:
         raise InputError(
@@ -168,16 +186,26 @@ def _info(
         )
     if info.task != task:
         program = {"segmentation": "sharpunet", "classification": "melanet"}[info.task]
-        raise InputError(
-            f"{path}: is a model for {info.task}; python -m {program} predict takes it"
-        )
+        raise InputError(f"{path}: is a model for {info.task}; python -m {program} takes it")
     if threshold is None:
         return info
     check_threshold(threshold)
     return dataclasses.replace(info, threshold=threshold)
 
 
-def _check_model(model: keras.Model, info: ModelInfo, path: str | Path) -> None:
+def check_model(model: keras.Model, info: ModelInfo, path: str | Path) -> None:
+    """Checks that a model takes and gives what its file says.
+
+    Raises:
+        InputError: If it does not.
+
+    Example:
+        >>> import keras
+        >>> from melanet import ModelInfo
+        >>> from melanet.inference import check_model
+        >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 1)])
+        >>> check_model(model, ModelInfo("segmentation", (8, 8), 1), "unet.keras")
+    """
     takes = (*info.image_size, info.channels)
     given = getattr(model, "input_shape", None)
     sides = given[1:] if isinstance(given, tuple) and len(given) == 4 else (0, 0, 0)

@@ -84,6 +84,9 @@ class LazyMapping(Mapping[str, Any]):
             raise KeyError(name)
         return self._load()[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

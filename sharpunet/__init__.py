@@ -5,6 +5,8 @@ from melanet import lazy
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "sharpunet.evaluation": ["evaluate_model"],
+    "sharpunet.fitting": ["train_model"],
     "sharpunet.layers": ["KERNELS", "SharpBlock"],
     "sharpunet.losses": ["LOSSES"],
     "sharpunet.metrics": ["Dice", "Jaccard", "best_constant_scores", "dice", "jaccard"],

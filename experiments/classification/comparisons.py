@@ -38,7 +38,7 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
         baseline, *others = sorted(alike, key=lambda r: list(titles).index(r["condition"]))
         for record in others:
             found = _compare(baseline, record)
-            names = {"Model": CLASSIFIER_TITLES[model]} if several_models else {}
+            names = {"Model": CLASSIFIER_TITLES.get(model, model)} if several_models else {}
             if several_seeds:
                 names["Seed"] = str(seed)
             pair = f"{titles[record['condition']]} less {titles[baseline['condition']]}"

@@ -147,10 +147,11 @@ def add_published_rows(
     table: "ClassificationTable", summary: pd.DataFrame, *, of_thesis: bool = True
 ) -> pd.DataFrame:
     """One row "ours" per model and condition, the thesis's own beneath it if `of_thesis`."""
-    several_models = summary["model"].nunique() > 1
+    models = set(summary["model"])
+    name_models = len(models) > 1 or not models <= set(table.model_choices)
     rows = []
     for row in summary.itertuples():
-        names = {"Model": CLASSIFIER_TITLES[row.model]} if several_models else {}
+        names = {"Model": CLASSIFIER_TITLES.get(row.model, row.model)} if name_models else {}
         names[table.condition_header] = table.titles[row.condition]
         ours = {heading: cell(row, name) for name, heading in table.metrics.items()}
         rows.append({**names, "": "ours", **ours})
@@ -177,7 +178,7 @@ def cell(row: Any, name: str) -> str:
 def melanoma_figures(results: Results) -> Figures:
     """Figures 2.3, 2.4, 2.6, 2.7 and 2.16; with saved models 2.8 to 2.10 and the discussion's."""
     records, titles = results.records, results.titles
-    return {
+    drawn: Figures = {
         "samples": (
             "Training images of both classes, at even steps (as figure 2.3).",
             figures.class_samples(results.datasets[0]),
@@ -186,17 +187,22 @@ def melanoma_figures(results: Results) -> Figures:
             "Training images of each class in every condition (as figure 2.4).",
             figures.class_histogram(records, titles),
         ),
-        "bars": (
-            "Test results (as figure 2.6), with the specificity that a gain may cost.",
-            figures.metric_bars(runs_frame(records), titles),
-        ),
-        "roc": (
-            "ROC curves (as figure 2.7); the dots mark the threshold 0.5.",
-            figures.roc_curves(records, titles),
-        ),
-        **_translations(results, "translations", "(as figure 2.16)"),
-        **_figures_of_models(results),
     }
+    models = list(dict.fromkeys(record["model"] for record in records))
+    for number, model in enumerate(models, start=1):
+        suffix = f"-{number}" if number > 1 else ""
+        of_model = [record for record in records if record["model"] == model]
+        name = f"{CLASSIFIER_TITLES.get(model, model)}: " if len(models) > 1 else ""
+        drawn[f"bars{suffix}"] = (
+            f"{name}Test results (as figure 2.6), with the specificity that a gain may cost.",
+            figures.metric_bars(runs_frame(of_model), titles),
+        )
+        drawn[f"roc{suffix}"] = (
+            f"{name}ROC curves (as figure 2.7); the dots mark the threshold 0.5.",
+            figures.roc_curves(of_model, titles),
+        )
+    translations = _translations(results, "translations", "(as figure 2.16)")
+    return {**drawn, **translations, **_figures_of_models(results)}
 
 
 def _figures_of_models(results: Results) -> Figures:
@@ -215,8 +221,8 @@ def _figures_of_models(results: Results) -> Figures:
     drawn = _heat_maps(results, records)
     if set(FEATURE_PANELS) <= set(records):
         drawn["figure_2_10"] = (
-            f"UMAP of the features of {CLASSIFIER_TITLES[model]}, each of the images that it was "
-            "trained on (as figure 2.10).",
+            f"UMAP of the features of {CLASSIFIER_TITLES.get(model, model)}, each of the images "
+            "that it was trained on (as figure 2.10).",
             feature_panels(records, results.out),
         )
     return {**drawn, **_predictions(results, records)}
@@ -252,7 +258,7 @@ def covid_figures(results: Results) -> Figures:
     """Figures 2.5 and 2.11 to 2.15, of the first model and seed."""
     model, seed = results.records[0]["model"], results.records[0]["seed"]
     first = [r for r in results.records if (r["model"], r["seed"]) == (model, seed)]
-    name = CLASSIFIER_TITLES[model]
+    name = CLASSIFIER_TITLES.get(model, model)
     skews = runs_frame(first).set_index("condition")["skew"]
     with_skew = {c: f"{results.titles[c]}\nskew {skew:.2f}" for c, skew in skews.items()}
     drawn: Figures = {
@@ -271,7 +277,7 @@ def covid_figures(results: Results) -> Figures:
     panels = {
         trial.condition.title: trial.features_path(results.out)
         for trial in results.trials
-        if (trial.settings.model, trial.seed) == (model, seed)
+        if trial.key in {record["key"] for record in first}
     }
     drawn["umap"] = (
         f"UMAP of the pooled features of {name}, each panel of the classifier trained so, training "

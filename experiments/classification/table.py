@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.splits import Split, split_images
@@ -19,6 +21,17 @@ from experiments.common.cli import (
     non_negative_float,
     positive_float,
 )
+from experiments.common.own_models import (
+    HELP,
+    accepted,
+    check_model,
+    display_names,
+    is_own,
+    load_builder,
+    model_name,
+    rename_models,
+)
+from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.table import Table, prepare_dataset
 from melanet import lazy
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
@@ -84,7 +97,8 @@ class ClassificationTable(Table):
             "synthetic images can join it; phantoms need no download")  # fmt: skip
         add("--positive", metavar="CLASS", help=POSITIVE_HELP)
         add("--models", "--model", nargs="+", default=list(self.models), metavar="NAME",
-            choices=self.model_choices, help=", ".join(self.model_choices))  # fmt: skip
+            type=model_name(self.model_choices),
+            help=f"{', '.join(self.model_choices)}, {HELP}")  # fmt: skip
         add("--conditions", nargs="+", default=list(self.titles), choices=self.titles,
             metavar="NAME", help=", ".join(self.titles))  # fmt: skip
         add("--protocol", choices=self.protocols, default="thesis")
@@ -122,6 +136,7 @@ class ClassificationTable(Table):
 
         _check_positive_class(datasets)
         models, protocol = list(dict.fromkeys(options.models)), self.protocols[options.protocol]
+        display_names(models, CLASSIFIER_TITLES)  # before hours of training
         settings = {model: self._settings(datasets[0], options, model) for model in models}
         config = cyclegan_config(protocol.cyclegan, options)
         trials = []
@@ -157,7 +172,9 @@ class ClassificationTable(Table):
         records: Sequence[dict[str, Any]],
         out: Path,
     ) -> Section:
-        return report.make_section(report.Results(self, datasets, trials, records, out))
+        names = display_names((trial.settings.model for trial in trials), CLASSIFIER_TITLES)
+        renamed = rename_models(records, names)
+        return report.make_section(report.Results(self, datasets, trials, renamed, out))
 
     def _settings(
         self, dataset: ImageDataset, options: argparse.Namespace, model: str
@@ -175,7 +192,11 @@ class ClassificationTable(Table):
             )
         protocol = self.protocols[options.protocol]
         weights = None if options.weights == "none" else options.weights
-        if not options.dry_run:
+        preprocessing = "imagenet" if protocol.imagenet_preprocessing else "none"
+        if is_own(model):
+            used = _check_own(model, (*size, dataset.info.channels), weights, preprocessing)
+            weights, preprocessing = used.get("weights"), used.get("preprocessing", "none")
+        elif not options.dry_run:
             _check_weights(model, weights, (*size, dataset.info.channels))
         return ClassifierSettings(
             protocol=options.protocol,
@@ -194,7 +215,7 @@ class ClassificationTable(Table):
             keep_aspect_ratio=protocol.keep_aspect_ratio,
             scaling=protocol.scaling,
             augmentation=protocol.augmentation,
-            preprocessing="imagenet" if protocol.imagenet_preprocessing else "none",
+            preprocessing=preprocessing,
             deterministic=options.deterministic,
             distribute=distribution.resolve(options.distribute),
         )
@@ -258,6 +279,22 @@ def _check_positive_class(datasets: Sequence[ImageDataset]) -> None:
                 f"--datasets: {other.info.name} translates to {''.join(other.info.labels[-1:])}, "
                 f"not to {''.join(positive)}; all must have the same positive class"
             )
+
+
+def _check_own(
+    model: str, input_shape: tuple[int, int, int], weights: str | None, preprocessing: str
+) -> dict[str, Any]:
+    """Checks a classifier of one's own; returns those of the options that it takes."""
+    from melanet.explain import features
+
+    build = load_builder(model)
+    options = accepted(build, weights=weights, preprocessing=preprocessing)
+    network = check_model(model, build, input_shape, 2, (2,), **options)
+    try:
+        features(network, np.zeros((1, *input_shape), "float32"))
+    except ValueError as error:
+        raise InputError(f"--models {model}: {error}") from None
+    return options
 
 
 def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]) -> None:

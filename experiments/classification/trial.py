@@ -15,6 +15,7 @@ from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
+from experiments.common.own_models import accepted, file_part, find_builder
 from experiments.common.records import (
     CODE_VERSIONS,
     config_hash,
@@ -119,7 +120,7 @@ class ClassifierTrial(Trial):
 
     @property
     def title(self) -> str:
-        names = [self.dataset.info.name, self.settings.model, self.condition.name]
+        names = [self.dataset.info.name, file_part(self.settings.model), self.condition.name]
         return f"{'-'.join(names)}-s{self.seed}"
 
     @property
@@ -298,13 +299,9 @@ class ClassifierTrial(Trial):
 
     def _compiled_model(self) -> keras.Model:
         settings, labels = self.settings, self.dataset.info.labels
-        build = CLASSIFIERS[settings.model]
-        model = build(
-            self._input_shape,
-            len(labels),
-            weights=settings.weights,
-            preprocessing=settings.preprocessing,
-        )
+        build = find_builder(settings.model, CLASSIFIERS)
+        options = accepted(build, weights=settings.weights, preprocessing=settings.preprocessing)
+        model = build(self._input_shape, len(labels), **options)
         name, rate = settings.optimizer
         model.compile(getattr(keras.optimizers, name)(rate), settings.loss_function)
         return model
@@ -332,7 +329,8 @@ def _random_network(
     """A classifier with random weights."""
     if model == BAGGED_TREES:
         return BaggedTrees(input_shape, 2, weights=None, preprocessing=preprocessing)
-    return CLASSIFIERS[model](input_shape, 2, weights=None, preprocessing=preprocessing)
+    build = find_builder(model, CLASSIFIERS)
+    return build(input_shape, 2, **accepted(build, weights=None, preprocessing=preprocessing))
 
 
 def _positive_scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:

@@ -65,6 +65,8 @@ def write_section(
 ) -> Section:
     """Writes `table.csv`, `.md`, `.tex` and `figures/*.png` into `out`; returns the section.
 
+    What is compared goes into `comparison.csv` and `.tex` too.
+
     Args:
         out: The results folder.
         title: Plain text.
@@ -87,9 +89,12 @@ def write_section(
         compared = comparison.to_html(index=False, border=0)
         lines = _markdown_table(_escaped(comparison, escape_markdown))
         markdown += f"\n\nIs the difference real?\n\n{lines}\n\n{comparison_note}"
+        in_latex = _escaped(comparison, escape_latex)
         atomic_write(out / "comparison.csv", comparison.to_csv(index=False))
+        atomic_write(out / "comparison.tex", in_latex.to_latex(index=False))
     else:
-        (out / "comparison.csv").unlink(missing_ok=True)  # of an earlier run, of other models
+        for kind in ("csv", "tex"):  # of an earlier run, of other models
+            (out / f"comparison.{kind}").unlink(missing_ok=True)
     markdown += "\n"
     latex = emphasise(_escaped(shown, escape_latex), r"\textbf{{{}}}")
     table = emphasise(_escaped(shown, html.escape), "<b>{}</b>")

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import sharpunet
 from experiments.common.cli import add_common_arguments, bounded_int, download_folder
-from experiments.common.published import Scores
+from experiments.common.own_models import (
+    HELP,
+    check_model,
+    display_names,
+    find_builder,
+    is_own,
+    model_name,
+    rename_models,
+)
+from experiments.common.published import SEGMENTATION_TITLES, Scores
 from experiments.common.table import Table, prepare_dataset
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
 from melanet import lazy
@@ -71,8 +80,8 @@ class SegmentationTable(Table):
             "official download, a dataset, or images and masks of your own")  # fmt: skip
         add("--datasets", "--dataset", nargs="+", metavar="NAME",
             help=f"default: those of {', '.join(self.datasets)} that are there")  # fmt: skip
-        add("--models", nargs="+", default=list(self.models), choices=self.builders,
-            metavar="NAME", help=", ".join(self.builders))  # fmt: skip
+        add("--models", nargs="+", default=list(self.models), type=model_name(self.builders),
+            metavar="NAME", help=f"{', '.join(self.builders)}, {HELP}")  # fmt: skip
         add("--weights", choices=("imagenet", "none"), default="imagenet",
             help="initial weights of the encoders of TernausNet and ResNet-50")  # fmt: skip
         add("--loss", choices=LOSS_NAMES, default="cross_entropy", help="default: %(default)s")
@@ -116,13 +125,14 @@ class SegmentationTable(Table):
             has_encoder,
         )
 
-        builders = {name: self.builders[name] for name in options.models}
+        builders = {name: find_builder(name, self.builders) for name in options.models}
+        display_names(builders, SEGMENTATION_TITLES)  # before hours of training
         protocol, trials = self.protocols[options.protocol], []
         for dataset in datasets:
             classes = dataset.info.classes
             size = tuple(options.image_size or dataset.info.image_size)
-            for build in builders.values():
-                _check_size(build, size)
+            for name, build in builders.items():
+                _check_model(name, build, (*size, dataset.info.channels), classes, options.weights)
             settings = SegmentationSettings(
                 protocol=options.protocol,
                 epochs=options.epochs or protocol.epochs,
@@ -152,7 +162,8 @@ class SegmentationTable(Table):
         if not options.dry_run:
             waiting = [trial for trial in trials if not trial.record_path(options.out).exists()]
             for name in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):
-                _check_weights(name, builders[name], options.weights)
+                if not is_own(name):
+                    _check_weights(name, builders[name], options.weights)
         return trials
 
     def report(
@@ -162,7 +173,18 @@ class SegmentationTable(Table):
         records: Sequence[dict[str, Any]],
         out: Path,
     ) -> Section:
-        return report.make_section(self, records, datasets, out)
+        names = display_names((trial.model for trial in trials), SEGMENTATION_TITLES)
+        first, *others = names.values()
+        pairs = [(first, other) for other in others] if any(map(is_own, names)) else self.pairs
+        published = self._published_beside(datasets)
+        table = dataclasses.replace(self, pairs=pairs, published=published)
+        return report.make_section(table, rename_models(records, names), datasets, out)
+
+    def _published_beside(
+        self, datasets: Sequence[ImageDataset]
+    ) -> Mapping[tuple[str, str], Scores]:
+        """The thesis's scores; none beside own images alone, which it says nothing of."""
+        return self.published if any(each.info.name in BUILDERS for each in datasets) else {}
 
     def _datasets_there(self, data: Path) -> list[str]:
         """The table's datasets whose folder is in `data`; the others are named.
@@ -233,6 +255,19 @@ def _distribute(options: argparse.Namespace) -> str:
         f"--loss {options.loss}: is computed over the whole batch, which devices cannot share; use "
         "--distribute none"
     )
+
+
+def _check_model(
+    name: str, build: ModelBuilder, input_shape: tuple[int, int, int], classes: int, weights: str
+) -> None:
+    """Checks that a model suits the images, one's own by building it."""
+    from experiments.segmentation.trial import has_encoder
+
+    if not is_own(name):
+        _check_size(build, input_shape[:2])
+        return
+    encoder = {"weights": None if weights == "none" else weights} if has_encoder(build) else {}
+    check_model(name, build, input_shape, classes, (*input_shape[:2], classes), **encoder)
 
 
 def _check_size(build: ModelBuilder, size: tuple[int, int]) -> None:

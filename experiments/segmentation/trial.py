@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from experiments.common.own_models import file_part
 from experiments.common.records import CODE_VERSIONS, describe_model, hashed_settings, model_hash
 from experiments.common.table import Trial
 from experiments.common.training import (
@@ -26,8 +27,10 @@ from melanet.distribution import is_chief
 from melanet.precision import describe_precision
 from melanet.saving import ModelInfo, save_model
 from melanet.training import EpochBar, seed_everything
-from sharpunet import LOSSES, Dice, Jaccard, dice, jaccard
+from sharpunet import LOSSES, Dice, Jaccard
 from sharpunet.data import load_dataset
+from sharpunet.evaluation import mask_scores
+from sharpunet.fitting import class_titles
 from sharpunet.metrics import best_constant_scores
 from sharpunet.splits import Split
 
@@ -103,7 +106,8 @@ class SegmentationTrial(Trial):
 
     @property
     def title(self) -> str:
-        return f"{self.dataset.info.name}-{self.model}-r{self.split.repeat}-f{self.split.fold}"
+        names = f"{self.dataset.info.name}-{file_part(self.model)}"
+        return f"{names}-r{self.split.repeat}-f{self.split.fold}"
 
     @property
     def config(self) -> list[Any]:
@@ -157,10 +161,7 @@ class SegmentationTrial(Trial):
     @property
     def model_info(self) -> ModelInfo:
         """What the saved model says of itself."""
-        names = ["foreground"]
-        if self.dataset.info.classes > 1:
-            names = [f"class {index}" for index in range(self.dataset.info.classes)]
-            names[0] = "background"
+        names = class_titles(self.dataset.info)
         return describe_model("segmentation", self.dataset, names, self.settings, self.seed)
 
     def train(self, out: Path) -> TrainedModel:
@@ -240,29 +241,13 @@ def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarr
 def _scores(
     dataset: ImageDataset, ids: Sequence[str], truth: np.ndarray, probabilities: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Jaccard and Dice of every test image.
-
-    Averaged over classes. Of several classes also each class's, and `micro`: over all channels
-    together, background included, which is what table 3.1 prints for COVID-19 CT.
-    """
-    scores = []
-    metrics = {"jaccard": jaccard, "dice": dice}
-    values = {name: of(truth, probabilities, average=None) for name, of in metrics.items()}
-    micro = {
-        f"{name}_micro": of(truth, probabilities, average="micro", per_image=True)
-        for name, of in metrics.items()
-        if truth.shape[-1] > 1
-    }
+    """Jaccard and Dice of every test image, see `mask_scores`."""
     groups = dataset.values("group", ids)
-    for row, (id, group) in enumerate(zip(ids, groups, strict=True)):
-        score: dict[str, Any] = {"id": id, "group": group}
-        for name, value in values.items():
-            score[name] = round(float(value[row].mean()), 6)
-            if value.shape[1] > 1:
-                score[f"{name}_per_class"] = [round(float(v), 6) for v in value[row]]
-        score |= {name: round(float(value[row]), 6) for name, value in micro.items()}
-        scores.append(score)
-    return scores
+    scores = mask_scores(truth, probabilities)
+    return [
+        {"id": id, "group": group, **score}
+        for id, group, score in zip(ids, groups, scores, strict=True)
+    ]
 
 
 def _best_constant(truth: np.ndarray) -> dict[str, float]:

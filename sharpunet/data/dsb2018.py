@@ -1,8 +1,10 @@
 """Data Science Bowl 2018: nuclei under many microscopes, one mask file per nucleus."""
 
+import dataclasses
 import stat
 import zipfile
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +14,7 @@ from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
 from melanet.data.builders import is_hidden, require_file
 from melanet.data.readers.images import read_image
 from sharpunet.data.pairs import check_pairs
+from sharpunet.data.tiles import link_tiles
 
 INSTRUCTIONS = (
     "Get stage1_train.zip (79 MB) of the 2018 Data Science Bowl "
@@ -113,6 +116,20 @@ def _read_nucleus(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     return nucleus
 
 
+def _group_tiles(
+    _: Path, info: DatasetInfo, samples: Sequence[Sample]
+) -> tuple[DatasetInfo, Sequence[Sample]]:
+    """Tiles of one field are one group, named after the first of them."""
+    fields = link_tiles(sample.image() for sample in samples)
+    first = {
+        field: sample.id for field, sample in reversed(list(zip(fields, samples, strict=True)))
+    }
+    return info, [
+        dataclasses.replace(sample, group=first[field])
+        for field, sample in zip(fields, samples, strict=True)
+    ]
+
+
 BUILDER = DatasetBuilder(
     DatasetInfo(
         "dsb2018",
@@ -125,4 +142,5 @@ BUILDER = DatasetBuilder(
     INSTRUCTIONS,
     published_count=670,
     files=("stage1_train.zip",),
+    finish=_group_tiles,
 )

@@ -162,7 +162,7 @@ SHARP_UNET = (
         "one 80/20 split (seed 42; 0 for several classes), trained 5 times",
         "5 folds, 5 times",
         "as the code",
-        "folds of whole patients, videos or blocks of slices",
+        "folds of whole patients, videos, fields of view or blocks of slices",
     ),
     Difference(
         "choice of weights",

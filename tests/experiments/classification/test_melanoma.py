@@ -115,6 +115,45 @@ def test_other_protocols_validate_and_translate_training_images_only(
         assert [path.name for path in (out / "sets").iterdir()] == [synthetic.folder.name]
 
 
+OWN_MODEL = """
+def my_net(input_shape, classes):
+    inputs = keras.Input(input_shape)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3, strides=4)(inputs))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
+
+my_net.title = "My $net_1"
+
+def no_pooling(input_shape, classes):
+    inputs = keras.Input(input_shape)
+    x = layers.Dense(classes, activation="softmax")(inputs)
+    return keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+"""
+
+
+def test_a_model_of_one_s_own_goes_to_the_page_under_its_title(dermoscopy, write_module, tmp_path):
+    module = write_module(OWN_MODEL)
+    arguments = words(dermoscopy, tmp_path / "out", "--models", f"{module}:my_net",
+                      "--conditions", "vgg_gap", "augment_5x", "--protocol", "clean")  # fmt: skip
+    assert run_table(TABLE, arguments) == 0
+    for record in read_records(tmp_path / "out").values():
+        assert record["model"] == f"{module}:my_net"
+        assert record["key"].startswith(f"phantom-{module}.my_net-")
+        assert (record["weights"], record["preprocessing"]) == (None, "none")  # it takes neither
+    assert set(pd.read_csv(tmp_path / "out/table.csv")["model"]) == {"My $net_1"}
+    latex = (tmp_path / "out/table.tex").read_text()
+    assert r"My \$net\_1" in latex
+    assert "thesis" not in latex  # its numbers are VGG-GAP's
+
+
+def test_a_model_of_one_s_own_without_features_is_refused(
+    dermoscopy, write_module, tmp_path, capsys
+):
+    name = f"{write_module(OWN_MODEL)}:no_pooling"
+    assert run_table(TABLE, words(dermoscopy, tmp_path / "out", "--models", name)) == 2
+    assert f"error: --models {name}: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_another_weights_file_is_another_trial(dermoscopy, tmp_path):
     path, keys = tmp_path / "vgg.weights.h5", []
     for seed in (1, 2):

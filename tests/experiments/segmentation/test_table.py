@@ -129,6 +129,65 @@ def options_of(arguments, *more):
     return parse(TABLE, [*arguments, *more])
 
 
+OWN_MODEL = """
+def my_net(input_shape, classes):
+    inputs = keras.Input(input_shape)
+    x = layers.Conv2D({filters}, 3, padding="same", activation="relu")(inputs)
+    return keras.Model(inputs, layers.Conv2D(classes, 1, activation="sigmoid")(x))
+
+my_net.title = "My $net_1"
+"""
+
+
+def test_a_model_of_one_s_own_goes_to_the_page_under_its_title(
+    small_phantom, write_module, tmp_path
+):
+    name = write_module(OWN_MODEL.format(filters=2)) + ":my_net"
+    out = tmp_path / "out"
+    assert run_table(SMALL_TABLE, words(small_phantom, out, "--models", "sharp_unet", name)) == 0
+    records = read_records(out)
+    assert sum(record["model"] == name for record in records.values()) == 2
+    assert sum(f"phantom-{name.replace(':', '.')}-r0-f0-" in path for path in records) == 1
+    assert list(pd.read_csv(out / "table.csv")["model"]) == ["sharp_unet", "My $net_1"]
+    pairs = ["My $net_1 less Sharp U-Net"]  # the first one is the baseline
+    assert list(pd.read_csv(out / "comparison.csv")["Pair"]) == pairs
+    assert r"My \$net\_1 less Sharp U-Net" in (out / "comparison.tex").read_text()
+    assert r"My \$net\_1 Jaccard" in (out / "table.tex").read_text()
+
+
+def test_another_model_under_the_same_settings_is_another_trial(
+    small_phantom, write_module, tmp_path
+):
+    keys = []
+    for filters in (2, 2, 3):
+        name = write_module(OWN_MODEL.format(filters=filters)) + ":my_net"
+        options = parse(TABLE, words(small_phantom, tmp_path, "--models", name))
+        keys.append(TABLE.plan([small_phantom], options)[0].key[-8:])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_model_of_one_s_own_that_cannot_be_built_stops_the_table(
+    small_phantom, write_module, tmp_path, capsys
+):
+    name = write_module("def my_net(shape, classes): raise OSError('no disk')") + ":my_net"
+    assert run_table(TABLE, words(small_phantom, tmp_path / "out", "--models", name)) == 2
+    assert capsys.readouterr().err == (
+        f"error: --models {name}: called with (16, 16, 1) and 1, it raises OSError: no disk\n"
+    )
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit):
+        run_table(TABLE, words(small_phantom, tmp_path / "out", "--models", "nowhere:net"))
+    assert "there is no module nowhere in" in capsys.readouterr().err
+
+
+def test_the_thesis_s_scores_stand_beside_its_own_datasets_only(small_phantom):
+    own = dataclasses.replace(
+        small_phantom, info=dataclasses.replace(small_phantom.info, name="own")
+    )
+    assert TABLE._published_beside([own, small_phantom]) == TABLE.published
+    assert TABLE._published_beside([own]) == {}
+
+
 @pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_with_the_records_of_an_uninterrupted_one(
     small_phantom, tmp_path

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from experiments.common.published import DATASET_TITLES
 from melanet.data import Sample
@@ -125,6 +126,22 @@ def test_dsb2018_nuclei_may_be_drawn_in_any_colour(tmp_path):
     mask = mask_of(prepare_beside(folder), "c")
     assert mask[5, [1, 9, 17, 25]].tolist() == [255, 255, 255, 0]
     assert np.count_nonzero(mask) == 3 * 16
+
+
+def test_dsb2018_tiles_of_one_field_are_one_group(tmp_path):
+    folder = tmp_path / "dsb2018"
+    smooth = gaussian_filter(np.random.default_rng(0).normal(0, 100, (2, 80, 96)), (0, 3, 3))
+    field, other = np.clip(128 + 3 * smooth, 0, 255).astype("uint8")
+    tiles = {"c": field[:40, :48], "a": other[:40, :48], "b": field[40:, :48], "d": field[40:, 48:]}
+    entries = []
+    for name, pixels in tiles.items():
+        for kind in ("images", "masks"):
+            file = io.BytesIO()
+            shown = pixels if kind == "images" else 255 * np.uint8(pixels > 128)
+            Image.fromarray(shown).save(file, "png")
+            entries.append((f"{name}/{kind}/{name}.png", file.getvalue()))
+    write_dsb2018(folder, {}, entries)
+    assert groups(prepare_beside(folder)) == {"a": "a", "b": "b", "c": "b", "d": "b"}
 
 
 def test_isic2018_pairs_images_with_masks_and_leaves_its_texts_out(isic2018):
@@ -524,6 +541,8 @@ def test_real_isbi2012(real_data, tmp_path):
 def test_real_dsb2018(real_data, tmp_path):
     dataset = prepare("dsb2018", real_data / "dsb2018", tmp_path / "prepared")
     assert len(dataset.ids()) == 101
+    fields = dataset.metadata.groupby("group").size()
+    assert sorted(fields[fields > 1]) == [2] * 9 + [3]
 
 
 def test_real_cvc_clinicdb_as_published_and_its_copy_are_the_same_pixels(real_data, tmp_path):

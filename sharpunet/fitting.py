@@ -1,0 +1,127 @@
+"""One segmentation network on one set of images: split, trained, saved, and tested."""
+
+import inspect
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from melanet.data import DatasetInfo
+from melanet.fitting import (
+    Fitted,
+    TrainingSettings,
+    describe,
+    find_model,
+    fit_and_test,
+    with_weights,
+)
+from melanet.precision import resolve_precision
+from melanet.splits import hold_out
+from sharpunet.data import InputError, OwnOptions, load_dataset
+from sharpunet.evaluation import open_own, score_images
+from sharpunet.losses import LOSSES
+from sharpunet.metrics import Dice, Jaccard
+from sharpunet.models import MODELS, check_sides
+
+_NO_OPTIONS = OwnOptions()
+
+
+def train_model(
+    data: str | Path,
+    out: str | Path,
+    *,
+    model: str = "sharp_unet",
+    image_size: tuple[int, int] | None = None,
+    epochs: int = 100,
+    batch_size: int = 8,
+    weights: str | None = "imagenet",
+    precision: str = "auto",
+    seed: int = 0,
+    options: OwnOptions = _NO_OPTIONS,
+) -> Fitted:
+    """Trains one network on images and masks of one's own and tests it on a fifth of them.
+
+    Whole groups (patients, videos) are held out: a fifth to test, a tenth to validate, which stops
+    the training. `out` gets `model.keras`, which says what it needs to be used, `scores.json` and
+    `scores.csv` of the test images. Interrupted runs resume.
+
+    Args:
+        data: A folder with `images` and `masks`, or a dataset.
+        out: Folder of the results.
+        model: A name in `sharpunet.MODELS`.
+        image_size: `(height, width)` in pixels; the dataset's own if None.
+        epochs: Epochs at most.
+        batch_size: Images per batch.
+        weights: Of the encoder, where the model has one: `"imagenet"`, or None for random ones.
+        precision: A name in `melanet.precision.PRECISIONS`.
+        seed: Seed of the split, the weights and the order of the images.
+        options: What the files do not say by themselves: class names, colours and groups.
+
+    Raises:
+        InputError: If an argument or an image is wrong, or `out` holds another model.
+
+    Example:
+        >>> from sharpunet import train_model
+        >>> from sharpunet.data import prepare
+        >>> phantom = prepare("phantom", ".", "prepared/phantom").folder
+        >>> small = {"image_size": (16, 16), "epochs": 1}
+        >>> train_model(phantom, "trained", **small).model_path.name
+        'model.keras'
+    """
+    build = find_model(model, MODELS)
+    encoder = "weights" in inspect.signature(build).parameters
+    dataset = open_own(data, out, options)
+    size = image_size or dataset.info.image_size
+    try:
+        check_sides(size, 5 if encoder else 4)
+    except ValueError as error:
+        raise InputError(f"--image-size: {error}") from None
+    initial = weights if encoder else None
+    settings = TrainingSettings(
+        model,
+        epochs,
+        batch_size,
+        1e-3,
+        weights=initial,
+        precision=resolve_precision(precision),
+        seed=seed,
+    )
+    split = hold_out(dataset, seed)
+    names = class_titles(dataset.info)
+    info = describe("segmentation", dataset, split, settings, size, names)
+    load = partial(load_dataset, image_size=size, batch_size=batch_size)
+
+    def build_compiled() -> keras.Model:
+        given: dict[str, Any] = {"weights": initial} if encoder else {}
+        shape = (*size, dataset.info.channels)
+        network = with_weights(build, initial, shape, dataset.info.classes, **given)
+        loss = LOSSES["cross_entropy"](dataset.info.classes)
+        network.compile(
+            keras.optimizers.Adam(settings.learning_rate), loss, metrics=[Jaccard(), Dice()]
+        )
+        return network
+
+    return fit_and_test(
+        Path(out), dataset, split, settings, info, build_compiled, load, score_images
+    )
+
+
+def class_titles(info: DatasetInfo) -> tuple[str, ...]:
+    """Names of what a network's outputs stand for, as `ModelInfo` has them.
+
+    Args:
+        info: Of the dataset on which it is trained.
+
+    Example:
+        >>> from sharpunet.data import DatasetInfo
+        >>> from sharpunet.fitting import class_titles
+        >>> class_titles(DatasetInfo("polyps", "Polyps", (64, 64), 3))
+        ('foreground',)
+    """
+    if info.classes == 1:
+        return info.class_names[1:] or ("foreground",)
+    return info.class_names or (
+        "background",
+        *(f"class {index}" for index in range(1, info.classes)),
+    )
