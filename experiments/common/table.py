@@ -202,8 +202,8 @@ def run_stages(table: Table, options: argparse.Namespace) -> report.Section:
         InputError: If the user's input is wrong.
         EarlyExit: After a dry run, or where another process writes the report.
     """
-    # That of several hosts must be made before anything else.
-    distribution.make_strategy(options.distribute)
+    if options.distribute == "multiworker":  # must be made before anything else
+        distribution.make_strategy(options.distribute)
     datasets = table.prepare(options)
     trials = table.plan(datasets, options)
     if options.dry_run:
