@@ -1,14 +1,24 @@
 """Do conditions differ? Paired tests on the same test images, corrected for their number."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.common.published import CLASSIFIER_TITLES
-from experiments.common.significance import holm
-from melanet.statistics import bootstrap_auc_difference, mcnemar_test
+from melanet import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.common import significance
+    from melanet import statistics
+else:
+    pd = lazy.module("pandas")
+    significance = lazy.module("experiments.common.significance")
+    statistics = lazy.module("melanet.statistics")
 
 #: Scores from here on count as positive, as in `melanet.metrics`.
 THRESHOLD = 0.5
@@ -44,7 +54,7 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
             pair = f"{titles[record['condition']]} less {titles[baseline['condition']]}"
             rows.append({**names, "Pair": pair, **found["cells"]})
             p_values += found["p_values"]
-    corrected = holm(p_values).reshape(-1, 3)
+    corrected = significance.holm(p_values).reshape(-1, 3)
     for row, (auc, sensitivity, specificity) in zip(rows, corrected, strict=True):
         row["p, AUC"] = _format_p_value(auc)
         row["p, sensitivity"] = _format_p_value(sensitivity)
@@ -55,7 +65,7 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
 def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     true, first, groups = _scores(baseline)
     _, second, _ = _scores(other)
-    auc = bootstrap_auc_difference(true, second, first, groups)
+    auc = statistics.bootstrap_auc_difference(true, second, first, groups)
     right = [(scores >= THRESHOLD) == true for scores in (second, first)]
     parts = [(true, "Sensitivity"), (~true, "Specificity")]
     interval = f"{100 * auc.low:+.2f} to {100 * auc.high:+.2f}"
@@ -63,7 +73,7 @@ def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     p_values = [auc.p_value]
     for part, name in parts:
         cells[name] = f"{100 * (right[0][part].mean() - right[1][part].mean()):+.2f}"
-        p_values.append(mcnemar_test(right[0][part], right[1][part]))
+        p_values.append(statistics.mcnemar_test(right[0][part], right[1][part]))
     return {"cells": cells, "p_values": p_values}
 
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
@@ -39,29 +40,6 @@ from melanet.precision import describe_precision, precision_policy
 from melanet.saving import ModelInfo, save_model
 from melanet.training import EpochBar, EventLog, seed_everything
 from melanet.trees import BaggedTrees
-
-#: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
-BAGGED_TREES = "densenet121_bagged_trees"
-
-
-@dataclasses.dataclass(frozen=True)
-class Condition:
-    """What a classifier is trained on.
-
-    Attributes:
-        name: Name in records.
-        title: Name in tables.
-        augment: Augmented copies of each real training image.
-        synthetic_sets: Number of synthetic datasets that join; the first is made from the
-            dataset's own majority.
-        real_positives: Whether real images of the positive class take part.
-    """
-
-    name: str
-    title: str
-    augment: int = 0
-    synthetic_sets: int = 0
-    real_positives: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
