@@ -213,11 +213,16 @@ def run_stages(table: Table, options: argparse.Namespace) -> report.Section:
 
 
 def run_report(make_sections: Callable[[], Sequence[report.Section]], out: Path, title: str) -> int:
-    """Runs one table or more and writes their page into `out`; returns the exit code."""
+    """Runs one table or more and writes their page into `out`; returns the exit code.
+
+    The page of one table has the table's title, which may name the dataset, and that of several
+    has `title`.
+    """
 
     def command():
         sections = make_sections()
-        page = report.write_page(out / "index.html", title, sections)
+        heading = sections[0].title if len(sections) == 1 else title
+        page = report.write_page(out / "index.html", heading, sections)
         print(*(section.markdown for section in sections), sep="\n")
         print(f"Open {page}")
         # A chief that is killed before this finds the other hosts when it restarts.
