@@ -195,6 +195,16 @@ def test_bad_arguments_are_one_line(squares, moles, tmp_path, capsys, package, c
     assert not (tmp_path / "out/model.keras").exists()
 
 
+def test_too_few_images_to_hold_some_out_are_one_line(tmp_path, capsys):
+    few = write_classes(tmp_path / "few", {"dark": 4, "bright": 4})
+    assert run("melanet", words("train", few, "--out", tmp_path / "out", *SMALL)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == (
+        "error: few: cannot be split: there are too few images to leave some of each class; "
+        "add images"
+    )
+
+
 def test_bad_folders_are_one_line(squares, moles, tmp_path, capsys):
     for package, data, out, message in [
         ("sharpunet", tmp_path / "none", tmp_path / "out", "none: no such folder"),

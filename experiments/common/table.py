@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.common.cli import (
     EarlyExit,
-    Parser,
     check_dataset_name,
     check_writable,
     download_folder,
@@ -36,7 +35,7 @@ from experiments.common.records import (
     write_record,
 )
 from melanet import lazy
-from melanet.console import progress_bar
+from melanet.console import Parser, progress_bar
 from melanet.data import ImageDataset, InputError, open_dataset
 from melanet.data.dataset import is_dataset
 
