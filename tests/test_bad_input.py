@@ -373,7 +373,7 @@ BAD = {
         ("case-1.png", "same name"),
     ),
     "a broken link": Bad(
-        "own_images", link("images/case-1.png", "nowhere.png"), ("case-1.png", "link to a file that is missing"),
+        "own_images", link("images/case-1.png", "nowhere.png"), ("case-1.png", "is missing; mend"),
     ),
     "a link to itself": Bad("own_images", link("images/case-1.png", "case-1.png"), ("case-1.png",)),
     "a broken link to a volume": Bad(

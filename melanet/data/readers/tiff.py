@@ -40,8 +40,8 @@ def stretch(values: np.ndarray, padding: np.ndarray | None = None) -> np.ndarray
     Example:
         >>> import numpy as np
         >>> from melanet.data.readers.tiff import stretch
-        >>> stretch(np.array([100, 300, 500])).tolist()
-        [0.0, 127.5, 255.0]
+        >>> np.rint(stretch(np.array([100, 200, 610]))).tolist()
+        [0.0, 50.0, 255.0]
     """
     values = np.asarray(values, "float64")
     image = values if padding is None else values[~padding]
