@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import melanet
-from experiments.common.cli import Parser, bounded_int, run_cli
+from experiments.common.cli import bounded_int, run_cli
 from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
 from melanet import lazy
-from melanet.console import progress_bar
+from melanet.console import Parser, progress_bar
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
 from melanet.data.writing import atomic_write
 from melanet.names import CLASSIFIER_NAMES

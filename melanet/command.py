@@ -2,12 +2,13 @@
 
 import argparse
 import importlib
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from melanet.console import quiet_tensorflow
+from melanet.console import Parser, quiet_tensorflow
 from melanet.data.errors import InputError, escape_unprintable, one_line_warnings
 from melanet.precision import PRECISIONS
 
@@ -55,7 +56,7 @@ def make_parser(package: str) -> argparse.ArgumentParser:
         >>> make_parser("melanet").parse_args(words).batch_size
         16
     """
-    parser = argparse.ArgumentParser(prog=package, description=f"Commands of {package}.")
+    parser = Parser(prog=package, description=f"Commands of {package}.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(package, commands)
     _add_predict(package, commands)
@@ -145,7 +146,7 @@ def _add_translate(commands: Any) -> None:
 def _add_new_images(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", type=Path, nargs="+", metavar="IMAGES",
-        help="folders or files: PNG, JPEG, TIFF, BMP or DICOM")  # fmt: skip
+        help="folders or files: PNG, JPEG, TIFF, BMP, GIF or DICOM")  # fmt: skip
     add("--out", type=Path, required=True, help="folder of the results; interrupted runs resume")
     add("--batch-size", type=_positive, default=16, help="default: %(default)s")
 
@@ -242,8 +243,12 @@ def _report(done: "Predictions") -> int:
         print(escape_unprintable(f"{done.table}: {done.count} images"))
     if not done.refused:
         return 0
-    print(f"error: {len(done.refused)} images could not be read:", file=sys.stderr)
-    for reason in list(done.refused.values())[:MAX_LISTED]:
+    reasons = list(done.refused.values())
+    if len(reasons) == 1:
+        print("error:", reasons[0], file=sys.stderr)
+        return 2
+    print(f"error: {len(reasons)} images could not be read:", file=sys.stderr)
+    for reason in reasons[:MAX_LISTED]:
         print(" ", reason, file=sys.stderr)
     if len(done.refused) > MAX_LISTED:
         print(f"  and {len(done.refused) - MAX_LISTED} more", file=sys.stderr)
@@ -251,21 +256,22 @@ def _report(done: "Predictions") -> int:
 
 
 def _probability(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
-    return value
+    return _number(float, text, 0, 1, "a number from 0 to 1")
 
 
 def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {2**31 - 1}")
-    return value
+    return _number(int, text, 0, 2**31 - 1, f"a whole number from 0 to {2**31 - 1}")
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return value
+    return _number(int, text, 1, math.inf, "a whole number above 0")
+
+
+def _number(kind: Callable[[str], Any], text: str, low: float, high: float, what: str) -> Any:
+    try:
+        value = kind(text)
+        if low <= value <= high:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is not {what}")

@@ -1,5 +1,6 @@
 """What commands show: nothing of TensorFlow's start, and progress for a terminal or a file."""
 
+import argparse
 import contextlib
 import importlib.util
 import logging
@@ -7,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
@@ -128,3 +129,16 @@ class _Lines:
     def flush(self) -> None:
         if sys.stderr is not None:
             sys.stderr.flush()
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake in one line.
+
+    Example:
+        >>> from melanet.console import Parser
+        >>> Parser(prog="melanet").prog
+        'melanet'
+    """
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,8 @@ from melanet.statistics import (
 
 SCORES_FILE = "scores.json"
 IMAGES_FILE = "scores.csv"
+#: Of a classifier that tells the classes apart, if at another threshold.
+MIN_AUC = 0.6
 INTERVALS = (
     "95%: exact (Clopper-Pearson) for shares of images; a bootstrap of whole groups for means and "
     "the AUC"
@@ -125,7 +128,7 @@ def evaluate_model(
         >>> list(evaluate_model("vgg.keras", lesions.folder, "evaluated").scores)
         ['auc', 'sensitivity', 'specificity', 'accuracy']
     """
-    return run_evaluation(
+    evaluation = run_evaluation(
         "classification",
         model_path,
         out,
@@ -134,6 +137,10 @@ def evaluate_model(
         batch_size=batch_size,
         threshold=threshold,
     )
+    warn_if_constant(
+        model_path, model_info("classification", model_path, None, threshold), evaluation
+    )
+    return evaluation
 
 
 def run_evaluation(
@@ -226,6 +233,49 @@ def score_images(
     for index, name in enumerate(info.class_names):
         images[f"probability_{name}"] = np.round(probabilities[:, index].astype("float64"), 6)
     return Evaluation(_scores(truth, probabilities, chosen, info, images["group"]), images)
+
+
+def warn_if_constant(model_path: str | Path, info: ModelInfo, evaluation: Evaluation) -> None:
+    """Warns if a classifier calls all images one class, though they are of several.
+
+    Args:
+        model_path: Its file.
+        info: What it says of itself.
+        evaluation: Its scores, as `score_images` returns them.
+
+    Example:
+        >>> import pandas as pd
+        >>> from melanet import ModelInfo
+        >>> from melanet.evaluation import Evaluation, warn_if_constant
+        >>> images = pd.DataFrame({"label": ["a", "b"], "predicted": ["a", "b"]})
+        >>> info = ModelInfo("classification", (32, 32), 3, ("a", "b"))
+        >>> warn_if_constant("vgg.keras", info, Evaluation({}, images))
+    """
+    images = evaluation.images
+    if images["predicted"].nunique() > 1 or images["label"].nunique() < 2:
+        return
+    warnings.warn(
+        f"{model_path}: calls all {len(images)} images {images['predicted'].iloc[0]}; "
+        + _cure_of_constant(info, images),
+        stacklevel=3,
+    )
+
+
+def _cure_of_constant(info: ModelInfo, images: pd.DataFrame) -> str:
+    """Another threshold, where one tells the classes apart; another training, where none does."""
+    cures = ["more --epochs", "another --seed"]
+    if info.training.get("weights") is None:
+        cures = ["--weights imagenet", *cures]
+    anew = f"train one anew, in another --out, with {', '.join(cures[:-1])} or {cures[-1]}"
+    if len(info.class_names) != 2:
+        return anew
+    positive = images[f"probability_{info.class_names[1]}"]
+    reach = f"its probabilities of {info.class_names[1]} reach from {positive.min():.3f} to "
+    if auc(images["label"] == info.class_names[1], positive) <= MIN_AUC:
+        return f"{reach}{positive.max():.3f} and do not tell them apart: {anew}"
+    return (
+        f"{reach}{positive.max():.3f}: predict and evaluate with a --threshold between, or {anew}"
+    )
 
 
 def _scores(

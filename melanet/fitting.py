@@ -18,7 +18,8 @@ from melanet.data import ImageDataset, InputError, load_dataset
 from melanet.data.errors import os_errors_as_input_errors
 from melanet.data.loading import make_epoch_counter
 from melanet.data.own import open_own
-from melanet.evaluation import Evaluation, score_images
+from melanet.evaluation import Evaluation, score_images, warn_if_constant
+from melanet.losses import WeightedCrossentropy
 from melanet.precision import describe_precision, precision_policy, resolve_precision
 from melanet.saving import ModelInfo, load_model, read_model_info, save_model, to_float32
 from melanet.splits import Holdout, hold_out
@@ -145,15 +146,16 @@ def train_model(
 
     def build_compiled() -> keras.Model:
         network = with_weights(build, weights, shape, len(balance), **options)
-        # Without its focus, this is the cross-entropy with a weight per class.
-        loss = keras.losses.CategoricalFocalCrossentropy(alpha=balance, gamma=0.0)
-        network.compile(keras.optimizers.Adam(settings.learning_rate), loss)
+        adam = keras.optimizers.Adam(settings.learning_rate)
+        network.compile(adam, WeightedCrossentropy(balance))
         return network
 
     events = Path(out) / "tensorboard" if tensorboard else None
-    return fit_and_test(
+    done = fit_and_test(
         Path(out), dataset, split, settings, info, build_compiled, load, score_images, events
     )
+    warn_if_constant(done.model_path, info, done.test)
+    return done
 
 
 def find_model(name: str, builders: Any) -> Callable[..., keras.Model]:

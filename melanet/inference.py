@@ -73,7 +73,7 @@ def predict(
 
     Args:
         model_path: A `.keras` file.
-        images: A folder or files: PNG, JPEG, TIFF, BMP or DICOM.
+        images: A folder or files: PNG, JPEG, TIFF, BMP, GIF or DICOM.
         out: Folder of the results.
         batch_size: Images per batch.
         threshold: Of two classes, the last one is predicted from this probability on; the model's
@@ -301,7 +301,10 @@ class _Progress:
             with os_errors_as_input_errors("read", self._file):
                 lines = self._file.read_text(errors="replace").splitlines()
         if lines and json.dumps(settings) != lines[0]:
-            raise InputError(f"{out}: holds predictions of another model or threshold; empty it")
+            raise InputError(
+                f"{out}: holds predictions of another model or threshold; empty it, "
+                "or choose another --out"
+            )
         for line in lines[1:]:
             try:
                 name, stamp, row = json.loads(line)

@@ -1,5 +1,6 @@
 """The losses of chapter 2: adversarial (eq. 2.2, 2.3), cycle (eq. 2.4) and focal (eq. 2.6)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -190,3 +191,38 @@ class ReleasedFocalLoss(keras.losses.Loss):
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable("melanet")
+class WeightedCrossentropy(keras.losses.Loss):
+    """The cross-entropy of softmax probabilities, with a weight per class.
+
+    Keras computes it from the logits wherever the softmax is the model's last operation, so that a
+    saturated softmax still has a gradient. Keras's focal loss clips probabilities instead, and a
+    model that is sure and wrong would never change again.
+
+    Args:
+        class_weights: A weight per class.
+        name: Name of the loss.
+        **kwargs: Of `keras.losses.Loss`.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.losses import WeightedCrossentropy
+        >>> loss = WeightedCrossentropy([1.0, 2.0])(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]]))
+        >>> round(float(loss), 4)  # -2 * log(0.8)
+        0.4463
+    """
+
+    def __init__(
+        self, class_weights: Sequence[float], name: str = "weighted_crossentropy", **kwargs: Any
+    ):
+        super().__init__(name=name, **kwargs)
+        self.class_weights = [float(weight) for weight in class_weights]
+
+    def call(self, y_true, y_pred):
+        weights = ops.sum(y_true * ops.convert_to_tensor(self.class_weights, y_true.dtype), axis=-1)
+        return weights * ops.categorical_crossentropy(y_true, y_pred)
+
+    def get_config(self):
+        return {**super().get_config(), "class_weights": self.class_weights}

@@ -73,7 +73,7 @@ def hold_out(dataset: ImageDataset, seed: int = 0) -> Holdout:
         for label in sorted(set(metadata["label"]) - set(train["label"])):
             raise ValueError(f"no image of {label} would be left to train")
     except ValueError as error:
-        raise InputError(f"{dataset.folder}: cannot be split: {error}; add images") from None
+        raise InputError(f"{dataset.info.name}: cannot be split: {error}; add images") from None
     return Holdout(*(tuple(part["id"]) for part in (train, validation, test)))
 
 
@@ -123,9 +123,12 @@ def stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFr
         raise ValueError("a class has fewer than two images")
     groups = metadata["group"].to_numpy()
     if len(np.unique(groups)) == len(groups):
-        return model_selection.train_test_split(
-            metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
-        )
+        try:
+            return model_selection.train_test_split(
+                metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
+            )
+        except ValueError:
+            raise ValueError("there are too few images to leave some of each class") from None
     folds = min(folds, counts.min())
     by_group = model_selection.StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     wanted = counts / folds

@@ -37,7 +37,7 @@ def translate_images(
     Args:
         generator: A `.keras` file of a generator from [-1, 1] to [-1, 1], or of a whole CycleGAN,
             of which the one from the first class to the second is taken.
-        images: A folder or files: PNG, JPEG, TIFF, BMP or DICOM.
+        images: A folder or files: PNG, JPEG, TIFF, BMP, GIF or DICOM.
         out: Folder of the results.
         batch_size: Images per batch.
         image_size: `(height, width)` at which images are translated; the generator's own if None.

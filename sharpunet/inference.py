@@ -40,7 +40,7 @@ def predict(
 
     Args:
         model_path: A `.keras` file.
-        images: A folder or files: PNG, JPEG, TIFF, BMP or DICOM.
+        images: A folder or files: PNG, JPEG, TIFF, BMP, GIF or DICOM.
         out: Folder of the results.
         batch_size: Images per batch.
         threshold: Probability above which a pixel is foreground (one class only); the model's own

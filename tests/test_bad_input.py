@@ -373,7 +373,7 @@ BAD = {
         ("case-1.png", "same name"),
     ),
     "a broken link": Bad(
-        "own_images", link("images/case-1.png", "nowhere.png"), ("case-1.png", "no such file"),
+        "own_images", link("images/case-1.png", "nowhere.png"), ("case-1.png", "is missing; mend"),
     ),
     "a link to itself": Bad("own_images", link("images/case-1.png", "case-1.png"), ("case-1.png",)),
     "a broken link to a volume": Bad(
@@ -400,7 +400,7 @@ BAD = {
     ),
     "TIFF with pages": Bad("cvc_clinicdb", frames("Original/25.tif"), ("25.tif", "3 frames")),
     "an image of 16 bits": Bad(
-        "own_images", image(np.zeros((40, 48), "uint16")), ("case-1.png", "8-bit"),
+        "cvc_clinicdb", image(np.zeros((40, 48), "uint16"), "Original/25.tif"), ("25.tif", "8-bit"),
     ),
     "16 bits under the name of a JPEG": Bad(
         "isic2016", image(np.zeros((40, 48), "uint16"), f"{TRAIN}_Data/ISIC_1.jpg", format="PNG"),

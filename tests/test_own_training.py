@@ -1,6 +1,7 @@
 """From a folder of one's own images to a trained model, its scores, and a second evaluation."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from melanet import fitting
 from melanet.command import run
 from melanet.data import InputError
 from melanet.data.own import open_own
+from melanet.evaluation import Evaluation, warn_if_constant
 from melanet.saving import read_model_info
 from melanet.splits import hold_out
 from tests.conftest import save_png
@@ -193,6 +195,16 @@ def test_bad_arguments_are_one_line(squares, moles, tmp_path, capsys, package, c
     assert not (tmp_path / "out/model.keras").exists()
 
 
+def test_too_few_images_to_hold_some_out_are_one_line(tmp_path, capsys):
+    few = write_classes(tmp_path / "few", {"dark": 4, "bright": 4})
+    assert run("melanet", words("train", few, "--out", tmp_path / "out", *SMALL)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == (
+        "error: few: cannot be split: there are too few images to leave some of each class; "
+        "add images"
+    )
+
+
 def test_bad_folders_are_one_line(squares, moles, tmp_path, capsys):
     for package, data, out, message in [
         ("sharpunet", tmp_path / "none", tmp_path / "out", "none: no such folder"),
@@ -202,3 +214,36 @@ def test_bad_folders_are_one_line(squares, moles, tmp_path, capsys):
     ]:
         assert run(package, words("train", data, "--out", out, *SMALL)) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "cure"),
+    [
+        (
+            [0.1, 0.2, 0.3, 0.4],
+            "reach from 0.100 to 0.400: predict and evaluate with a --threshold",
+        ),
+        ([0.2, 0.2, 0.2, 0.2], "train one anew, in another --out, with --weights imagenet, more"),
+    ],
+)
+def test_a_classifier_that_calls_all_images_one_class_is_named(probabilities, cure):
+    images = pd.DataFrame({"label": ["dark", "dark", "bright", "bright"], "predicted": "dark"})
+    images["probability_bright"] = probabilities
+    info = melanet.ModelInfo("classification", (32, 32), 3, ("dark", "bright"))
+    with pytest.warns(UserWarning, match="vgg.keras: calls all 4 images dark; ") as caught:
+        warn_if_constant("vgg.keras", info, Evaluation({}, images))
+    assert cure in str(caught[0].message)
+    images["predicted"] = images["label"]
+    with warnings.catch_warnings(action="error"):
+        warn_if_constant("vgg.keras", info, Evaluation({}, images))
+
+
+def test_evaluate_names_a_constant_classifier(moles, tmp_path, capsys):
+    info = melanet.ModelInfo("classification", (32, 32), 3, ("dark", "bright"))
+    model = tmp_path / "model.keras"
+    melanet.save_model(melanet.vgg_gap((32, 32, 3), weights=None), model, info)
+    given = words("evaluate", model, moles, "--out", tmp_path / "out", "--threshold", "1")
+    assert run("melanet", given) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "calls all 36" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"warning: {model}: calls all 36 images dark; ")

@@ -31,7 +31,7 @@ from experiments.common.report import (
     write_section,
 )
 from melanet import metrics
-from melanet.data import BUILDERS, ImageDataset, open_dataset
+from melanet.data import BUILDERS, DatasetInfo, ImageDataset, open_dataset
 from melanet.data.dataset import METADATA_FILE
 from melanet.statistics import sensitivity_interval, specificity_interval
 
@@ -67,10 +67,10 @@ def make_section(results: Results) -> Section:
     summary = summarise(runs, list(table.metrics))
     return write_section(
         table.page_folder(results.out),
-        title=table.title,
-        caption=_caption(results),
+        title=page_title(table, results.datasets[0].info),
+        caption=_caption(results, runs),
         numbers=summary,
-        shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results)),
+        shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results.datasets[0].info)),
         figures=table.figures(results),
         settings=_describe_settings(results),
         runs=runs,
@@ -87,11 +87,13 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
         scores = [score["score"] for score in record["scores"]]
         negative, positive_label = record["dataset"]["labels"]
         trained = record["training_images"]
+        called_positive = sum(score >= 0.5 for score in scores)
         rows.append(
             {
                 "model": record["model"],
                 "condition": record["condition"],
                 "seed": record["seed"],
+                "learned": 0 < called_positive < len(scores),
                 "auc": 100 * metrics.auc(true, scores),
                 "sensitivity": 100 * metrics.sensitivity(true, scores),
                 "false_negatives": metrics.false_negatives(true, scores),
@@ -138,9 +140,9 @@ def summarise(runs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return summary.join(single).reset_index()
 
 
-def _is_of_thesis(results: Results) -> bool:
+def _is_of_thesis(info: DatasetInfo) -> bool:
     """Whether the dataset is one that the thesis could have numbers for, and not one's own."""
-    return results.datasets[0].info.name in BUILDERS
+    return info.name in BUILDERS
 
 
 def add_published_rows(
@@ -305,7 +307,27 @@ def _translations(results: Results, file_name: str, note: str) -> Figures:
     return drawn
 
 
-def _caption(results: Results) -> str:
+def page_title(table: "ClassificationTable", info: DatasetInfo) -> str:
+    """The table's title; on a dataset of one's own, the dataset's instead of the thesis's task."""
+    if _is_of_thesis(info):
+        return table.title
+    number = table.title.partition(":")[0]
+    return f"{number} on {info.title}: {' vs. '.join(info.labels)}"
+
+
+def list_constant_runs(runs: pd.DataFrame, titles: dict[str, str]) -> str:
+    """A sentence that lists the trainings that call all test images one class, or nothing."""
+    constant = runs[~runs["learned"]].groupby(["model", "condition"], sort=False).size()
+    several = runs["model"].nunique() > 1
+    named = [
+        (f"{CLASSIFIER_TITLES.get(model, model)}, " if several else "")
+        + f"{titles[condition]} ({count})"
+        for (model, condition), count in constant.items()
+    ]
+    return f" Trainings that never left a constant prediction: {'; '.join(named)}." if named else ""
+
+
+def _caption(results: Results, runs: pd.DataFrame) -> str:
     record = results.records[0]
     positives = sum(score["positive"] for score in record["scores"])
     seeds = len({r["seed"] for r in results.records})
@@ -317,7 +339,8 @@ def _caption(results: Results) -> str:
     )
     return (
         f"Percent; FN is a count of {positives} positive test images; {over}, threshold 0.5; "
-        f"protocol {record['protocol']}. {results.table.caption}"
+        f"protocol {record['protocol']}.{list_constant_runs(runs, results.titles)} "
+        f"{results.table.caption}"
     )
 
 

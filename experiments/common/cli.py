@@ -22,13 +22,6 @@ else:
     distribution = lazy.module("melanet.distribution")
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 class EarlyExit(Exception):
     """Ends a command that has done what it was asked to, without a report."""
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.common.cli import Parser, check_writable, run_cli
+from experiments.common.cli import check_writable, run_cli
 from experiments.common.report import save_figure
+from melanet.console import Parser
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

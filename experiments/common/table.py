@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.common.cli import (
     EarlyExit,
-    Parser,
     check_dataset_name,
     check_writable,
     download_folder,
@@ -36,7 +35,7 @@ from experiments.common.records import (
     write_record,
 )
 from melanet import lazy
-from melanet.console import progress_bar
+from melanet.console import Parser, progress_bar
 from melanet.data import ImageDataset, InputError, open_dataset
 from melanet.data.dataset import is_dataset
 
@@ -213,11 +212,16 @@ def run_stages(table: Table, options: argparse.Namespace) -> report.Section:
 
 
 def run_report(make_sections: Callable[[], Sequence[report.Section]], out: Path, title: str) -> int:
-    """Runs one table or more and writes their page into `out`; returns the exit code."""
+    """Runs one table or more and writes their page into `out`; returns the exit code.
+
+    The page of one table has the table's title, which may name the dataset, and that of several
+    has `title`.
+    """
 
     def command():
         sections = make_sections()
-        page = report.write_page(out / "index.html", title, sections)
+        heading = sections[0].title if len(sections) == 1 else title
+        page = report.write_page(out / "index.html", heading, sections)
         print(*(section.markdown for section in sections), sep="\n")
         print(f"Open {page}")
         # A chief that is killed before this finds the other hosts when it restarts.

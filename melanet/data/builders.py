@@ -223,6 +223,11 @@ def list_images(folder: Path, suffixes: Collection[str]) -> list[Path]:
         ['a.PNG', 'b.png']
     """
     paths = [path for path in sorted(folder.iterdir()) if not is_hidden(path.name)]
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: is a link to a file that is missing; mend or remove it")
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; move its images to {folder}, or it away")
     others = [path.name for path in paths if path.suffix.lower() not in suffixes]
     if others:
         more = f" ({len(others)}: {list_files(others)})" if len(others) > 1 else ""

@@ -82,7 +82,15 @@ def os_errors_as_input_errors(
             raise InputError(
                 f"{named}: cannot be read ({reason}); fix this and try again"
             ) from None
+        if isinstance(error, FileExistsError | NotADirectoryError) and (file := _in_the_way(named)):
+            raise InputError(f"{file}: is a file, not a folder; choose another place") from None
         raise InputError(
             f"{named}: cannot be written ({reason}); fix this, and the same command resumes "
             "where it stopped"
         ) from None
+
+
+def _in_the_way(path: str | Path) -> Path | None:
+    """The file that is where a folder is needed, if that is what went wrong."""
+    places = (Path(path), *Path(path).parents)
+    return next((place for place in places if place.exists() and not place.is_dir()), None)

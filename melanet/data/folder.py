@@ -15,9 +15,9 @@ from melanet.data.dataset import DatasetInfo
 from melanet.data.errors import InputError
 from melanet.data.files import free_id, list_files
 from melanet.data.groups import GROUPS_FILE, compile_rule, find_groups
-from melanet.data.readers.csv import read_header, read_rows
+from melanet.data.readers.csv import check_separator, read_header, read_rows
 from melanet.data.readers.dicom import read_dicom
-from melanet.data.readers.images import read_image, read_reduced
+from melanet.data.readers.images import describe_window, read_image, read_reduced
 from melanet.data.writing import Sample
 
 INSTRUCTIONS = (
@@ -119,7 +119,8 @@ def _samples(images: Iterable[LabelledImage]) -> list[Sample]:
     samples = []
     for each in images:
         id = free_id(each.path.stem, taken)
-        read = read_dicom if each.path.suffix.lower() in DICOM else read_image
+        dicom = each.path.suffix.lower() in DICOM
+        read = read_dicom if dicom else partial(read_image, stretch_16_bits=True)
         samples.append(
             Sample(
                 id=id,
@@ -219,6 +220,7 @@ def _labelled(path: Path, value: dict[str, str], place: str) -> LabelledImage:
 def _find_columns(table: Path) -> dict[str, str]:
     """The table's column for each use: name, label, and if they are there patient and split."""
     header = read_header(table)
+    check_separator(table, header)
     spelled = {column.lower(): column for column in reversed(header)}
     columns = {}
     for use, names in {"name": NAME, "label": LABEL, "patient": GROUP, "split": SPLIT}.items():
@@ -260,7 +262,8 @@ def _order_labels(
     """The classes in alphabetical order, but the positive one last."""
     counts = Counter(each.label for each in images)
     if len(counts) < 2:
-        raise InputError(f"{folder}: has {len(counts)} classes; two are needed. {INSTRUCTIONS}")
+        found = "a single class" if counts else "no classes"
+        raise InputError(f"{folder}: has {found}; two are needed. {INSTRUCTIONS}")
     for label, count in sorted(counts.items()):
         if count == 1:
             raise InputError(
@@ -297,7 +300,15 @@ def _check_split(folder: Path, images: Sequence[LabelledImage]) -> None:
 def _describe_classes(images: Sequence[LabelledImage], labels: Sequence[str]) -> str:
     counts = Counter(each.label for each in images)
     listed = ", ".join(f"{label} {counts[label]}" for label in labels)
-    return f"Images of each class: {listed}. The positive class is {labels[-1]}."
+    notes = [f"Images of each class: {listed}. The positive class is {labels[-1]}."]
+    paths = [each.path for each in images]
+    notes.append(describe_window(paths))
+    if count := sum(path.suffix.lower() in DICOM for path in paths):
+        notes.append(
+            f"{count} of {len(paths)} images are DICOM: by the window of each file, or from its "
+            "minimum to its maximum where it has none."
+        )
+    return " ".join(filter(None, notes))
 
 
 def _is_grey(path: Path) -> bool:
@@ -305,6 +316,6 @@ def _is_grey(path: Path) -> bool:
         return True
     try:
         with Image.open(path) as image:  # its header only
-            return image.mode in ("1", "L", "LA")
+            return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return np.ndim(read_image(path)) == 2

@@ -11,7 +11,7 @@ from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.readers.dicom import read_dicom
 from melanet.data.readers.images import read_image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".dicom")
 #: What a DICOM file holds at byte 128; many have no suffix.
 DICOM_MAGIC = b"DICM"
 
@@ -39,7 +39,8 @@ def find_images(images: str | Path | Sequence[str | Path]) -> dict[str, Path]:
         ['my scan']
     """
     given = [images] if isinstance(images, str | Path) else images
-    files = [file for each in given for file in _files(Path(each))]
+    listed = [file for each in given for file in _files(Path(each))]
+    files = list({path.absolute(): (name, path) for name, path in reversed(listed)}.values())[::-1]
     if not files:
         raise InputError(
             f"{', '.join(map(str, given)) or 'images'}: no image was found; give files or a folder "
@@ -60,7 +61,7 @@ def _files(path: Path) -> list[tuple[Path, Path]]:
     if path.is_file():
         return [(Path(path.name), path)]
     if not path.is_dir():
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: no such file or folder; give one that is there")
     below = ((each.relative_to(path), each) for each in path.rglob("*"))
     return [
         (name, each)
@@ -100,7 +101,7 @@ def read_new_image(path: Path, channels: int) -> np.ndarray:
     """
     with os_errors_as_input_errors("read", path):
         dicom = path.suffix.lower() in (".dcm", ".dicom") or _is_dicom(path)
-    pixels = read_dicom(path) if dicom else read_image(path)
+    pixels = read_dicom(path) if dicom else read_image(path, stretch_16_bits=True)
     if channels == 1 and pixels.ndim == 3:
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))
     if channels == 3 and pixels.ndim == 2:

@@ -223,7 +223,8 @@ def _write_sample(
         mask = _checked_mask(sample, sample.mask(), image.shape[:2], info.classes)
         if mask.min() == mask.max() and not allow_empty_masks:
             raise InputError(
-                f"{sample.mask_name}: the mask has a single value: nothing is outlined"
+                f"{sample.mask_name}: the mask has a single value: nothing is outlined; correct "
+                "it, or remove it with its image"
             )
         pixels.update(mask.tobytes())
         mask_file_name = f"masks/{sample.id}.png"
@@ -260,7 +261,11 @@ def _checked_mask(
         raise InputError(
             f"{name}: its size {mask.shape[1]}x{mask.shape[0]} differs from the size "
             f"{size[1]}x{size[0]} of {sample.image_name}"
-            + (", upright as its EXIF orientation says; turn the mask likewise" if turned else "")
+            + (
+                ", upright as its EXIF orientation says; turn the mask likewise"
+                if turned
+                else "; save both in one size"
+            )
         )
     if mask.ndim != 2:
         raise InputError(f"{name}: a mask has one channel; this one has shape {mask.shape}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
 from melanet.data.builders import list_images
 from melanet.data.groups import GROUP_BY_HELP, GROUPS_FILE, compile_rule, find_groups
+from melanet.data.readers.images import describe_window, read_image
 from sharpunet.data.label_maps import describe_empty, find_classes, read_colours, read_label_map
 from sharpunet.data.pairs import pair_files
 
@@ -127,14 +128,26 @@ def make_builder(name: str, options: OwnOptions) -> DatasetBuilder:
 
 def _read(folder: Path) -> list[Sample]:
     images, found = _files(folder / "images"), _files(folder / "masks")
+    if not images:
+        raise InputError(
+            f"{folder / 'images'}: nothing to prepare, no image was found. {INSTRUCTIONS}"
+        )
     masks: dict[str, Path] = {}
     for stem, path in found.items():
         name = _image_of(stem, images)
         if name in masks:
-            raise InputError(f"{path}: is a second mask of {name}, after {masks[name].name}")
+            raise InputError(
+                f"{path}: is a second mask of {name}, after {masks[name].name}; remove one"
+            )
         masks[name] = path
     ids = _safe_ids(images)
-    samples = pair_files(images, masks, id_of=lambda stem: ids.get(stem, stem), mask=read_label_map)
+    samples = pair_files(
+        images,
+        masks,
+        id_of=lambda stem: ids.get(stem, stem),
+        image=partial(read_image, stretch_16_bits=True),
+        mask=read_label_map,
+    )
     stems = {ids.get(stem, stem): stem for stem in images}
     return [
         dataclasses.replace(sample, original_name=images[stems[sample.id]].name)
@@ -147,7 +160,7 @@ def _read(folder: Path) -> list[Sample]:
 def _notes(folder: Path) -> str:
     images, masks = _files(folder / "images"), _files(folder / "masks")
     longer = [path.name for stem, path in masks.items() if _image_of(stem, images) != stem]
-    notes = []
+    notes = [window] if (window := describe_window(list(images.values()))) else []
     if longer:
         notes.append(
             f"{len(longer)} masks were found by longer names than their images', as {longer[0]}."
@@ -219,9 +232,13 @@ def _files(folder: Path) -> dict[str, Path]:
         raise InputError(f"{folder}: no such folder. {INSTRUCTIONS}")
     files: dict[str, Path] = {}
     for path in list_images(folder, SUFFIXES):
-        if path.stem in files:
-            raise InputError(f"{path}: has the same name as {files[path.stem].name}")
-        files[path.stem] = path
+        # Some systems write an accent apart from its letter, others do not.
+        stem = unicodedata.normalize("NFC", path.stem)
+        if stem in files:
+            raise InputError(
+                f"{path}: has the same name as {files[stem].name}; rename or remove one"
+            )
+        files[stem] = path
     return files
 
 

@@ -172,14 +172,20 @@ def find_classes(
     _check_palettes(paths, found)
     empty = tuple(index for index, each in enumerate(found) if each.values == (0,))
     if len(empty) == len(paths):
-        raise InputError(f"{paths[0].parent}: all masks are empty; nothing is outlined")
+        cure = "outline the object in some"
+        if _is_jpeg(paths[0]):
+            cure = "JPEG masks are cut at half: save classes from 0 on as PNG"
+        raise InputError(f"{paths[0].parent}: all masks are empty; nothing is outlined; {cure}")
     names = tuple(colours.values()) if colours else tuple(names)
     if colours or not _all_binary(found) or len(names) > 2:
         count = _count_classes(paths, found, len(names))
         return Classes(1 if count == 2 else count, names, empty)
     for path, each in zip(paths, found, strict=True):
         if each.values in ((1,), (255,)):
-            raise InputError(f"{path}: the mask has a single value: nothing is outlined")
+            raise InputError(
+                f"{path}: the mask has a single value: nothing is outlined; correct it, or "
+                "remove it with its image"
+            )
     return Classes(1, names, empty)
 
 

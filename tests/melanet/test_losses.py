@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from melanet.losses import cycle_loss, discriminator_loss, focal_loss, generator_loss
+from melanet.losses import (
+    WeightedCrossentropy,
+    cycle_loss,
+    discriminator_loss,
+    focal_loss,
+    generator_loss,
+)
 
 
 def logit(probability):
@@ -100,3 +106,29 @@ def test_a_model_with_it_is_saved_and_loaded(variant, tmp_path):
 def test_invalid_focal_arguments_raise_an_error_that_names_them(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         focal_loss(**arguments)
+
+
+def test_the_weighted_cross_entropy_is_the_unfocused_focal_loss():
+    given, truth = np.array([[0.2, 0.8], [0.7, 0.3]]), np.array([[0.0, 1.0], [0.0, 1.0]])
+    focal = keras.losses.CategoricalFocalCrossentropy(alpha=[0.5, 1.5], gamma=0.0)
+    ours = float(WeightedCrossentropy([0.5, 1.5])(truth, given))
+    assert ours == pytest.approx(float(focal(truth, given)), rel=1e-5)
+
+
+@pytest.mark.parametrize("sharpness", [60.0, 6000.0])
+def test_the_weighted_cross_entropy_corrects_a_classifier_that_is_sure_and_wrong(sharpness):
+    kernel = keras.initializers.Constant([[sharpness, -sharpness]])
+    head = keras.layers.Dense(2, "softmax", kernel_initializer=kernel)
+    model = keras.Sequential([keras.Input((1,)), head])
+    model.compile(keras.optimizers.Adam(1.0), WeightedCrossentropy([1.0, 1.0]))
+    truth = np.array([[0.0, 1.0]] * 4)
+    losses = model.fit(np.ones((4, 1)), truth, epochs=3, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(2 * sharpness)
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_a_model_with_the_weighted_cross_entropy_is_saved_and_loaded(tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, "softmax")])
+    model.compile("adam", WeightedCrossentropy([0.5, 2.0]))
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").loss.class_weights == [0.5, 2.0]

@@ -115,11 +115,49 @@ def test_the_command_lists_bad_images_and_goes_on(ready, capsys):
     words = ["predict", ready / "m.keras", ready / "images", "--out", ready / "out"]
     assert run("sharpunet", list(map(str, words))) == 2
     error = capsys.readouterr().err
-    assert "error: 1 images could not be read:" in error
-    assert "bad.png" in error
+    assert error == (
+        f"error: {ready / 'images/bad.png'}: cannot be read as an image, it is none of PNG, JPEG, "
+        "BMP, GIF and TIFF; get it anew, or leave it out\n"
+    )
     assert len(pd.read_csv(ready / "out/predictions.csv")) == 4
     assert run("melanet", list(map(str, words))) == 2
     assert "is a model for segmentation; python -m sharpunet" in capsys.readouterr().err
+
+
+def test_several_bad_images_are_listed(ready, capsys):
+    for index in range(12):
+        (ready / f"images/bad{index:02}.png").write_bytes(b"not an image")
+    words = ["predict", ready / "m.keras", ready / "images", "--out", ready / "out"]
+    assert run("sharpunet", list(map(str, words))) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: 12 images could not be read:"
+    assert lines[-1] == "  and 2 more"
+    assert len(lines) == 12
+
+
+@pytest.mark.parametrize("out", ["a_file", "a_file/below"])
+def test_a_file_in_the_place_of_the_folder_of_the_results_is_named(out, ready, capsys):
+    (ready / "a_file").write_text("mine")
+    words = ["predict", ready / "m.keras", ready / "images", "--out", ready / out]
+    assert run("sharpunet", list(map(str, words))) == 2
+    error = capsys.readouterr().err
+    assert error == f"error: {ready / 'a_file'}: is a file, not a folder; choose another place\n"
+    assert (ready / "a_file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--threshold", "half", "half is not a number from 0 to 1"),
+        ("--threshold", "nan", "nan is not a number from 0 to 1"),
+        ("--batch-size", "x", "x is not a whole number above 0"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(flag, value, reason, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("sharpunet", ["predict", "m.keras", "images", "--out", "out", flag, value])
+    error = f"error: argument {flag}: {reason}; see sharpunet predict --help\n"
+    assert capsys.readouterr().err == error
 
 
 def test_predictions_do_not_go_among_the_images(ready):

@@ -10,7 +10,7 @@ import numpy as np
 
 from melanet import lazy
 from melanet.data.errors import InputError
-from melanet.data.readers.tiff import MAX_PIXELS
+from melanet.data.readers.tiff import MAX_PIXELS, stretch
 
 if TYPE_CHECKING:
     import pydicom
@@ -141,7 +141,7 @@ def _to_8_bit(stored: np.ndarray, padding: np.ndarray, dataset: pydicom.Dataset)
     elif dataset.get("BitsStored") == 8 and not dataset.PixelRepresentation:
         grey = stored
     else:
-        grey = _stretch(np.asarray(values, "float64"), padding)
+        grey = stretch(values, padding)
     if not np.isfinite(grey).all():
         raise ValueError("values that are not finite numbers")
     return np.rint(grey).astype("uint8")
@@ -155,11 +155,3 @@ def _window(dataset: pydicom.Dataset) -> pydicom.Dataset:
             window[name] = dataset[name]
     window.BitsStored, window.PixelRepresentation = 8, 0
     return window
-
-
-def _stretch(values: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    image = values[~padding]
-    low, high = image.min(initial=np.inf), image.max(initial=-np.inf)
-    if low >= high:
-        return np.zeros_like(values)
-    return np.clip((values - low) * (255 / (high - low)), 0, 255)

@@ -2,15 +2,23 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from melanet.data.errors import InputError
-from melanet.data.readers.tiff import MAGIC, MAX_PIXELS, ORIENTATION_TAG, read_tiff, upright
+from melanet.data.readers.tiff import (
+    MAGIC,
+    MAX_PIXELS,
+    ORIENTATION_TAG,
+    is_deep_tiff,
+    read_tiff,
+    stretch,
+    upright,
+)
 
 #: Those of Pillow's formats that are neither programs (EPS) nor videos or documents. It reads
 #: TIFF too, but not all that is published.
@@ -21,7 +29,9 @@ OTHERS = {b"WEBP": "WebP", b"ftypheic": "HEIC", b"ftypmif1": "HEIC", b"ftypavif"
 MAX_STORED_SIDE = 512
 
 
-def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndarray:
+def read_image(
+    path: str | Path | IO[bytes], name: str | None = None, *, stretch_16_bits: bool = False
+) -> np.ndarray:
     """Reads an image file of 8 bits, turned upright as its EXIF or TIFF orientation says.
 
     Palette, CMYK and transparent images become RGB; transparency is dropped. The content decides
@@ -30,6 +40,7 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
     Args:
         path: A file's path, or an open binary file.
         name: What to call the file in a message; its path if None.
+        stretch_16_bits: Whether grey of 16 bits is read too, from its minimum to its maximum.
 
     Returns:
         uint8, `(height, width)` if the image is grey, else `(height, width, 3)`.
@@ -53,18 +64,70 @@ def read_image(path: str | Path | IO[bytes], name: str | None = None) -> np.ndar
             file.seek(0)
             if other := OTHERS.get(start[4:]) or OTHERS.get(start[8:]):
                 raise InputError(f"{name}: is a {other} file, which is not read; convert it to PNG")
-            return read_tiff(file, name) if start[:4] in MAGIC else _read_with_pillow(file, name)
+            if start[:4] in MAGIC:
+                return read_tiff(file, name, stretch_16_bits=stretch_16_bits)
+            return _read_with_pillow(file, name, stretch_16_bits)
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InputError(f"{name}: has more than {MAX_PIXELS:,} pixels; reduce it") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{name}: cannot be read as an image, it is none of {', '.join(FORMATS)} and TIFF; get "
+            "it anew, or leave it out"
+        ) from None
     except Exception as error:  # Pillow lets its formats' own exceptions through
         raise InputError(f"{name}: cannot be read as an image ({error}); get it anew") from None
 
 
-def _read_with_pillow(file: IO[bytes], name: str) -> np.ndarray:
+def describe_window(paths: Sequence[Path]) -> str:
+    """A sentence on how many files are of grey of 16 bits, and how it became 8; or nothing.
+
+    Args:
+        paths: Files that `read_image` reads by `stretch_16_bits`; others do not count.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> from melanet.data.readers.images import describe_window
+        >>> Image.fromarray(np.zeros((8, 9), "uint16")).save("deep.png")
+        >>> describe_window([Path("deep.png")])
+        '1 of 1 images are of 16 bits; each was scaled from its minimum to its maximum to 8 bits.'
+    """
+    count = sum(map(is_deep_grey, paths))
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(paths)} images are of 16 bits; each was scaled from its minimum to its "
+        "maximum to 8 bits."
+    )
+
+
+def is_deep_grey(path: Path) -> bool:
+    """Whether an image file is of grey of 16 bits, as its header says.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from melanet.data.readers.images import is_deep_grey
+        >>> Image.new("L", (4, 3)).save("photo.png")
+        >>> is_deep_grey(Path("photo.png"))
+        False
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(26)
+        if start[:4] in MAGIC:
+            return is_deep_tiff(path)
+    except (OSError, InputError):  # refused when it is read
+        return False
+    return start[:8] == b"\x89PNG\r\n\x1a\n" and start[24:26] == b"\x10\x00"
+
+
+def _read_with_pillow(file: IO[bytes], name: str, stretch_16_bits: bool) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as of damaged EXIF, which counts as none
         warnings.simplefilter("error", Image.DecompressionBombWarning)  # from `MAX_PIXELS` on
@@ -78,13 +141,19 @@ def _read_with_pillow(file: IO[bytes], name: str) -> np.ndarray:
                 orientation = image.getexif().get(ORIENTATION_TAG, 1)
     if frames > 1:
         raise InputError(f"{name}: has {frames} frames or pages; save the one that is meant")
+    if deep and stretch_16_bits and image.mode.startswith("I"):
+        return upright(np.rint(stretch(np.asarray(image))).astype("uint8"), orientation)
     if deep:
-        raise InputError(f"{name}: has 16 bits per channel; 8-bit grey or colour is expected")
+        raise InputError(
+            f"{name}: has 16 bits per channel; 8-bit grey or colour is expected; convert it"
+        )
     if image.mode in ("1", "L", "LA"):
         return upright(np.asarray(image.convert("L")), orientation)
     if image.mode in ("RGB", "RGBA", "P", "CMYK", "YCbCr"):
         return upright(np.asarray(image.convert("RGB")), orientation)
-    raise InputError(f"{name}: has pixels of mode {image.mode}; 8-bit grey or colour is expected")
+    raise InputError(
+        f"{name}: has pixels of mode {image.mode}; 8-bit grey or colour is expected; convert it"
+    )
 
 
 def read_reduced(path: Path, read: Callable[[Path], np.ndarray] = read_image) -> np.ndarray:

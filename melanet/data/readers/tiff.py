@@ -27,7 +27,33 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION_TAG = 274
 
 
-def read_tiff(path: str | Path | IO[bytes], name: str) -> np.ndarray:
+def stretch(values: np.ndarray, padding: np.ndarray | None = None) -> np.ndarray:
+    """Scales grey values from their minimum to their maximum to 0 to 255; a constant is black.
+
+    Args:
+        values: Grey values of any kind.
+        padding: Where the values are none of the image, if anywhere.
+
+    Returns:
+        float64, of the same shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.data.readers.tiff import stretch
+        >>> np.rint(stretch(np.array([100, 200, 610]))).tolist()
+        [0.0, 50.0, 255.0]
+    """
+    values = np.asarray(values, "float64")
+    image = values if padding is None else values[~padding]
+    low, high = image.min(initial=np.inf), image.max(initial=-np.inf)
+    if low >= high:
+        return np.zeros_like(values)
+    return np.clip((values - low) * (255 / (high - low)), 0, 255)
+
+
+def read_tiff(
+    path: str | Path | IO[bytes], name: str, *, stretch_16_bits: bool = False
+) -> np.ndarray:
     """Reads the image of a TIFF file of 8 bits or less, upright.
 
     Palettes, CMYK, YCbCr, both orders of the samples and extra samples (which are dropped) are
@@ -36,6 +62,7 @@ def read_tiff(path: str | Path | IO[bytes], name: str) -> np.ndarray:
     Args:
         path: The file's path, or an open binary file.
         name: What to call the file in a message.
+        stretch_16_bits: Whether grey of 16 bits is read too, see `stretch`.
 
     Returns:
         uint8, `(height, width)` if the image is grey, else `(height, width, 3)`.
@@ -59,7 +86,31 @@ def read_tiff(path: str | Path | IO[bytes], name: str) -> np.ndarray:
                 f"{name}: has {len(pages)} frames or pages; save the one that is meant"
             )
         pixels = _decode(pages[0], name)
+        if stretch_16_bits and _is_deep_grey(pages[0]) and pixels.ndim == 2:
+            grey = np.rint(stretch(pixels)).astype("uint8")
+            inverted = pages[0].photometric == tifffile.PHOTOMETRIC.MINISWHITE
+            return upright(255 - grey if inverted else grey, _orientation(pages[0]))
         return upright(_to_8_bit(pages[0], pixels, name), _orientation(pages[0]))
+
+
+def is_deep_tiff(path: Path) -> bool:
+    """Whether a TIFF file is of grey of 16 bits, as its header says.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np, tifffile
+        >>> from melanet.data.readers.tiff import is_deep_tiff
+        >>> tifffile.imwrite("deep.tif", np.zeros((8, 9), "uint16"))
+        >>> is_deep_tiff(Path("deep.tif"))
+        True
+    """
+    with _opened(path, str(path)) as stack:
+        return _is_deep_grey(stack.pages[0].aspage())
+
+
+def _is_deep_grey(page: tifffile.TiffPage) -> bool:
+    grey = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
+    return page.dtype == np.uint16 and page.photometric in grey and page.samplesperpixel == 1
 
 
 def count_tiff_pages(path: Path) -> int:
@@ -178,7 +229,9 @@ def _to_8_bit(page: tifffile.TiffPage, pixels: np.ndarray, name: str) -> np.ndar
     bits, colours = page.bitspersample, page.photometric
     if pixels.dtype.kind not in "bu" or bits > 8:
         kind = f"{bits}-bit {'signed' if pixels.dtype.kind == 'i' else pixels.dtype} values"
-        raise InputError(f"{name}: has {kind}; 8-bit grey or colour is expected, 0 to 255")
+        raise InputError(
+            f"{name}: has {kind}; 8-bit grey or colour is expected, 0 to 255; convert it"
+        )
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]
     if colours == tifffile.PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None:
         table = page.colormap.T

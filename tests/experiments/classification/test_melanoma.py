@@ -10,7 +10,13 @@ from PIL import Image
 
 from experiments.classification.comparisons import COMPARISON_NOTE, compare_conditions
 from experiments.classification.protocols import MELANOMA_PROTOCOLS
-from experiments.classification.report import add_published_rows, runs_frame, summarise
+from experiments.classification.report import (
+    add_published_rows,
+    list_constant_runs,
+    page_title,
+    runs_frame,
+    summarise,
+)
 from experiments.classification.splits import split_images
 from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.table import cyclegan_config
@@ -20,7 +26,7 @@ from experiments.common.table import parse, run_table
 from experiments.table_2_1 import TABLE
 from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
-from melanet.data import open_dataset
+from melanet.data import DatasetInfo, open_dataset
 from melanet.losses import focal_loss
 from melanet.saving import save_model
 from melanet.trees import BaggedTrees
@@ -272,6 +278,25 @@ def test_one_seed_shows_exact_intervals_and_several_their_deviation():
     assert shown[0]["Sensitivity"] == "100.00 (15.8–100.0)"
     assert shown[0]["Specificity"] == "100.00 (2.5–100.0)"
     assert shown[1]["Sensitivity"] == "100.00 ± 0.00"
+
+
+def test_trainings_that_call_all_images_one_class_are_listed():
+    names = ("vgg_gap", "melanet")
+    some = [made_up_record(scores, 0, name) for scores, name in zip(
+        ([0.1, 0.2, 0.3], [0.9, 0.1, 0.2]), names, strict=True)]  # fmt: skip
+    runs = runs_frame(some)
+    assert list(runs["learned"]) == [False, True]
+    text = list_constant_runs(runs, TABLE.titles)
+    assert text == " Trainings that never left a constant prediction: VGG-GAP (1)."
+    assert list_constant_runs(runs[1:], TABLE.titles) == ""
+
+
+def test_the_title_names_a_dataset_of_ones_own():
+    titles = []
+    for name in ("isic2016", "moles"):
+        info = DatasetInfo(name, name, (64, 64), 3, labels=("mole", "melanoma"))
+        titles.append(page_title(TABLE, info))
+    assert titles == [TABLE.title, "Table 2.1 on moles: mole vs. melanoma"]
 
 
 def test_every_seed_is_compared_and_the_page_says_so():

@@ -27,6 +27,8 @@ def test_byte_order_marks_dos_line_ends_and_empty_lines_are_fine(tmp_path):
         ("", "line 1: the column 'id' is missing"),
         ("Id\n", "line 1: the column 'id' is missing"),
         ("id,x\na\n", "line 2: has 1 fields; the header has 2"),
+        ("id;label\na;b\n", "line 1: fields are separated by ';'; save the table with commas"),
+        ("id\tlabel\na\tb\n", "line 1: fields are separated by tabs; save the table"),
         ('id\n"a\n', "cannot be read as a table"),
     ],
 )

@@ -203,8 +203,11 @@ def test_every_format_is_read(by_folder, tmp_path):
         save_noise(folder / f"as_{suffix}.{suffix}", 7)
     shutil.copy(get_testdata_file("CT_small.dcm"), folder / "ct.dcm")
     (folder / ".DS_Store").write_bytes(b"")
+    Image.fromarray(np.arange(2400, dtype="uint16").reshape(40, 60)).save(folder / "deep.png")
     dataset = prepare("a", by_folder, tmp_path / "a", positive="melanoma")
-    assert {"as_jpg", "as_tif", "as_bmp", "as_gif", "as_JPEG", "ct"} <= set(dataset.ids())
+    assert {"as_jpg", "as_tif", "as_bmp", "as_gif", "as_JPEG", "ct", "deep"} <= set(dataset.ids())
+    assert "1 of 17 images are of 16 bits; each was scaled from" in dataset.info.notes
+    assert "1 of 17 images are DICOM: by the window of each file" in dataset.info.notes
 
 
 def test_only_grey_images_are_one_channel(tmp_path):
@@ -270,7 +273,7 @@ CASES = {
     "no column of names": (edit("image,", "picture,"), "none of the columns picture, label is the"),
     "no column of labels": (edit(",label", ",kind"), "is the image's label; call it label"),
     "an empty label": (edit("p3.png,mole", "p3.png,"), "line 5: the label '' cannot be"),
-    "one class": (edit("melanoma", "mole"), "has 1 classes; two are needed"),
+    "one class": (edit("melanoma", "mole"), "has a single class; two are needed"),
     "a class with one image": (edit("p3.png,mole", "p3.png,wart"), "wart has a single image"),
     "no table": (lambda f: (f / "labels.csv").unlink(), "labels.csv: no such file. Put your"),
     "two tables": (

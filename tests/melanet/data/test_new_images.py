@@ -48,3 +48,9 @@ def test_a_folder_without_images_is_an_error(tmp_path):
         find_images(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         find_images(tmp_path / "missing")
+
+
+def test_a_file_that_is_given_twice_is_taken_once(tmp_path):
+    path = photo(tmp_path / "sub/a.png")
+    assert list(find_images([path, path])) == ["a"]
+    assert list(find_images([tmp_path, path])) == ["sub/a"]

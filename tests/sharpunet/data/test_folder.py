@@ -7,6 +7,7 @@ from PIL import Image
 from experiments.common.table import run_table
 from experiments.table_3_1 import TABLE
 from melanet.data.loading import resize
+from melanet.data.new_images import read_new_image
 from sharpunet.data import InputError, OwnOptions, find_builder, open_dataset, prepare
 from sharpunet.data.__main__ import main
 from sharpunet.data.vanishing import _sampled, find_vanished
@@ -97,6 +98,12 @@ def remove_all(folder):
         path.unlink()
 
 
+def jpeg_classes(folder):
+    for path in sorted(folder.glob("masks/*")):
+        path.unlink()
+        Image.fromarray(square_mask() // 255 * 2).save(path.with_suffix(".jpg"))
+
+
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 48, 3))
 CASES = {
     "an image without its mask": (
@@ -133,7 +140,21 @@ CASES = {
         "not binary: it holds 256 values",
     ),
     "a mask in colour": (mask(NOISE), "masks/case-1.png", "in colour"),
-    "no files": (remove_all, "prepared", "nothing to prepare"),
+    "no files": (remove_all, "images", "nothing to prepare, no image was found. Put your images"),
+    "a link to nothing": (
+        lambda f: (f / "images/case-9.png").symlink_to("gone.png"), "images/case-9.png",
+        "is a link to a file that is missing; mend or remove it",
+    ),
+    "a folder among the images": (
+        lambda f: (f / "images/more").mkdir(), "images/more", "is a folder; move its images to",
+    ),
+    "JPEG masks of classes": (
+        jpeg_classes, "masks", "JPEG masks are cut at half: save classes from 0 on as PNG",
+    ),
+    "a table of groups with semicolons": (
+        lambda f: (f / "groups.csv").write_text("name;group\ncase-0;a\n"), "groups.csv",
+        "fields are separated by ';'; save the table with commas",
+    ),
     "two files of one name": (
         lambda f: (f / "images/case-1.jpg").write_bytes(b""), "images/case-1.png", "same name",
     ),
@@ -322,3 +343,24 @@ def test_the_pixels_that_a_resized_mask_takes_are_the_loaders(keep):
         loaded = resize(mask[:, :, None], (24, 40), "nearest", keep).numpy()
         taken = _sampled(mask, (24, 40), keep)
         np.testing.assert_array_equal(loaded[loaded > 0], taken.ravel())
+
+
+def test_an_accent_may_be_written_apart_from_its_letter(own_images, tmp_path):
+    (own_images / "images/case-1.png").rename(own_images / "images/caf\u00e9.png")
+    (own_images / "masks/case-1.png").rename(own_images / "masks/cafe\u0301.png")
+    assert "cafe" in prepare("mine", own_images, tmp_path / "prepared").ids()
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_grey_of_16_bits_is_stretched_and_the_notes_say_so(kind, own_images, tmp_path):
+    deep = np.linspace(1000, 3000, 40 * 48).reshape(40, 48).astype("uint16")
+    (own_images / "images/case-1.png").unlink()
+    path = own_images / f"images/case-1.{kind}"
+    Image.fromarray(deep).save(path)
+    dataset = prepare("mine", own_images, tmp_path / "prepared")
+    pixels = np.asarray(Image.open(dataset.paths(["case-1"])[0]))[:, :, 0]
+    np.testing.assert_array_equal(pixels, np.rint((deep - 1000.0) * 255 / 2000))
+    assert dataset.info.notes == (
+        "1 of 3 images are of 16 bits; each was scaled from its minimum to its maximum to 8 bits."
+    )
+    np.testing.assert_array_equal(read_new_image(path, 1)[:, :, 0], pixels)
