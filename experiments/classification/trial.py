@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from experiments.classification.balancing import (
     HEAD_OPTIMIZER,
+    NEIGHBOURS,
     Balance,
     class_weights,
     repeated_ids,
@@ -180,7 +181,7 @@ class ClassifierTrial(Trial):
     @property
     def config(self) -> list[Any]:
         stages = [stage.key for stage in self.synthetic_stages]
-        head = [] if self.network is None else [self.network.key, HEAD_OPTIMIZER]
+        head = [] if self.network is None else [self.network.key, HEAD_OPTIMIZER, NEIGHBOURS]
         return [
             *self._data_config,
             hashed_settings(self.condition),
