@@ -89,7 +89,7 @@ def segmentation_training(network: str, side: int, batch: int, precision: str) -
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), masks)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

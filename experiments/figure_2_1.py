@@ -6,14 +6,13 @@ It should show generators of 1,546,819 parameters and discriminators of 2,766,52
 16 × 16 patches of an image of 256 × 256.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import sys
 from collections.abc import Sequence
-
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.common.diagram import (
     CHAIN_HEIGHT,
@@ -27,7 +26,17 @@ from experiments.common.diagram import (
 )
 from experiments.common.figure import run_figure
 from experiments.common.style import COLOURS, SMALL, TWO_COLUMNS, styled
-from melanet.cyclegan import CycleGAN, build_cyclegan
+from melanet import lazy
+
+if TYPE_CHECKING:
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from melanet import cyclegan
+else:
+    plt = lazy.module("matplotlib.pyplot")
+    cyclegan = lazy.module("melanet.cyclegan")
 
 NAME = "figure_2_1"
 CYCLES_HEIGHT = 2.8  # inches
@@ -41,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @styled
 def draw(options: argparse.Namespace | None = None) -> Figure:
     """The diagram; it has no options."""
-    model = build_cyclegan((256, 256, 3))
+    model = cyclegan.build_cyclegan((256, 256, 3))
     generator, discriminator = model.first_to_second, model.first_discriminator
     heights = [CYCLES_HEIGHT, encoder_decoder_height(generator), CHAIN_HEIGHT]
     figure, (cycles, upper, lower) = plt.subplots(
@@ -62,7 +71,7 @@ def draw(options: argparse.Namespace | None = None) -> Figure:
     return figure
 
 
-def _draw_cycles(axes: Axes, model: CycleGAN) -> None:
+def _draw_cycles(axes: Axes, model: cyclegan.CycleGAN) -> None:
     """The forward above the backward cycle: translate, discriminate, translate back, compare."""
     canvas(axes, TWO_COLUMNS, CYCLES_HEIGHT)
     first, second = model.domains

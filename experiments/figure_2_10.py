@@ -7,17 +7,21 @@ the images that it was trained on. According to the thesis, malignant and benign
 tell apart, and synthesised images lie close to real ones.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.classification.figures_features import FEATURE_PANELS, feature_panels
 from experiments.classification.saved import condition_records
 from experiments.common.figure import run_figure
 from experiments.table_2_1 import TABLE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "figure_2_10"
 

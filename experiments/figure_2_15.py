@@ -6,20 +6,23 @@ It reads the results of tables 2.2 and 2.3 and trains nothing. According to the 
 COVID-19 lies apart from the other class, and real COVID-19 among both.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.classification.covid import COVID_CONDITIONS, COVID_MODELS
 from experiments.classification.features import features_path
-from experiments.classification.figures import umap_panels
 from experiments.classification.saved import latest_records
 from experiments.common.figure import run_figure
 from melanet.data import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 NAME = "figure_2_15"
 #: Conditions in the columns, in the thesis's order.
@@ -43,6 +46,8 @@ def draw(options: argparse.Namespace) -> Figure:
     Raises:
         InputError: If a condition has no record, or its features are missing or damaged.
     """
+    from experiments.classification.figures import umap_panels
+
     records = latest_records(options.out, options.model)
     if not records:
         raise InputError(f"--out {options.out}: has no record of {options.model}; run table_2_2")

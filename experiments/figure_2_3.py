@@ -6,18 +6,22 @@ The images are at even steps of the training images of each class. According to 
 malignant images differ much among themselves, and benign ones do not.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
-from experiments.classification.figures import class_samples
 from experiments.common.cli import bounded_int
 from experiments.common.figure import run_figure
 from experiments.table_2_1 import TABLE
 from melanet.data import InputError
+from melanet.data.builders import POSITIVE_HELP
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "figure_2_3"
 
@@ -33,6 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with one folder per official download or per dataset")  # fmt: skip
     add("--dataset", dest="datasets", nargs=1, default=list(TABLE.datasets), metavar="NAME",
         help="default: isic2016; the phantom needs no download")  # fmt: skip
+    add("--positive", metavar="CLASS", help=POSITIVE_HELP)
     add("--prepared", type=Path, default=Path("prepared"),
         help="folder of the prepared datasets; default: %(default)s")  # fmt: skip
     add("--images", type=bounded_int(1, 60), default=12,
@@ -45,6 +50,8 @@ def draw(options: argparse.Namespace) -> Figure:
     Raises:
         InputError: If it is missing or has no classes.
     """
+    from experiments.classification.figures import class_samples
+
     (dataset,) = TABLE.prepare(options)
     if len(dataset.info.labels) < 2:
         raise InputError(f"{dataset.folder}: has no classes to show")

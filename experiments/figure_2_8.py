@@ -9,19 +9,23 @@ malignant`, scaled by its own peak. According to the thesis, the baselines find 
 the lesion, MelaNet around it.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.classification.figures_heat_maps import IMAGES_SHOWN, choose, explain_images
 from experiments.classification.saved import add_data_arguments, condition_records, find_dataset
 from experiments.common.figure import run_figure
 from experiments.table_2_1 import TABLE
 from melanet.data import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "figure_2_8"
 

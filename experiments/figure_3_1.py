@@ -6,18 +6,27 @@ It should show 32 to 512 filters, and on each of four skip connections a depthwi
 K: 4,320 frozen weights, no learnable one.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
 
+import sharpunet
 from experiments.common.diagram import draw_encoder_decoder, encoder_decoder_height
 from experiments.common.figure import run_figure
 from experiments.common.style import TWO_COLUMNS, readable, styled
-from sharpunet import MODELS
+from melanet import lazy
+from sharpunet.names import MODEL_NAMES
+
+if TYPE_CHECKING:
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+else:
+    plt = lazy.module("matplotlib.pyplot")
 
 NAME = "figure_3_1"
 
@@ -28,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", choices=MODELS, default="sharp_unet", metavar="NAME",
-        help=", ".join(MODELS) + "; default: %(default)s")  # fmt: skip
+    parser.add_argument("--model", choices=MODEL_NAMES, default="sharp_unet", metavar="NAME",
+        help=", ".join(MODEL_NAMES) + "; default: %(default)s")  # fmt: skip
 
 
 @styled
 def draw(options: argparse.Namespace) -> Figure:
     """The diagram of the model `options.model`."""
-    model = MODELS[options.model]((256, 256, 3))
+    model = sharpunet.MODELS[options.model]((256, 256, 3))
     frozen = sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights)
     figure, axes = plt.subplots(figsize=(TWO_COLUMNS, encoder_decoder_height(model) + 0.2))
     draw_encoder_decoder(axes, model)

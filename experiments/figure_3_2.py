@@ -6,21 +6,31 @@ It should show H × W × M feature maps, M frozen copies of K (eq. 3.1), and as 
 the same size. Maps, weights and results are those of a real block on a phantom image.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
+import sharpunet
 from experiments.common.diagram import arrow, box, canvas
 from experiments.common.figure import run_figure
 from experiments.common.style import QUIET, SMALL, TWO_COLUMNS, styled
+from melanet import lazy
 from melanet.data import phantom
-from sharpunet import KERNELS, SharpBlock
+from sharpunet.names import KERNEL_NAMES
+
+if TYPE_CHECKING:
+    import matplotlib.pyplot as plt
+    from matplotlib import patches
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:
+    plt = lazy.module("matplotlib.pyplot")
+    patches = lazy.module("matplotlib.patches")
 
 NAME = "figure_3_2"
 MAPS, HEIGHT = 3, 2.85
@@ -32,15 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kernel", choices=KERNELS, default="laplacian", metavar="NAME",
-        help=", ".join(KERNELS) + "; default: %(default)s")  # fmt: skip
+    parser.add_argument("--kernel", choices=KERNEL_NAMES, default="laplacian", metavar="NAME",
+        help=", ".join(KERNEL_NAMES) + "; default: %(default)s")  # fmt: skip
 
 
 @styled
 def draw(options: argparse.Namespace) -> Figure:
     """The diagram of a block with the kernel `options.kernel`."""
     maps = phantom.generate(0, malignant=True, size=96)[None].astype("float32") / 255
-    block = SharpBlock(options.kernel)
+    block = sharpunet.SharpBlock(options.kernel)
     sharpened = np.asarray(block(maps))
     weights = np.asarray(block.depthwise_kernel)[:, :, :, 0]
     figure, axes = plt.subplots(figsize=(TWO_COLUMNS, HEIGHT))
@@ -70,7 +80,9 @@ def _draw_image(axes: Axes, centre: tuple[float, float], side: float, image: np.
     inner = image[4:-4, 4:-4]  # zero padding makes the border of a sharpened map far brighter
     extent = (x - half, x + half, y - half, y + half)
     axes.imshow(image, "gray", vmin=inner.min(), vmax=inner.max(), extent=extent, zorder=2)
-    edge = Rectangle((x - half, y - half), side, side, fill=False, edgecolor="#444444", lw=0.6)
+    edge = patches.Rectangle(
+        (x - half, y - half), side, side, fill=False, edgecolor="#444444", lw=0.6
+    )
     axes.add_patch(edge)
 
 
@@ -84,7 +96,7 @@ def _draw_kernel(axes: Axes, centre: tuple[float, float], side: float, values: n
             y = centre[1] + (rows / 2 - 1 - row) * cell
             strong = values[row, column] > 0
             axes.add_patch(
-                Rectangle(
+                patches.Rectangle(
                     (x, y), cell, cell, facecolor="#fbe3c8" if strong else "white",
                     edgecolor="#444444", linewidth=0.5,
                 )

@@ -11,16 +11,17 @@ Grad-CAM explains one score: here the mean over pixels of the probability of a c
 is scaled by its own peak, so that colours compare places within a map, not maps with each other.
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.common.cli import EarlyExit, bounded_int, check_writable, exit_worker, run_cli
 from experiments.common.report import save_figure
@@ -40,13 +41,22 @@ from experiments.common.style import (
 )
 from experiments.common.table import parse as parse_table
 from experiments.segmentation.table import SegmentationTable
-from experiments.segmentation.trial import SegmentationTrial
-from melanet.checkpoint import EpochCheckpoint
-from melanet.distribution import barrier, is_chief, make_strategy
-from melanet.explain import grad_cam
+from melanet import lazy
 from melanet.precision import precision_policy
-from melanet.saving import save_model
-from sharpunet.data import InputError, load_dataset
+from sharpunet.data import InputError
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+    from experiments.segmentation.trial import SegmentationTrial
+    from melanet import checkpoint, distribution, explain, saving
+else:
+    keras = lazy.module("keras")
+    checkpoint = lazy.module("melanet.checkpoint")
+    distribution = lazy.module("melanet.distribution")
+    explain = lazy.module("melanet.explain")
+    saving = lazy.module("melanet.saving")
 
 NAME = "figure_3_9"
 
@@ -89,7 +99,10 @@ def run(options: argparse.Namespace) -> None:
         InputError: If the user's input is wrong.
         EarlyExit: After a dry run.
     """
-    make_strategy(options.distribute)  # that of several hosts must be made before anything else
+    from sharpunet.data import load_dataset
+
+    if options.distribute == "multiworker":  # must be made before anything else
+        distribution.make_strategy(options.distribute)
     dataset, *others = TABLE.prepare(options)
     if others:
         raise InputError("--datasets: the figure shows one dataset; name one")
@@ -105,7 +118,7 @@ def run(options: argparse.Namespace) -> None:
     models = {
         trial.model: trained_model(trial, options.out, options.weights_from) for trial in trials
     }
-    if not is_chief():
+    if not distribution.is_chief():
         exit_worker()
     ids = evenly_spaced(trials[0].split.test, options.images)
     size = trials[0].settings.image_size
@@ -115,7 +128,7 @@ def run(options: argparse.Namespace) -> None:
     images, masks = map(np.concatenate, zip(*batches, strict=True))
     save_figure(options.out, NAME, heat_maps(models, ids, images, masks, class_index))
     print(f"Open {options.out / 'figures' / NAME}.png")
-    barrier()
+    distribution.barrier()
 
 
 def trained_model(
@@ -135,10 +148,10 @@ def trained_model(
     path = weights_path(trial, out) if weights_from is None else _find(trial, weights_from)
     if not path.exists():
         trained = trial.train(out).model
-        if is_chief():
-            save_model(trained, path, include_optimizer=False)
-        barrier()
-        EpochCheckpoint(trial.checkpoint_path(out)).remove()
+        if distribution.is_chief():
+            saving.save_model(trained, path, include_optimizer=False)
+        distribution.barrier()
+        checkpoint.EpochCheckpoint(trial.checkpoint_path(out)).remove()
     # Half precision would round small gradients away: training scales them, Grad-CAM does not.
     with precision_policy("float32"):
         model = trial.build_model()
@@ -206,7 +219,10 @@ def concatenation_maps(
     """
     mean = keras.Model(model.input, keras.ops.mean(model.output, axis=(1, 2)), name=model.name)
     return [
-        (layer.output.shape[1:3], grad_cam(mean, images, layer.name, class_index, batch_size=4))
+        (
+            layer.output.shape[1:3],
+            explain.grad_cam(mean, images, layer.name, class_index, batch_size=4),
+        )
         for layer in concatenations(model)
     ]
 

@@ -9,12 +9,13 @@ all found, and 77 false alarms, F = 2n / (2n + 77), which is 20.6% for n = 10 (a
 737) and 95.0% for n = 727.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.classification.figures_predictions import (
     PUBLISHED,
@@ -33,6 +34,9 @@ from experiments.classification.saved import (
 from experiments.common.figure import run_figure
 from experiments.table_2_1 import TABLE
 from melanet.data import InputError, open_dataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NAME = "figure_predictions"
 

@@ -9,19 +9,26 @@ thesis gives no numbers for it.
 import sys
 from collections.abc import Callable
 from functools import partial
-
-import keras
+from typing import Any
 
 from experiments.common.table import run_table
 from experiments.segmentation.table import SegmentationTable
 from experiments.table_3_1 import TABLE as TABLE_3_1
-from sharpunet import KERNELS, sharp_unet, unet
+from melanet import lazy
+from sharpunet.names import KERNEL_NAMES
 
-BUILDERS: dict[str, Callable[..., keras.Model]] = {
-    "unet": unet,
-    **{kernel: partial(sharp_unet, kernel=kernel) for kernel in KERNELS},
-    "learned": partial(sharp_unet, learned=True),
-}
+
+def _builders() -> dict[str, Callable[..., Any]]:
+    from sharpunet import sharp_unet, unet
+
+    return {
+        "unet": unet,
+        **{kernel: partial(sharp_unet, kernel=kernel) for kernel in KERNEL_NAMES},
+        "learned": partial(sharp_unet, learned=True),
+    }
+
+
+BUILDERS = lazy.LazyMapping(("unet", *KERNEL_NAMES, "learned"), _builders)
 TABLE = SegmentationTable(
     name="kernel_ablation",
     title="Kernel ablation: Sharp U-Net with every kernel of the sharp block",

@@ -6,15 +6,20 @@ It should give a mean Jaccard above 60 for both segmentation models, and a highe
 for MelaNet than for VGG-GAP. It is a rehearsal: the code of the tables, on small generated images.
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from experiments import table_2_1, table_3_1
-from experiments.common.report import Section
 from experiments.common.table import parse, run_report, run_stages
+
+if TYPE_CHECKING:
+    from experiments.common.report import Section
 
 TITLE = "Both chapters on phantoms"
 SEGMENTATION = dataclasses.replace(

@@ -8,40 +8,35 @@ found: how close the images come to real training images, whether their source c
 their KID.
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
-import keras
-import pandas as pd
-
-from experiments.classification.anonymity import (
-    MIN_PATIENTS,
-    Evidence,
-    anonymity_table,
-    closest_pairs,
-    examine,
-    has_control,
-    quality_bars,
-    verdict,
-)
-from experiments.classification.synthesis import load_cyclegan
+import melanet
 from experiments.common.cli import Parser, bounded_int, run_cli
 from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
-from melanet.classifiers import CLASSIFIERS
+from melanet import lazy
 from melanet.console import progress_bar
-from melanet.cyclegan import CycleGAN
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
 from melanet.data.writing import atomic_write
-from melanet.oversampling import translate_majority
-from melanet.saving import load_model
-from melanet.training import seed_everything
+from melanet.names import CLASSIFIER_NAMES
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from experiments.classification import anonymity, synthesis
+    from melanet.cyclegan import CycleGAN
+else:
+    anonymity = lazy.module("experiments.classification.anonymity")
+    synthesis = lazy.module("experiments.classification.synthesis")
 
 TITLE = "A synthetic dataset: release, anonymity and quality"
 #: Fields of a CycleGAN's record that this command and the card use.
@@ -69,14 +64,15 @@ def release(options: argparse.Namespace) -> None:
     Raises:
         InputError: If the generator, the source or the encoder cannot be used.
     """
-    model = load_cyclegan(_existing(options.generator, "--generator"))
+    generator = _existing(options.generator, "--generator")
     source = open_dataset(options.source)
+    model = synthesis.load_cyclegan(generator)
     source.verify()
     gan_record = _gan_record(options.generator, source)
     _check_fits(model, options.generator, source)
     _check_enough(source, gan_record)
     encoder = _encoder(options, model)
-    synthetic = translate_majority(
+    synthetic = melanet.translate_majority(
         model,
         source,
         options.out,
@@ -87,7 +83,7 @@ def release(options: argparse.Namespace) -> None:
     )
     synthetic.verify()  # it may have been made, and damaged, long ago
     _write_checksums(synthetic)
-    evidence = examine(
+    evidence = anonymity.examine(
         synthetic,
         source,
         _training_rows(source, gan_record),
@@ -96,15 +92,15 @@ def release(options: argparse.Namespace) -> None:
         keep_aspect_ratio=gan_record.get("keep_aspect_ratio"),
         seed=options.seed,
     )
-    rows = anonymity_table(evidence)
+    rows = anonymity.anonymity_table(evidence)
     atomic_write(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
     # It shows real patients: it must not be released with the rest.
     private = synthetic.folder.with_name(f"{synthetic.folder.name}-not-for-release")
-    save_figure(private, "closest_pairs", closest_pairs(synthetic, source, evidence))
-    save_figure(synthetic.folder, "quality", quality_bars(evidence.distances))
+    save_figure(private, "closest_pairs", anonymity.closest_pairs(synthetic, source, evidence))
+    save_figure(synthetic.folder, "quality", anonymity.quality_bars(evidence.distances))
     card = _card(synthetic, source, gan_record, evidence, rows, options)
     atomic_write(synthetic.folder / "README.md", card)
-    print(rows.to_markdown(index=False), verdict(evidence), sep="\n\n")
+    print(rows.to_markdown(index=False), anonymity.verdict(evidence), sep="\n\n")
     print(f"Open {synthetic.folder / 'README.md'}")
     print(f"and {private / 'figures/closest_pairs.png'}, which shows real patients")
 
@@ -113,11 +109,13 @@ def _card(
     synthetic: ImageDataset,
     source: ImageDataset,
     gan_record: dict[str, Any],
-    evidence: Evidence,
+    evidence: anonymity.Evidence,
     rows: pd.DataFrame,
     options: argparse.Namespace,
 ) -> str:
     """The dataset card, as Markdown."""
+    import jinja2
+
     template = (Path(__file__).parent / "classification" / "dataset_card.md").read_text()
     environment = jinja2.Environment(trim_blocks=True)
     environment.filters["plain"] = escape_markdown
@@ -138,8 +136,8 @@ def _card(
         metadata=synthetic.fingerprint,
         encoder=evidence.encoder,
         anonymity=rows.to_markdown(index=False),
-        verdict=verdict(evidence),
-        control=_held_out_rows(source, gan_record) if has_control(evidence) else None,
+        verdict=anonymity.verdict(evidence),
+        control=_held_out_rows(source, gan_record) if anonymity.has_control(evidence) else None,
         distances=evidence.distances,
         code=provenance(),
     )
@@ -176,10 +174,10 @@ def _check_enough(source: ImageDataset, gan_record: dict[str, Any]) -> None:
     """Checks that each class has enough patients for the tests, before hours of translating."""
     rows = _training_rows(source, gan_record)
     for label in source.info.labels:
-        if (count := rows["group"][rows["label"] == label].nunique()) < MIN_PATIENTS:
+        if (count := rows["group"][rows["label"] == label].nunique()) < anonymity.MIN_PATIENTS:
             raise InputError(
                 f"--source {source.folder}: has training images of {count} patients with {label}; "
-                f"the tests need {MIN_PATIENTS} or more"
+                f"the tests need {anonymity.MIN_PATIENTS} or more"
             )
 
 
@@ -204,12 +202,14 @@ def _held_out_rows(source: ImageDataset, gan_record: dict[str, Any]) -> pd.DataF
 
 def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model, str]:
     """The network whose features are compared, and what it is."""
+    from melanet.training import seed_everything
+
     shape = model.first_to_second.input_shape[1:]
-    if options.encoder in CLASSIFIERS:
+    if options.encoder in CLASSIFIER_NAMES:
         weights = None if options.weights == "none" else options.weights
         seed_everything(options.seed)
         try:
-            network = CLASSIFIERS[options.encoder](shape, weights=weights)
+            network = melanet.CLASSIFIERS[options.encoder](shape, weights=weights)
         except ValueError as error:
             raise InputError(f"--weights {weights}: {error}") from None
         except Exception as error:  # Keras has no class of its own for a failed download
@@ -220,10 +220,10 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
         start = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
         return network, f"{options.encoder}, weights {start}"
     if not Path(options.encoder).is_file():
-        names = ", ".join(CLASSIFIERS)
+        names = ", ".join(CLASSIFIER_NAMES)
         raise InputError(f"--encoder {options.encoder}: is no file, and none of {names}")
-    network = load_model(Path(options.encoder))
-    if isinstance(network, CycleGAN):
+    network = melanet.load_model(Path(options.encoder))
+    if isinstance(network, melanet.CycleGAN):
         raise InputError(f"--encoder {options.encoder}: holds no classifier; give one")
     if network.input_shape[1:] != shape:
         raise InputError(
@@ -267,8 +267,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--source", type=Path, required=True, help="the prepared dataset that it was trained with")
     add("--out", type=Path, required=True, help="folder of the release; interrupted runs "
         "resume")  # fmt: skip
-    add("--encoder", default="densenet121_gap", help=f"{', '.join(CLASSIFIERS)}, or a classifier's "
-        ".keras file: the features of the tests")  # fmt: skip
+    add("--encoder", default="densenet121_gap", help=f"{', '.join(CLASSIFIER_NAMES)}, or a "
+        "classifier's .keras file: the features of the tests")  # fmt: skip
     add("--weights", default="imagenet", help="of the encoder: imagenet, none, or a weights file")
     add("--licence", default="as the source images'", help="of the release, for its card")
     add("--batch-size", type=bounded_int(1), default=16)

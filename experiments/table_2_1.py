@@ -8,14 +8,20 @@ has the true one, 26.67 and 70.67.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
+from experiments.classification.conditions import Condition
 from experiments.classification.protocols import MELANOMA_PROTOCOLS
-from experiments.classification.report import melanoma_figures
 from experiments.classification.table import ClassificationTable
-from experiments.classification.trial import Condition
 from experiments.common.published import melanoma_cells
 from experiments.common.table import run_table
-from melanet.classifiers import CLASSIFIERS
+from melanet import lazy
+from melanet.names import CLASSIFIER_NAMES
+
+if TYPE_CHECKING:
+    from experiments.classification import report
+else:
+    report = lazy.module("experiments.classification.report")
 
 TABLE = ClassificationTable(
     name="table_2_1",
@@ -23,7 +29,7 @@ TABLE = ClassificationTable(
     protocols=MELANOMA_PROTOCOLS,
     datasets=("isic2016",),
     models=("vgg_gap",),
-    model_choices=tuple(CLASSIFIERS),
+    model_choices=CLASSIFIER_NAMES,
     conditions=(
         Condition("vgg_gap", "VGG-GAP"),
         Condition("augment_5x", "VGG-GAP + Augment-5x", augment=5),
@@ -39,7 +45,7 @@ TABLE = ClassificationTable(
         "npv": "NPV",
     },
     published_cells=melanoma_cells,
-    figures=melanoma_figures,
+    figures=lambda results: report.melanoma_figures(results),
     caption='What the thesis prints as "sensitivity" is TN / (TN + FN), the NPV; its true '
     "sensitivity and specificity follow from the printed FN.",
 )

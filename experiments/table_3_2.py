@@ -12,13 +12,13 @@ import sys
 from experiments.common.published import FIGURE_3_5, TABLE_3_2
 from experiments.common.table import run_table
 from experiments.segmentation.table import SegmentationTable
-from sharpunet import MODELS
+from sharpunet.names import MODEL_NAMES
 
 TABLE = SegmentationTable(
     name="table_3_2",
     title="Table 3.2: plain and sharp skip connections with other encoders",
     datasets=["cvc_clinicdb"],
-    models=list(MODELS),
+    models=list(MODEL_NAMES),
     published={**FIGURE_3_5, **TABLE_3_2},
 )
 

@@ -2,22 +2,26 @@
 
     python -m experiments.table_oversampling --data DIR [--equal-steps]
 
-Real images alone, class weights in the loss, images of the rare class repeated, SMOTE as the thesis
-argues against it, and MelaNet: at the threshold 0.5, at one chosen on validation images, by AUC and
-by calibration. The thesis gives no numbers for it. SMOTE interpolates between features of the
-global average pooling, not between pixels: the network is the one that was trained on the real
-images alone, a new softmax layer is trained on its over-sampled features, and no other layer
-changes. `--dataset normal_covid19 --loss cross_entropy` asks the same of chest X-rays.
+The thesis gives no numbers for it. SMOTE, which it argues against, interpolates between features of
+the global average pooling, not between pixels: of the network that was trained on the real images
+alone, a new softmax layer is trained on over-sampled features, and no other layer changes.
+`--dataset normal_covid19 --loss cross_entropy` asks the same of chest X-rays.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
+from experiments.classification.conditions import Condition
 from experiments.classification.protocols import OVERSAMPLING_PROTOCOLS
-from experiments.classification.report import oversampling_figures
 from experiments.classification.table import ClassificationTable
-from experiments.classification.trial import Condition
 from experiments.common.table import run_table
-from melanet.classifiers import CLASSIFIERS
+from melanet import lazy
+from melanet.names import CLASSIFIER_NAMES
+
+if TYPE_CHECKING:
+    from experiments.classification import report
+else:
+    report = lazy.module("experiments.classification.report")
 
 TABLE = ClassificationTable(
     name="table_oversampling",
@@ -25,7 +29,7 @@ TABLE = ClassificationTable(
     protocols=OVERSAMPLING_PROTOCOLS,
     datasets=("isic2016",),
     models=("vgg_gap",),
-    model_choices=tuple(CLASSIFIERS),
+    model_choices=CLASSIFIER_NAMES,
     conditions=(
         Condition("real", "Real images alone"),
         Condition("class_weights", "Class weights", balance="class_weights"),
@@ -44,13 +48,13 @@ TABLE = ClassificationTable(
         "skew": "Skew",
     },
     published_cells=lambda model, condition: None,
-    figures=oversampling_figures,
-    caption="Chosen: at the threshold with the highest sensitivity + specificity on validation "
-    "images. ECE: expected calibration error of ten bins; Brier: 100 times the score; both of the "
-    "positive class, lower is better. Skew: of the training images (eq. 2.8), or of the features. "
-    "Class weights scale the loss, on top of the focal loss's own. SMOTE: a new softmax layer on "
-    "over-sampled features (global average pooling) of the network trained on the real images "
-    "alone; its steps are counted without those of that network.",
+    figures=lambda results: report.oversampling_figures(results),
+    caption="Chosen: the threshold of the highest sensitivity + specificity on validation images. "
+    "ECE: calibration error of ten bins; Brier: 100 times the score; both of the positive class, "
+    "lower is better. Skew (eq. 2.8): of training images, or of features. Class weights scale the "
+    "loss, on top of the focal loss's own. SMOTE: a new softmax layer on over-sampled features "
+    "(global average pooling) of the network trained on the real images alone; its steps are "
+    "counted without those of that network.",
 )
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from melanet.console import quiet_tensorflow
 from melanet.data.errors import InputError, escape_unprintable, one_line_warnings
+from melanet.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from melanet.evaluation import Evaluation
@@ -97,8 +98,7 @@ def _add_train(package: str, commands: Any) -> None:
     add("--weights", default="imagenet",
         help=f"initial weights, where the model takes some: imagenet{files} or none; default: "
         "%(default)s")  # fmt: skip
-    add("--precision", default="auto",
-        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    add("--precision", default="auto", choices=PRECISIONS,
         help="auto: the fastest that the hardware computes natively")  # fmt: skip
     add("--seed", type=_seed, default=0, help="of the split and the weights; default: %(default)s")
     add("--tensorboard", action="store_true",
@@ -110,7 +110,8 @@ def _add_train(package: str, commands: Any) -> None:
 
 def _add_evaluate(package: str, commands: Any) -> None:
     title = "score a saved model on images whose truth is known, with 95% intervals"
-    evaluate = commands.add_parser("evaluate", help=title, description=title)
+    # argparse formats help by "%", and a description not.
+    evaluate = commands.add_parser("evaluate", help=title.replace("%", "%%"), description=title)
     add = evaluate.add_argument
     add("model", type=Path, metavar="MODEL.keras", help="as train saves it")
     _add_data(package, evaluate)

@@ -28,9 +28,8 @@ import keras
 import tensorflow as tf
 
 from melanet.data import InputError
+from melanet.names import STRATEGIES
 
-#: Names of strategies; "auto" stands for "none" or "mirrored", see `resolve`.
-STRATEGIES = ("auto", "none", "mirrored", "multiworker")
 #: Errors that TensorFlow raises when another worker is gone.
 WORKER_ERRORS = (
     tf.errors.UnavailableError,

@@ -1,8 +1,10 @@
 """Imports that wait until they are needed, so that a package is light to import."""
 
+import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import wrapt
@@ -33,6 +35,63 @@ def attributes(module: str, exports: Mapping[str, Sequence[str]]) -> Callable[[s
         return value
 
     return __getattr__
+
+
+class _LazyModule(types.ModuleType):
+    """Stands for a module of its name, which each look-up of an attribute imports."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def module(name: str) -> Any:
+    """A module that is imported when one of its attributes is first used.
+
+    Type checkers need the plain import beside it, under `if TYPE_CHECKING`. Annotations that name
+    the module need `from __future__ import annotations`, because their evaluation would import it.
+
+    Args:
+        name: The module's full name.
+
+    Example:
+        >>> from melanet import lazy
+        >>> math = lazy.module("math")
+        >>> math.sqrt(9.0)
+        3.0
+    """
+    return _LazyModule(name)
+
+
+class LazyMapping(Mapping[str, Any]):
+    """A mapping whose keys are known before its values can be imported.
+
+    Args:
+        names: The keys, in order.
+        load: Imports the values: a mapping of the same keys.
+
+    Example:
+        >>> from melanet import lazy
+        >>> roots = lazy.LazyMapping(["sqrt"], lambda: vars(__import__("math")))
+        >>> list(roots), roots["sqrt"](9.0)
+        (['sqrt'], 3.0)
+    """
+
+    def __init__(self, names: Iterable[str], load: Callable[[], Mapping[str, Any]]):
+        self._names, self._load = tuple(names), functools.cache(load)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._load()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def import_with_keras(*modules: str, backend: str | None = None) -> None:

@@ -1,11 +1,21 @@
 """The number format in which models compute, and the fastest one that a machine has units for."""
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-import tensorflow as tf
+from melanet import lazy
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:
+    keras = lazy.module("keras")
+    tf = lazy.module("tensorflow")
+
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 #: Instructions of CPUs that compute bfloat16 natively, as Linux names them.

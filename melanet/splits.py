@@ -1,15 +1,26 @@
 """Random splits that keep groups together and every class in all parts."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from melanet import lazy
 from melanet.data import ImageDataset, InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy import sparse
+    from scipy.sparse import csgraph
+    from sklearn import model_selection
+else:
+    pd = lazy.module("pandas")
+    sparse = lazy.module("scipy.sparse")
+    csgraph = lazy.module("scipy.sparse.csgraph")
+    model_selection = lazy.module("sklearn.model_selection")
 
 TEST_FOLDS = 5  # a fifth is tested
 VALIDATION_FOLDS = 8  # an eighth of the rest, a tenth of all, validates
@@ -85,8 +96,8 @@ def patient_groups(
     keys = [pd.factorize(metadata[column])[0] + n * count for n, column in enumerate(columns)]
     first, others = np.tile(keys[0], len(keys) - 1), np.concatenate(keys[1:])
     size = count * len(keys)
-    agreeing = coo_array((np.ones(len(first)), (first, others)), shape=(size, size))
-    return connected_components(agreeing, directed=False)[1][keys[0]]
+    agreeing = sparse.coo_array((np.ones(len(first)), (first, others)), shape=(size, size))
+    return csgraph.connected_components(agreeing, directed=False)[1][keys[0]]
 
 
 def stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -112,11 +123,11 @@ def stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFr
         raise ValueError("a class has fewer than two images")
     groups = metadata["group"].to_numpy()
     if len(np.unique(groups)) == len(groups):
-        return train_test_split(
+        return model_selection.train_test_split(
             metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
         )
     folds = min(folds, counts.min())
-    by_group = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    by_group = model_selection.StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     wanted = counts / folds
 
     def unevenness(part):

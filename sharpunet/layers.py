@@ -22,8 +22,8 @@ def _laplacian_of_gaussian(sigma: float = 1.0, size: int = 7) -> np.ndarray:
     return kernel - kernel.mean()
 
 
-#: Kernels by name. ``laplacian`` is K of eq. 3.1; ``laplacian_identity`` is I + K of eq. 3.2;
-#: ``log`` is the Laplacian of Gaussian that section 4.3.2 proposes.
+#: Kernels by name, as in `sharpunet.names`. ``laplacian`` is K of eq. 3.1; ``laplacian_identity``
+#: is I + K of eq. 3.2; ``log`` is the Laplacian of Gaussian that section 4.3.2 proposes.
 KERNELS: dict[str, np.ndarray] = {
     "laplacian": np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], "float32"),
     "laplacian_identity": np.array([[-1, -1, -1], [-1, 9, -1], [-1, -1, -1]], "float32"),

@@ -211,9 +211,7 @@ def _lower_envelope(values, axis, reach):
     return least
 
 
-#: Losses that are not a mean over the images of a batch, so that devices cannot share one.
-OF_WHOLE_BATCH = ("dice", "tversky", "focal_tversky")
-#: Losses by name, each a function of the number of classes.
+#: Losses by name, as in `sharpunet.names`, each a function of the number of classes.
 LOSSES: dict[str, Callable[[int], keras.losses.Loss]] = {
     "cross_entropy": lambda classes: CrossEntropy(),
     # Neither is Keras's: its Dice is 1 for two empty masks, and the weight that its Tversky has for

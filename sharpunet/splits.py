@@ -4,13 +4,21 @@ The thesis keeps the weights with the best validation loss and reports the held-
 saying that these are different images. Here they always are, except under `released`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import pandas as pd
-from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, train_test_split
-
+from melanet import lazy
 from melanet.data import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn import model_selection
+else:
+    pd = lazy.module("pandas")
+    model_selection = lazy.module("sklearn.model_selection")
 
 #: Protocols by name, each with a sentence on what it does.
 PROTOCOLS = {
@@ -94,7 +102,7 @@ def splits(
 
 
 def _released(metadata, repeats, seed):
-    train, test = train_test_split(metadata["id"], test_size=0.2, random_state=seed)
+    train, test = model_selection.train_test_split(metadata["id"], test_size=0.2, random_state=seed)
     for repeat in range(repeats):
         yield Split(repeat, 0, tuple(train), tuple(test), tuple(test))
 
@@ -108,15 +116,19 @@ def _cross_validation(metadata, folds, repeats, divide):
 
 
 def _divide_images(metadata, folds, seed):
-    for rest, test in KFold(folds, shuffle=True, random_state=seed).split(metadata):
-        train, validation = train_test_split(rest, test_size=VALIDATION_FRACTION, random_state=seed)
+    for rest, test in model_selection.KFold(folds, shuffle=True, random_state=seed).split(metadata):
+        train, validation = model_selection.train_test_split(
+            rest, test_size=VALIDATION_FRACTION, random_state=seed
+        )
         yield train, validation, test
 
 
 def _divide_groups(metadata, folds, seed):
     groups = metadata["group"].to_numpy()
-    by_group = GroupKFold(folds, shuffle=True, random_state=seed)
+    by_group = model_selection.GroupKFold(folds, shuffle=True, random_state=seed)
     for rest, test in by_group.split(metadata, groups=groups):
-        inner = GroupShuffleSplit(1, test_size=VALIDATION_FRACTION, random_state=seed)
+        inner = model_selection.GroupShuffleSplit(
+            1, test_size=VALIDATION_FRACTION, random_state=seed
+        )
         train, validation = next(inner.split(rest, groups=groups[rest]))
         yield rest[train], rest[validation], test

@@ -4,7 +4,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +14,6 @@ from experiments.common.training import TrainedModel
 from melanet.data import ImageDataset, InputError
 from melanet.explain import last_dense
 
-#: Nothing; a weight per class in the loss; images of the rare class repeated; SMOTE of features.
-Balance = Literal["none", "class_weights", "repeat", "smote"]
 #: Features, `(images, channels)`, and the class of each.
 Labelled = tuple[np.ndarray, Sequence[str]]
 #: Neighbours that SMOTE interpolates to: imbalanced-learn's default, and Chawla's et al. (2002).

@@ -1,15 +1,25 @@
 """Do conditions differ? Paired tests on the same test images, corrected for their number."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from experiments.common.published import CLASSIFIER_TITLES
-from experiments.common.significance import holm
-from melanet.metrics import youden_threshold
-from melanet.statistics import bootstrap_auc_difference, bootstrap_mean, mcnemar_test
+from melanet import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from experiments.common import significance
+    from melanet import metrics, statistics
+else:
+    pd = lazy.module("pandas")
+    significance = lazy.module("experiments.common.significance")
+    metrics = lazy.module("melanet.metrics")
+    statistics = lazy.module("melanet.statistics")
 
 #: Scores from here on count as positive, as in `melanet.metrics`.
 THRESHOLD = 0.5
@@ -50,7 +60,7 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
             pair = f"{titles[record['condition']]} less {titles[baseline['condition']]}"
             rows.append({**names, "Pair": pair, **found["cells"]})
             p_values.append(found["p_values"])
-    corrected = iter(holm([value for of_row in p_values for value in of_row.values()]))
+    corrected = iter(significance.holm([value for of_row in p_values for value in of_row.values()]))
     for row, of_row in zip(rows, p_values, strict=True):
         row.update({f"p, {name}": _format_p_value(next(corrected)) for name in of_row})
     return pd.DataFrame(rows)
@@ -60,19 +70,21 @@ def chosen_threshold(record: dict[str, Any]) -> float:
     """The threshold that the validation images of a record choose; NaN if one class has none."""
     scores = record["validation_scores"]
     true = [int(score["positive"]) for score in scores]
-    return youden_threshold(true, [score["score"] for score in scores])
+    return metrics.youden_threshold(true, [score["score"] for score in scores])
 
 
 def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     true, first, groups = _scores(baseline)
     _, second, _ = _scores(other)
-    auc = bootstrap_auc_difference(true, second, first, groups)
+    auc = statistics.bootstrap_auc_difference(true, second, first, groups)
     cells = {"AUC": _format_difference(auc.difference, auc.low, auc.high)}
     p_values = {"AUC": auc.p_value}
     thresholds = {"": (THRESHOLD, THRESHOLD)}
     if "validation_scores" in baseline:
         squares = [(scores - true) ** 2 for scores in (second, first)]
-        cells["Brier"] = _format_difference(*bootstrap_mean(squares[0] - squares[1], groups))
+        cells["Brier"] = _format_difference(
+            *statistics.bootstrap_mean(squares[0] - squares[1], groups)
+        )
         thresholds[", chosen"] = (chosen_threshold(other), chosen_threshold(baseline))
     for suffix, pair in thresholds.items():
         called = zip((second, first), pair, strict=True)
@@ -81,7 +93,7 @@ def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
             difference = right[0][part].mean() - right[1][part].mean()
             known = not np.isnan(pair).any()  # a class may have no validation image
             cells[name + suffix] = f"{100 * difference:+.2f}" if known else "–"
-            p_value = mcnemar_test(right[0][part], right[1][part]) if known else np.nan
+            p_value = statistics.mcnemar_test(right[0][part], right[1][part]) if known else np.nan
             p_values[name.lower() + suffix] = p_value
     return {"cells": cells, "p_values": p_values}
 

@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.protocols import COVID_PROTOCOLS
-from experiments.classification.report import covid_figures
 from experiments.classification.table import ClassificationTable
-from experiments.classification.trial import BAGGED_TREES, Condition
 from experiments.common.published import Detection, covid_cells
-from melanet.classifiers import CLASSIFIERS
+from melanet import lazy
+from melanet.names import CLASSIFIER_NAMES
+
+if TYPE_CHECKING:
+    from experiments.classification import report
+else:
+    report = lazy.module("experiments.classification.report")
 
 #: Every classifier of section 2.3.6.
-COVID_MODELS = (*CLASSIFIERS, BAGGED_TREES)
+COVID_MODELS = (*CLASSIFIER_NAMES, BAGGED_TREES)
 COVID_CONDITIONS = (
     Condition("real", "Real"),
     Condition("own", "Real + own synthetic", synthetic_sets=1),
@@ -52,7 +58,7 @@ def covid_table(
             "skew": "Skew",
         },
         published_cells=lambda model, condition: covid_cells(published.get((model, condition))),
-        figures=covid_figures,
+        figures=lambda results: report.covid_figures(results),
         caption="Skew is that of the training images (eq. 2.8). Own synthetic: images of the "
         "table's own negative class translated to COVID-19; both: those of the other table too. "
         "Sensitivity alone can mislead: a classifier that calls everyone positive has 100. (!) "

@@ -1,19 +1,30 @@
 """Features of a trained classifier, kept for figures such as 2.15."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import pandas as pd
-import tensorflow as tf
 
 from experiments.common.style import evenly_spaced
+from melanet import lazy
 from melanet.data import InputError
-from melanet.data.loading import Subset, open_subset
 from melanet.data.writing import atomic_write
-from melanet.explain import features
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+    import tensorflow as tf
+
+    from melanet import explain
+    from melanet.data import loading
+else:
+    pd = lazy.module("pandas")
+    explain = lazy.module("melanet.explain")
+    loading = lazy.module("melanet.data.loading")
 
 #: Points of a class in each part (training, test, a synthetic dataset): more would hide each other.
 MAX_POINTS = 500
@@ -27,7 +38,7 @@ def features_path(out: Path, key: str) -> Path:
 def write_features(
     path: Path,
     network: keras.Model,
-    subsets: Sequence[Subset],
+    subsets: Sequence[loading.Subset],
     load: Callable[..., tf.data.Dataset],
 ) -> None:
     """Saves a classifier's features of some images, so that figures need no new training.
@@ -41,11 +52,11 @@ def write_features(
     """
     taken, groups = [], []
     for subset in subsets:
-        dataset, ids = open_subset(subset)
+        dataset, ids = loading.open_subset(subset)
         rows = dataset.metadata.set_index("id").loc[ids]
         for (label, source), of_group in rows.groupby(["label", "source"], sort=False):
             chosen = evenly_spaced(list(of_group.index), MAX_POINTS)
-            taken.append(features(network, load((dataset, chosen))))
+            taken.append(explain.features(network, load((dataset, chosen))))
             name = label if source == "real" else f"{label} from {dataset.info.labels[0]}"
             groups += [name] * len(chosen)
     content = io.BytesIO()

@@ -1,13 +1,15 @@
 """Figure 2.10: features of the training images of table 2.1."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from experiments.classification.figures import umap_panels
 from experiments.classification.saved import training_features
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Titles of the panels, by condition.
 FEATURE_PANELS = {"vgg_gap": "Original", "melanet": "Balanced"}
@@ -23,6 +25,8 @@ def feature_panels(records: Mapping[str, dict[str, Any]], out: Path) -> Figure:
     Raises:
         InputError: If the features are missing or damaged.
     """
+    from experiments.classification.figures import umap_panels
+
     panels = {}
     for condition, title in FEATURE_PANELS.items():
         table = training_features(records[condition], out)

@@ -1,11 +1,12 @@
 """Figures 2.8 and 2.9: where the classifiers of table 2.1 find their evidence."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.classification.comparisons import THRESHOLD
 from experiments.classification.saved import load_classifier, load_images
@@ -22,8 +23,15 @@ from experiments.common.style import (
     styled,
     wrap,
 )
+from melanet import lazy
 from melanet.data import ImageDataset
-from melanet.explain import grad_cam
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from melanet import explain
+else:
+    explain = lazy.module("melanet.explain")
 
 IMAGES_SHOWN = 4
 
@@ -52,7 +60,7 @@ def explain_images(
     """
     images = load_images(next(iter(records.values())), dataset, ids)
     maps = {
-        condition: grad_cam(load_classifier(record, out), images, class_index=class_index)
+        condition: explain.grad_cam(load_classifier(record, out), images, class_index=class_index)
         for condition, record in records.items()
     }
     return heat_maps(ids, images, maps, records, titles)

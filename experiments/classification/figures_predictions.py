@@ -1,14 +1,13 @@
 """The discussion of chapter 2: MelaNet's predictions on benign images and on synthesised ones."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.classification.comparisons import THRESHOLD
 from experiments.classification.saved import load_classifier, score_images
@@ -22,8 +21,18 @@ from experiments.common.style import (
     legend_below,
     styled,
 )
+from melanet import lazy
 from melanet.data import ImageDataset
-from melanet.data.loading import training_ids
+
+if TYPE_CHECKING:
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from melanet.data import loading
+else:
+    plt = lazy.module("matplotlib.pyplot")
+    loading = lazy.module("melanet.data.loading")
 
 SAMPLED = 10  # synthesised images in the thesis
 
@@ -72,7 +81,7 @@ class GroupScores:
         """Share of positives among all, in percent."""
         return 100 * self.positives / (self.positives + self.negatives)
 
-    def with_positives(self, count: int) -> "GroupScores":
+    def with_positives(self, count: int) -> GroupScores:
         """The same rates with another number of positives."""
         found = round(count * self.found / self.positives)
         return dataclasses.replace(self, positives=count, found=found)
@@ -104,7 +113,7 @@ def predict_groups(
     Raises:
         InputError: If the model was not saved, or is damaged.
     """
-    training = set(training_ids(dataset))
+    training = set(loading.training_ids(dataset))
     negatives = [id for id in dataset.ids(label=dataset.info.labels[0]) if id in training]
     model = load_classifier(record, out)
     scores = [

@@ -1,10 +1,41 @@
 """What each protocol of chapter 2 does: the thesis's, the released code's, and a clean one."""
 
-import dataclasses
-from typing import Literal
+from __future__ import annotations
 
-from experiments.classification.synthesis import CycleGANConfig
-from melanet.data.loading import Scaling
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from melanet.data.loading import Scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class CycleGANConfig:
+    """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
+
+    Attributes:
+        epochs: Epochs over the undersampled classes.
+        batch_size: Images of each class per batch.
+        filters: Filters of the first block of generators and of discriminators.
+        rates: Learning rates of Adam for generators and for discriminators.
+        adversarial_loss: As in `CycleGAN.compile`.
+        identity_weight: As in `CycleGAN.compile`.
+        flip: Whether to mirror half of the images at random.
+        norm: As in `melanet.build_cyclegan`.
+        update_order: As in `CycleGAN.compile`.
+        redraw: Whether every epoch draws its images of the majority anew.
+    """
+
+    epochs: int = 500
+    batch_size: int = 1
+    filters: tuple[int, int] = (32, 64)
+    rates: tuple[float, float] = (2e-4, 2e-4)
+    adversarial_loss: str = "log"
+    identity_weight: float = 0.0
+    flip: bool = False
+    norm: str = "instance"
+    update_order: str = "together"
+    redraw: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,22 +1,31 @@
 """Reads the results of a table of chapter 2 for figures: records, models, images."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import pandas as pd
-import tensorflow as tf
 
 from experiments.classification.features import MAX_POINTS, features_path, read_features
 from experiments.common.cli import bounded_int
 from experiments.common.records import read_record
-from melanet.data import BUILDERS, ImageDataset, InputError, load_dataset, open_dataset, prepare
+from melanet import lazy
+from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset, prepare
 from melanet.data.dataset import METADATA_FILE
-from melanet.data.loading import Subset
-from melanet.saving import load_model, to_float32
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+    import tensorflow as tf
+
+    from melanet import saving
+    from melanet.data import loading
+else:
+    saving = lazy.module("melanet.saving")
+    loading = lazy.module("melanet.data.loading")
 
 #: The command whose results the figures of table 2.1 read; error messages name it.
 TABLE_COMMAND = "python -m experiments.table_2_1 --data DIR --save-models"
@@ -123,7 +132,7 @@ def load_classifier(record: dict[str, Any], out: Path) -> keras.Model:
     path = model_path(record, out)
     if not path.is_file():
         raise InputError(f"{path}: no such model; run {TABLE_COMMAND} --out {out}, in a new folder")
-    return to_float32(load_model(path))
+    return saving.to_float32(saving.load_model(path))
 
 
 def synthetic_folder(record: dict[str, Any], out: Path) -> Path:
@@ -159,8 +168,8 @@ def score_images(
     return model.predict(_load(record, (dataset, ids)), verbose=0)[:, -1]
 
 
-def _load(record: dict[str, Any], subset: Subset) -> tf.data.Dataset:
-    return load_dataset(
+def _load(record: dict[str, Any], subset: loading.Subset) -> tf.data.Dataset:
+    return loading.load_dataset(
         subset,
         image_size=tuple(record["image_size"]),
         keep_aspect_ratio=record["keep_aspect_ratio"],

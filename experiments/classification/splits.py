@@ -1,14 +1,21 @@
 """Which images of a classification dataset train, validate and test."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from experiments.classification.protocols import ClassifierProtocol
+from melanet import lazy
 from melanet.data import ImageDataset, InputError
 from melanet.data.copies import merge_groups
 from melanet.splits import TEST_FOLDS, patient_groups, stratified
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 VALIDATION_FOLDS = 10  # a tenth of the training images validates
 

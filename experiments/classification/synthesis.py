@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from experiments.classification.protocols import CycleGANConfig
 from experiments.common.records import (
     CODE_VERSIONS,
     NOT_HASHED,
@@ -25,36 +26,6 @@ from melanet.oversampling import train_cyclegan, translate_majority
 from melanet.precision import precision_policy
 from melanet.saving import load_model, save_model
 from melanet.training import EpochBar, EventLog, seed_everything
-
-
-@dataclasses.dataclass(frozen=True)
-class CycleGANConfig:
-    """How a CycleGAN is built and trained. Defaults are the thesis's (section 2.3.3).
-
-    Attributes:
-        epochs: Epochs over the undersampled classes.
-        batch_size: Images of each class per batch.
-        filters: Filters of the first block of generators and of discriminators.
-        rates: Learning rates of Adam for generators and for discriminators.
-        adversarial_loss: As in `CycleGAN.compile`.
-        identity_weight: As in `CycleGAN.compile`.
-        flip: Whether to mirror half of the images at random.
-        norm: As in `melanet.build_cyclegan`.
-        update_order: As in `CycleGAN.compile`.
-        redraw: Whether every epoch draws its images of the majority anew.
-    """
-
-    epochs: int = 500
-    batch_size: int = 1
-    filters: tuple[int, int] = (32, 64)
-    rates: tuple[float, float] = (2e-4, 2e-4)
-    adversarial_loss: str = "log"
-    identity_weight: float = 0.0
-    flip: bool = False
-    norm: str = "instance"
-    update_order: str = "together"
-    redraw: bool = False
-
 
 #: Fields of a CycleGAN's record that the record of a trial repeats.
 LOGGED_FIELDS = ("key", "set", "seconds", *(f.name for f in dataclasses.fields(CycleGANConfig)))

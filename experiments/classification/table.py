@@ -1,27 +1,20 @@
 """Tables of chapter 2: classifiers in several conditions on one dataset."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.classification import report
-from experiments.classification.balancing import load_smote
-from experiments.classification.protocols import ClassifierProtocol
+from experiments.classification.conditions import BAGGED_TREES, LOSSES, Condition
+from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.splits import Split, split_images
-from experiments.classification.synthesis import CycleGANConfig, SyntheticSetStage
-from experiments.classification.trial import (
-    BAGGED_TREES,
-    LOSSES,
-    ClassifierSettings,
-    ClassifierTrial,
-    Condition,
-)
 from experiments.common.cli import (
     add_common_arguments,
     bounded_int,
@@ -39,16 +32,22 @@ from experiments.common.own_models import (
     rename_models,
 )
 from experiments.common.published import CLASSIFIER_TITLES
-from experiments.common.report import Figures, Section
 from experiments.common.table import Table, prepare_dataset
-from melanet.classifiers import CLASSIFIERS
+from melanet import lazy
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
 from melanet.data.groups import GROUP_BY_HELP
-from melanet.distribution import count_replicas, make_strategy, resolve
-from melanet.explain import features
 from melanet.precision import resolve_precision
-from melanet.trees import BaggedTrees
+
+if TYPE_CHECKING:
+    from experiments.classification import report
+    from experiments.classification.synthesis import SyntheticSetStage
+    from experiments.classification.trial import ClassifierSettings, ClassifierTrial
+    from experiments.common.report import Figures, Section
+    from melanet import distribution
+else:
+    report = lazy.module("experiments.classification.report")
+    distribution = lazy.module("melanet.distribution")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ class ClassificationTable(Table):
     conditions: tuple[Condition, ...]
     metrics: Mapping[str, str]
     published_cells: Callable[[str, str], dict[str, str] | None]
-    figures: Callable[["report.Results"], Figures]
+    figures: Callable[[report.Results], Figures]
     condition_header: str = "Trained on"
     loss: str = "focal"
     caption: str = ""
@@ -144,6 +143,8 @@ class ClassificationTable(Table):
         Raises:
             InputError: If a size or weights do not suit the networks, or a class cannot be split.
         """
+        from experiments.classification.trial import ClassifierTrial
+
         _check_positive_class(datasets)
         models, protocol = list(dict.fromkeys(options.models)), self.protocols[options.protocol]
         display_names(models, CLASSIFIER_TITLES)  # before hours of training
@@ -193,6 +194,8 @@ class ClassificationTable(Table):
     def _settings(
         self, dataset: ImageDataset, options: argparse.Namespace, model: str
     ) -> ClassifierSettings:
+        from experiments.classification.trial import ClassifierSettings
+
         size = tuple(options.image_size or dataset.info.image_size)
         if any(side % 16 or side < 32 for side in size):
             raise InputError(
@@ -230,7 +233,7 @@ class ClassificationTable(Table):
             augmentation=protocol.augmentation,
             preprocessing=preprocessing,
             deterministic=options.deterministic,
-            distribute=resolve(options.distribute),
+            distribute=distribution.resolve(options.distribute),
             cache=options.cache,
             choose_threshold=protocol.choose_threshold,
             equal_steps=options.equal_steps,
@@ -252,6 +255,8 @@ def choose_trials(
     chosen = [trial for trial in trials if trial.condition.name in conditions]
     if all(trial.condition.balance != "smote" for trial in chosen):
         return chosen
+    from experiments.classification.balancing import load_smote
+
     load_smote()  # reported before hours of training
     plain = next(trial for trial in trials if trial.condition.is_plain)
     saved = dataclasses.replace(plain, save_model=True)
@@ -300,8 +305,10 @@ def _synthetic_stage(
     config: CycleGANConfig,
     seed: int,
 ) -> SyntheticSetStage:
+    from experiments.classification.synthesis import SyntheticSetStage
+
     # Devices can share a batch that has an image of each class for every one of them.
-    replicas = count_replicas(make_strategy(settings.distribute))
+    replicas = distribution.count_replicas(distribution.make_strategy(settings.distribute))
     return SyntheticSetStage(
         dataset=dataset,
         train=split.train,
@@ -330,6 +337,8 @@ def _check_own(
     model: str, input_shape: tuple[int, int, int], weights: str | None, preprocessing: str
 ) -> dict[str, Any]:
     """Checks a classifier of one's own; returns those of the options that it takes."""
+    from melanet.explain import features
+
     build = load_builder(model)
     options = accepted(build, weights=weights, preprocessing=preprocessing)
     network = check_model(model, build, input_shape, 2, (2,), **options)
@@ -342,6 +351,9 @@ def _check_own(
 
 def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]) -> None:
     """Builds the classifier once: unsuitable weights are reported before hours of work."""
+    from melanet.classifiers import CLASSIFIERS
+    from melanet.trees import BaggedTrees
+
     build = BaggedTrees if model == BAGGED_TREES else CLASSIFIERS[model]
     try:
         build(input_shape, 2, weights=weights)

@@ -15,13 +15,13 @@ import tensorflow as tf
 from experiments.classification.balancing import (
     HEAD_OPTIMIZER,
     NEIGHBOURS,
-    Balance,
     class_weights,
     repeated_ids,
     smote,
     train_head,
     with_class_weights,
 )
+from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
@@ -52,37 +52,6 @@ from melanet.precision import describe_precision, precision_policy
 from melanet.saving import ModelInfo, load_model, save_model
 from melanet.training import EpochBar, EventLog, seed_everything
 from melanet.trees import BaggedTrees
-
-#: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
-BAGGED_TREES = "densenet121_bagged_trees"
-LOSSES = ("focal", "cross_entropy")
-
-
-@dataclasses.dataclass(frozen=True)
-class Condition:
-    """What a classifier is trained on.
-
-    Attributes:
-        name: Name in records.
-        title: Name in tables.
-        augment: Augmented copies of each real training image.
-        synthetic_sets: Number of synthetic datasets that join; the first is made from the
-            dataset's own majority.
-        real_positives: Whether real images of the positive class take part.
-        balance: What is done with the real images against their imbalance.
-    """
-
-    name: str
-    title: str
-    augment: int = 0
-    synthetic_sets: int = 0
-    real_positives: bool = True
-    balance: Balance = dataclasses.field(default="none", metadata=ADDED)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is the real images alone, as they are."""
-        return self == Condition(self.name, self.title)
 
 
 @dataclasses.dataclass(frozen=True)

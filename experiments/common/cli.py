@@ -7,13 +7,19 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from melanet import lazy
 from melanet.data import ImageDataset, InputError
 from melanet.data.dataset import MAX_SIDE
 from melanet.data.errors import one_line_warnings, os_errors_as_input_errors
-from melanet.distribution import STRATEGIES, WORKER_ERRORS, barrier, is_chief, is_single_worker
+from melanet.names import CACHES, STRATEGIES
 from melanet.precision import PRECISIONS
+
+if TYPE_CHECKING:
+    from melanet import distribution
+else:
+    distribution = lazy.module("melanet.distribution")
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,8 +50,8 @@ def run_cli(command: Callable[[], None]) -> int:
         cure = "; make room, and the same command resumes where it stopped" if full else ""
         print(f"error: {error}{cure}", file=sys.stderr)
         return 2
-    except WORKER_ERRORS:
-        if is_single_worker():
+    except _worker_errors():
+        if distribution.is_single_worker():
             raise
         print(
             "error: another host is gone; start all of them again with the same command: training "
@@ -62,11 +68,16 @@ def run_cli(command: Callable[[], None]) -> int:
     return 0
 
 
+def _worker_errors() -> tuple[type[Exception], ...]:
+    """Errors that say that another host is lost; none where TensorFlow was not needed yet."""
+    return distribution.WORKER_ERRORS if "melanet.distribution" in sys.modules else ()
+
+
 def exit_worker() -> NoReturn:
     """Ends a process whose work another one finishes; all hosts leave together with the chief."""
-    if not is_chief():
+    if not distribution.is_chief():
         print("done here; the first host writes the report")
-    barrier()
+    distribution.barrier()
     raise EarlyExit
 
 
@@ -88,7 +99,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
     add("--distribute", choices=STRATEGIES, default="auto",
         help="share each batch among the GPUs of this host (mirrored; auto: if it has several) or "
         "of all hosts in TF_CONFIG (multiworker)")  # fmt: skip
-    add("--cache", choices=("memory", "disk", "none"), default="memory",
+    add("--cache", choices=CACHES, default="memory",
         help="where resized images stay between epochs; default: %(default)s")  # fmt: skip
     add("--deterministic", action=argparse.BooleanOptionalAction, default=True,
         help="use deterministic kernels only; default: yes")  # fmt: skip

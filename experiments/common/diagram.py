@@ -1,15 +1,22 @@
 """Diagrams of Keras models, drawn from their graphs: what a figure shows is what was built."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-import keras
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
+from typing import TYPE_CHECKING, Any
 
 from experiments.common.style import COLOURS, QUIET, SMALL, TWO_COLUMNS
+from melanet import lazy
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib import patches
+    from matplotlib.axes import Axes
+else:
+    keras = lazy.module("keras")
+    patches = lazy.module("matplotlib.patches")
 
 #: Fills of boxes.
 WORK_FILL, DATA_FILL, SHARP_FILL = "#dcebf5", "#f2f2f2", "#fbe3c8"
@@ -151,7 +158,7 @@ def box(
     x, y = centre
     width, height = size
     corner = (x - width / 2, y - height / 2)
-    axes.add_patch(Rectangle(corner, width, height, facecolor=fill, **_EDGE))
+    axes.add_patch(patches.Rectangle(corner, width, height, facecolor=fill, **_EDGE))
     top = y + (len(lines) - 1) / 2 * _LINE
     for number, line in enumerate(lines):
         style: Any = {"size": SMALL, "weight": "normal" if number else "bold", "zorder": 4}
@@ -266,7 +273,7 @@ def draw_chain(axes: Axes, model: keras.Model, width: float = TWO_COLUMNS) -> No
             high, wide = 0.09 * stage.size[0].bit_length(), 0.14
         fill = DATA_FILL if number in (0, len(stages) - 1) else WORK_FILL
         corner = (x - wide / 2, middle - high / 2)
-        axes.add_patch(Rectangle(corner, wide, high, facecolor=fill, **_EDGE))
+        axes.add_patch(patches.Rectangle(corner, wide, high, facecolor=fill, **_EDGE))
         if ends is not None:
             arrow(axes, ends, (x - wide / 2 - 0.02, middle))
         ends = (x + wide / 2 + 0.02, middle)

@@ -1,13 +1,17 @@
 """The command of a figure that belongs to no table: its flags, PDF and PNG, exit code."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.common.cli import Parser, check_writable, run_cli
 from experiments.common.report import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def run_figure(

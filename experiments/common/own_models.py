@@ -1,5 +1,7 @@
 """Your own models in the tables: `--models MODULE:FUNCTION`, from the current folder."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import inspect
@@ -8,14 +10,19 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
+from melanet import lazy
 from melanet.data import InputError
 
-Builder = Callable[..., keras.Model]
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy.module("keras")
+
+Builder = Callable[..., "keras.Model"]
 HELP = "or MODULE:FUNCTION, a function of your own in MODULE.py of the current folder"
 
 

@@ -1,5 +1,7 @@
 """The record of a trial: one JSON file with its result and everything that made it."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import hashlib
@@ -8,17 +10,26 @@ import platform
 import subprocess
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from experiments.common.training import hardware
+from melanet import lazy
 from melanet.data import ImageDataset, InputError
-from melanet.data.loading import Scaling
 from melanet.data.writing import atomic_write
-from melanet.saving import ModelInfo
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from experiments.common import training
+    from melanet import saving
+    from melanet.data.loading import Scaling
+else:
+    keras = lazy.module("keras")
+    tf = lazy.module("tensorflow")
+    training = lazy.module("experiments.common.training")
+    saving = lazy.module("melanet.saving")
 
 ROOT = Path(__file__).parent.parent.parent
 #: Part of every trial's name. Raise a number when a change of the code that no configuration shows
@@ -114,7 +125,7 @@ def describe_model(
     settings: Any,
     seed: int,
     scaling: Scaling = "min_max",
-) -> ModelInfo:
+) -> saving.ModelInfo:
     """What the saved model of a trial says of itself.
 
     Args:
@@ -126,7 +137,7 @@ def describe_model(
         scaling: How pixels are scaled.
     """
     keep = settings.keep_aspect_ratio
-    return ModelInfo(
+    return saving.ModelInfo(
         task=task,
         image_size=settings.image_size,
         channels=dataset.info.channels,
@@ -149,7 +160,7 @@ def provenance() -> dict[str, Any]:
             "numpy": np.__version__,
         },
         "git": git_state(ROOT),
-        "hardware": hardware(),
+        "hardware": training.hardware(),
     }
 
 

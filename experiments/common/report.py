@@ -1,25 +1,33 @@
 """Reports: a section per table (cells, figures, how it was made), and one page of all sections."""
 
+from __future__ import annotations
+
 import base64
 import dataclasses
 import html
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import jinja2
-import matplotlib.pyplot as plt
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from typing import TYPE_CHECKING, Any
 
 from experiments.common.markup import escape_latex, escape_markdown
 from experiments.common.style import styled
+from melanet import lazy
 from melanet.data.writing import atomic_write
 
+if TYPE_CHECKING:
+    import jinja2
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    from matplotlib import text as mpl_text
+    from matplotlib.figure import Figure
+else:
+    jinja2 = lazy.module("jinja2")
+    plt = lazy.module("matplotlib.pyplot")
+    mpl_text = lazy.module("matplotlib.text")
+
 #: Caption and figure by file name.
-Figures = dict[str, tuple[str, Figure]]
+Figures = dict[str, tuple[str, "Figure"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +183,7 @@ def save_figure(out: Path, name: str, figure: Figure) -> str:
 
     Texts are drawn as they are, wherever they were made: a name may hold `$`.
     """
-    texts: Any = figure.findobj(Text)
+    texts: Any = figure.findobj(mpl_text.Text)
     for text in texts:
         text.set_parse_math(False)
     content = {}

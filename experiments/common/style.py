@@ -1,19 +1,29 @@
 """One look for all figures: sizes in print, colours, image panels, axes, legends."""
 
+from __future__ import annotations
+
+import functools
 import itertools
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from experiments.common.published import SEGMENTATION_TITLES
+from melanet import lazy
+
+if TYPE_CHECKING:
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+    import pandas as pd
+    from matplotlib import ticker
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:
+    mpl = lazy.module("matplotlib")
+    plt = lazy.module("matplotlib.pyplot")
+    ticker = lazy.module("matplotlib.ticker")
 
 #: Widths of a figure in print, in inches.
 ONE_COLUMN, TWO_COLUMNS = 3.3, 6.9
@@ -66,7 +76,13 @@ Draw = TypeVar("Draw", bound=Callable[..., Any])
 
 def styled(draw: Draw) -> Draw:
     """Decorates a function so that what it draws has the common look."""
-    return mpl.rc_context(STYLE)(draw)
+
+    @functools.wraps(draw)
+    def styled_draw(*args: Any, **kwargs: Any) -> Any:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return styled_draw  # type: ignore[return-value]
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
@@ -170,7 +186,7 @@ def percent_axis(axes: Axes, label: str) -> None:
 
 def whole_numbers(axes: Axes) -> None:
     """Ticks of the horizontal axis at whole numbers only, such as epochs."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
 
 
 def draw_bars(

@@ -8,13 +8,15 @@
 Each stage leaves plain files and skips what is there already, so that interrupted runs resume.
 """
 
+from __future__ import annotations
+
 import abc
 import argparse
 import dataclasses
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.common.cli import (
     EarlyExit,
@@ -33,12 +35,18 @@ from experiments.common.records import (
     read_record,
     write_record,
 )
-from experiments.common.report import Section, write_page
-from melanet.checkpoint import EpochCheckpoint
+from melanet import lazy
 from melanet.console import progress_bar
 from melanet.data import ImageDataset, InputError, open_dataset
 from melanet.data.dataset import is_dataset
-from melanet.distribution import barrier, check_workers_agree, chief_first, is_chief, make_strategy
+
+if TYPE_CHECKING:
+    from experiments.common import report
+    from melanet import checkpoint, distribution
+else:
+    report = lazy.module("experiments.common.report")
+    checkpoint = lazy.module("melanet.checkpoint")
+    distribution = lazy.module("melanet.distribution")
 
 
 class Trial(abc.ABC):
@@ -107,7 +115,7 @@ class Trial(abc.ABC):
             **provenance(),
         }
         write_record(path, record)
-        EpochCheckpoint(self.checkpoint_path(out)).remove()
+        checkpoint.EpochCheckpoint(self.checkpoint_path(out)).remove()
         return record
 
 
@@ -160,7 +168,7 @@ class Table(abc.ABC):
         trials: Sequence[Trial],
         records: Sequence[dict[str, Any]],
         out: Path,
-    ) -> Section:
+    ) -> report.Section:
         """Writes the table and its figures into its page folder."""
 
 
@@ -186,14 +194,15 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     return parser.parse_args(arguments)
 
 
-def run_stages(table: Table, options: argparse.Namespace) -> Section:
+def run_stages(table: Table, options: argparse.Namespace) -> report.Section:
     """Prepares, plans, runs and reports.
 
     Raises:
         InputError: If the user's input is wrong.
         EarlyExit: After a dry run, or where another process writes the report.
     """
-    make_strategy(options.distribute)  # that of several hosts must be made before anything else
+    if options.distribute == "multiworker":  # must be made before anything else
+        distribution.make_strategy(options.distribute)
     datasets = table.prepare(options)
     trials = table.plan(datasets, options)
     if options.dry_run:
@@ -203,15 +212,16 @@ def run_stages(table: Table, options: argparse.Namespace) -> Section:
     return table.report(datasets, trials, records, options.out)
 
 
-def run_report(make_sections: Callable[[], Sequence[Section]], out: Path, title: str) -> int:
+def run_report(make_sections: Callable[[], Sequence[report.Section]], out: Path, title: str) -> int:
     """Runs one table or more and writes their page into `out`; returns the exit code."""
 
     def command():
         sections = make_sections()
-        page = write_page(out / "index.html", title, sections)
+        page = report.write_page(out / "index.html", title, sections)
         print(*(section.markdown for section in sections), sep="\n")
         print(f"Open {page}")
-        barrier()  # a chief that is killed before this finds the other hosts when it restarts
+        # A chief that is killed before this finds the other hosts when it restarts.
+        distribution.barrier()
 
     return run_cli(command)
 
@@ -244,7 +254,7 @@ def prepare_dataset(
         dataset = open_dataset(download)
         check_dataset_name(dataset, name)
     else:
-        with chief_first():
+        with distribution.chief_first():
             dataset = build(download, folder)
     dataset.verify()
     return dataset
@@ -270,18 +280,18 @@ def run_trials(
         # A damaged record is reported now, not after hours.
         read_record(trial.record_path(out), trial.record_fields)
         # A run that was killed after its record leaves a checkpoint.
-        EpochCheckpoint(trial.checkpoint_path(out)).remove()
+        checkpoint.EpochCheckpoint(trial.checkpoint_path(out)).remove()
     mine = {trial.key for trial in take_shard(trials, shard)}
     waiting = [trial for trial in trials if trial.key in mine and not done[trial.key]]
     if any(done.values()):
         print(f"{sum(done.values())} of {len(trials)} trials are done already")
     _report_missing_models([trial for trial in trials if done[trial.key]], out)
     _report_unused_records(trials, out)
-    check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
+    distribution.check_workers_agree(f"--out {out}", [trial.key for trial in waiting])
     for trial in progress_bar(waiting, desc="trials", unit="trial", disable=not waiting):
         trial.run(out)
-        barrier()
-    if not is_chief():
+        distribution.barrier()
+    if not distribution.is_chief():
         exit_worker()
     missing = sum(not trial.record_path(out).exists() for trial in trials)
     if missing:

@@ -1,13 +1,16 @@
 """Tables of chapter 3: segmentation networks compared on datasets by a protocol's splits."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import sharpunet
 from experiments.common.cli import add_common_arguments, bounded_int, download_folder
 from experiments.common.own_models import (
     HELP,
@@ -19,26 +22,25 @@ from experiments.common.own_models import (
     rename_models,
 )
 from experiments.common.published import SEGMENTATION_TITLES, Scores
-from experiments.common.report import Section
 from experiments.common.table import Table, prepare_dataset
-from experiments.segmentation import report
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
-from experiments.segmentation.trial import (
-    ModelBuilder,
-    SegmentationSettings,
-    SegmentationTrial,
-    has_encoder,
-)
+from melanet import lazy
 from melanet.data.groups import group_copies
-from melanet.distribution import resolve
 from melanet.precision import resolve_precision
-from sharpunet import LOSSES, MODELS
 from sharpunet.data import BUILDERS, ImageDataset, InputError, OwnOptions, prepare
 from sharpunet.data.folder import GROUPS_CURE, add_own_arguments, own_options
 from sharpunet.data.vanishing import warn_of_vanished
-from sharpunet.losses import OF_WHOLE_BATCH
-from sharpunet.models import check_sides
+from sharpunet.names import LOSS_NAMES, MODEL_NAMES, OF_WHOLE_BATCH
 from sharpunet.splits import splits
+
+if TYPE_CHECKING:
+    from experiments.common.report import Section
+    from experiments.segmentation import report
+    from experiments.segmentation.trial import ModelBuilder, SegmentationTrial
+    from melanet import distribution
+else:
+    report = lazy.module("experiments.segmentation.report")
+    distribution = lazy.module("melanet.distribution")
 
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
@@ -68,7 +70,9 @@ class SegmentationTable(Table):
     models: Sequence[str]
     published: Mapping[tuple[str, str], Scores]
     pairs: Sequence[tuple[str, str]] = SHARP_PAIRS
-    builders: Mapping[str, ModelBuilder] = dataclasses.field(default_factory=lambda: MODELS)
+    builders: Mapping[str, ModelBuilder] = dataclasses.field(
+        default_factory=lambda: lazy.LazyMapping(MODEL_NAMES, lambda: sharpunet.MODELS)
+    )
 
     def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
         add = parser.add_argument
@@ -80,7 +84,7 @@ class SegmentationTable(Table):
             metavar="NAME", help=f"{', '.join(self.builders)}, {HELP}")  # fmt: skip
         add("--weights", choices=("imagenet", "none"), default="imagenet",
             help="initial weights of the encoders of TernausNet and ResNet-50")  # fmt: skip
-        add("--loss", choices=LOSSES, default="cross_entropy", help="default: %(default)s")
+        add("--loss", choices=LOSS_NAMES, default="cross_entropy", help="default: %(default)s")
         add("--folds", type=bounded_int(2), default=5, help="default: %(default)s")
         add("--repeats", type=bounded_int(1, 1000), default=5, help="default: %(default)s")
         add("--epochs", type=bounded_int(1),
@@ -116,6 +120,12 @@ class SegmentationTable(Table):
         Raises:
             InputError: If a size does not suit the models, or there are too few images.
         """
+        from experiments.segmentation.trial import (
+            SegmentationSettings,
+            SegmentationTrial,
+            has_encoder,
+        )
+
         builders = {name: find_builder(name, self.builders) for name in options.models}
         display_names(builders, SEGMENTATION_TITLES)  # before hours of training
         protocol, trials = self.protocols[options.protocol], []
@@ -245,7 +255,7 @@ def _grouped(dataset: ImageDataset) -> ImageDataset:
 
 def _distribute(options: argparse.Namespace) -> str:
     """How a batch is shared; not at all where the loss is of the whole batch."""
-    distribute = resolve(options.distribute)
+    distribute = distribution.resolve(options.distribute)
     if options.loss not in OF_WHOLE_BATCH or distribute == "none":
         return distribute
     if options.distribute == "auto":
@@ -260,6 +270,8 @@ def _check_model(
     name: str, build: ModelBuilder, input_shape: tuple[int, int, int], classes: int, weights: str
 ) -> None:
     """Checks that a model suits the images, one's own by building it."""
+    from experiments.segmentation.trial import has_encoder
+
     if not is_own(name):
         _check_size(build, input_shape[:2])
         return
@@ -268,6 +280,9 @@ def _check_model(
 
 
 def _check_size(build: ModelBuilder, size: tuple[int, int]) -> None:
+    from experiments.segmentation.trial import has_encoder
+    from sharpunet.models import check_sides
+
     try:
         check_sides(size, 5 if has_encoder(build) else 4)
     except ValueError as error:

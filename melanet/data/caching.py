@@ -19,10 +19,11 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-from tqdm import tqdm
 
+from melanet.console import progress_bar
 from melanet.data.dataset import ImageDataset
 from melanet.data.files import atomic_write
+from melanet.names import CACHES
 
 Cache = Literal["memory", "disk", "none"]
 Order = Callable[[tf.data.Dataset], tf.data.Dataset]
@@ -55,7 +56,7 @@ def cached_elements(
         >>> [int(n) for n in numbers(lambda elements: elements.skip(1))]
         [2, 4]
     """
-    if cache not in ("memory", "disk", "none"):
+    if cache not in CACHES:
         raise ValueError(f'`cache` must be "memory", "disk" or "none". Received: {cache!r}')
     if cache == "memory" and _fits_memory(size):
         decoded = elements.map(decode, tf.data.AUTOTUNE).cache()
@@ -100,7 +101,7 @@ def resized_copies(
 
     with ThreadPoolExecutor() as pool:
         bar = {"total": len(missing), "desc": f"resizing {dataset.info.name}", "leave": False}
-        for _ in tqdm(pool.map(make, missing), **bar, disable=not missing):
+        for _ in progress_bar(pool.map(make, missing), **bar, disable=not missing):
             pass
     return [str(copy) for copy in copies]
 

@@ -1,19 +1,28 @@
 """Images that show the same picture, such as an X-ray that was published twice."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from melanet import lazy
 from melanet.data.dataset import ImageDataset
 from melanet.data.errors import InputError
 from melanet.data.files import atomic_write
+
+if TYPE_CHECKING:
+    from scipy import sparse
+    from scipy.sparse import csgraph
+else:
+    sparse = lazy.module("scipy.sparse")
+    csgraph = lazy.module("scipy.sparse.csgraph")
 
 COPIES_FILE = ".copies.json"  # hidden, and no part of the dataset
 SIDE = 32  # pixels that images are reduced to
@@ -122,5 +131,5 @@ def _pairs(images: np.ndarray, groups: np.ndarray, threshold: float) -> set[tupl
 def _linked(pairs: Collection[tuple[int, int]], count: int) -> np.ndarray:
     """Numbers the connected components of a graph: that of each of `count` nodes, by its edges."""
     ends = np.array(list(pairs), int).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), ends.T), shape=(count, count))
-    return connected_components(graph, directed=False)[1]
+    graph = sparse.coo_array((np.ones(len(ends)), ends.T), shape=(count, count))
+    return csgraph.connected_components(graph, directed=False)[1]

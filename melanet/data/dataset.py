@@ -9,6 +9,8 @@ eye can open it without this library:
     NAME/dataset.json       what holds for all images, see `DatasetInfo`
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import hashlib
@@ -16,13 +18,18 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from PIL import Image
 
+from melanet import lazy
 from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.files import HashCache
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 METADATA_FILE = "metadata.csv"
 INFO_FILE = "dataset.json"

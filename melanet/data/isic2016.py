@@ -1,15 +1,22 @@
 """ISIC-2016 task 3: dermoscopy images, benign and malignant."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from melanet import lazy
 from melanet.data.builders import DatasetBuilder, require_file
 from melanet.data.dataset import DatasetInfo
 from melanet.data.errors import InputError
 from melanet.data.readers.images import read_reduced
 from melanet.data.writing import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy.module("pandas")
 
 INSTRUCTIONS = (
     "Get ISBI2016_ISIC_Part3_Training_Data.zip (570 MB), ISBI2016_ISIC_Part3_Test_Data.zip "

@@ -5,15 +5,23 @@ blue-grey veil, to a degree that varies, so that faint ones look much like dark 
 Skin, light and hairs are the same for both.
 """
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from melanet import lazy
 from melanet.data.builders import DatasetBuilder
 from melanet.data.dataset import DatasetInfo
 from melanet.data.writing import Sample
+
+if TYPE_CHECKING:
+    import cv2
+else:
+    cv2 = lazy.module("cv2")
 
 LABELS = ("benign", "malignant")
 BENIGN_TO_MALIGNANT = 4

@@ -6,16 +6,24 @@ Images of a patient share the anatomy; position, exposure and disease differ. Th
 negatives to one positive.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from melanet import lazy
 from melanet.data.builders import DatasetBuilder
 from melanet.data.dataset import DatasetInfo
 from melanet.data.writing import Sample
+
+if TYPE_CHECKING:
+    import cv2
+else:
+    cv2 = lazy.module("cv2")
 
 KINDS = ("normal", "pneumonia", "covid19")
 FIRST_COVID_PATIENT = 1000

@@ -1,13 +1,21 @@
 """Axial slices of CT volumes, in Hounsfield units."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel
 import numpy as np
 
+from melanet import lazy
 from melanet.data import InputError, Sample
 from melanet.data.readers.nifti import Grid, nifti_grid
+
+if TYPE_CHECKING:
+    import nibabel
+else:
+    nibabel = lazy.module("nibabel")
 
 
 def slice_volume(

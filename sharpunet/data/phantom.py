@@ -5,13 +5,21 @@ shapes and brightness, hairs and dust under uneven light are background, so that
 not solve it.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from melanet import lazy
 from melanet.data import DatasetBuilder, DatasetInfo, Sample
+
+if TYPE_CHECKING:
+    import cv2
+else:
+    cv2 = lazy.module("cv2")
 
 
 def generate(index: int, size: int = 64, seed: int = 2021) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,23 @@
 """Images that are tiles of one field of view, told by their edges."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial.distance import cdist
+
+from melanet import lazy
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+    from scipy.sparse import csgraph
+    from scipy.spatial import distance
+else:
+    ndimage = lazy.module("scipy.ndimage")
+    csgraph = lazy.module("scipy.sparse.csgraph")
+    distance = lazy.module("scipy.spatial.distance")
 
 #: Any other edge must be this many times as far away. In DSB-2018 neighbours have 2.6 and more.
 MARGIN = 2
@@ -60,7 +71,7 @@ def link_tiles(images: Iterable[np.ndarray]) -> list[int]:
         rows.append(_edges(grey))
         columns.append(_edges(grey.T))
     linked = _neighbours(rows) | _neighbours(columns)
-    numbers = connected_components(linked, directed=False)[1]
+    numbers = csgraph.connected_components(linked, directed=False)[1]
     return numbers.tolist()
 
 
@@ -87,7 +98,7 @@ def _neighbours(edges: list[tuple[_Edge, _Edge]]) -> np.ndarray:
             continue
         firsts = np.stack([edges[index][0].line for index in of_length])
         lasts = np.stack([edges[index][1].line for index in of_length])
-        distances = cdist(lasts, firsts) / np.sqrt(length)
+        distances = distance.cdist(lasts, firsts) / np.sqrt(length)
         np.fill_diagonal(distances, np.inf)  # an image is no neighbour of itself
         for last, first in enumerate(distances.argmin(axis=1)):
             pair = edges[of_length[last]][1], edges[of_length[first]][0]
@@ -105,7 +116,10 @@ def _stands_out(distances: np.ndarray, row: int, column: int) -> bool:
 def _continues(last: _Edge, first: _Edge) -> bool:
     """Whether two lines are as alike as neighbouring lines of one image, and not by chance."""
     near = _distance(last.line, first.line) <= MAX_STEP * max(last.step, first.step)
-    fine = [edge.line - uniform_filter1d(edge.line, len(edge.line) // 8) for edge in (last, first)]
+    fine = [
+        edge.line - ndimage.uniform_filter1d(edge.line, len(edge.line) // 8)
+        for edge in (last, first)
+    ]
     if not near or not all(map(np.any, fine)):
         return False
     return bool(np.corrcoef(*fine)[0, 1] >= MIN_CORRELATION)

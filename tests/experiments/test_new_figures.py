@@ -23,7 +23,7 @@ from experiments import (
     figure_predictions,
 )
 from experiments.classification.features import features_path, write_features
-from experiments.classification.figures import metric_bars, roc_curves
+from experiments.classification.figures import class_samples, metric_bars, roc_curves
 from experiments.classification.figures_heat_maps import choose
 from experiments.classification.figures_predictions import PUBLISHED, GroupScores
 from experiments.classification.saved import load_classifier, training_features
@@ -354,8 +354,15 @@ def test_what_is_missing_is_one_line_that_names_the_command(
     assert reason in line
 
 
+def test_figure_2_3_is_drawn_by_its_command(tmp_path):
+    folders = ["--prepared", str(tmp_path / "prepared"), "--out", str(tmp_path)]
+    command = ["--data", str(tmp_path), "--dataset", "phantom", "--images", "2", *folders]
+    assert figure_2_3.main(command) == 0
+    assert (tmp_path / "figures" / "figure_2_3.png").is_file()
+
+
 def test_figure_2_3_shows_both_classes_at_even_steps(lesions):
-    figure = figure_2_3.class_samples(lesions, 4)
+    figure = class_samples(lesions, 4)
     check_print(figure)
     left, right = figure.subfigs
     shown = [[axes for axes in part.axes if axes.images] for part in (left, right)]

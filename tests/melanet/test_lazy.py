@@ -17,9 +17,23 @@ def run_python(code, *args):
     assert result.returncode == 0, result.stderr.decode()
 
 
-@pytest.mark.parametrize("module", ["melanet", "sharpunet", "sharpunet.data"])
-def test_importing_a_package_loads_neither_keras_nor_tensorflow(module):
-    run_python(f"import sys, {module}; assert not {{'keras', 'tensorflow'}} & set(sys.modules)")
+@pytest.mark.parametrize("module", ["melanet", "sharpunet", "melanet.data", "sharpunet.data"])
+def test_importing_a_package_loads_nothing_heavy(module):
+    heavy = {"keras", "tensorflow", "pandas", "sklearn", "matplotlib"}
+    run_python(f"import sys, {module}; assert not {heavy} & set(sys.modules)")
+
+
+def test_a_lazy_mapping_loads_its_values_once_and_for_a_value_only():
+    loads = []
+    mapping = lazy.LazyMapping(["a", "b"], lambda: loads.append(1) or {"a": 1, "b": 2, "c": 3})
+    assert list(mapping) == ["a", "b"]
+    assert len(mapping) == 2
+    assert "a" in mapping
+    assert "c" not in mapping
+    assert not loads
+    assert (mapping["a"], mapping["b"], loads) == (1, 2, [1])
+    with pytest.raises(KeyError):
+        mapping["c"]
 
 
 @pytest.mark.parametrize("package", [melanet, sharpunet])

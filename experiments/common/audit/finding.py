@@ -1,13 +1,20 @@
 """What a finding is, and the arithmetic and tests that findings share."""
 
+from __future__ import annotations
+
 import dataclasses
 import enum
 import math
 from collections.abc import Sequence
-
-from scipy import stats
+from typing import TYPE_CHECKING
 
 from experiments.common.published import Score
+from melanet import lazy
+
+if TYPE_CHECKING:
+    from scipy import stats
+else:
+    stats = lazy.module("scipy.stats")
 
 
 class Verdict(enum.StrEnum):

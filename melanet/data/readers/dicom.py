@@ -1,14 +1,23 @@
 """DICOM files that hold one grey image."""
 
+from __future__ import annotations
+
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pydicom
-from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing, get_decoder, pixel_array
 
+from melanet import lazy
 from melanet.data.errors import InputError
 from melanet.data.readers.tiff import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import pydicom
+    from pydicom import pixels
+else:
+    pydicom = lazy.module("pydicom")
+    pixels = lazy.module("pydicom.pixels")
 
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 #: Attributes that change the grey values.
@@ -109,7 +118,7 @@ def _check_one_grey_image(dataset: pydicom.Dataset, path: Path) -> None:
 def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        decoder = get_decoder(syntax)
+        decoder = pixels.get_decoder(syntax)
     except NotImplementedError:
         raise InputError(f"{path}: {syntax.name} cannot be decoded; convert it first") from None
     if not decoder.is_available:
@@ -119,16 +128,16 @@ def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
         )
     # Decoders differ by a grey value; the same one everywhere gives the same dataset.
     plugin = "pillow" if "pillow" in decoder.available_plugins else ""
-    return pixel_array(dataset, decoding_plugin=plugin)
+    return pixels.pixel_array(dataset, decoding_plugin=plugin)
 
 
 def _to_8_bit(stored: np.ndarray, padding: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
-    values = apply_modality_lut(stored, dataset)
+    values = pixels.apply_modality_lut(stored, dataset)
     if dataset.get("VOILUTSequence"):
         bits = dataset.VOILUTSequence[0].LUTDescriptor[2]
-        grey = apply_voi(np.rint(values).astype("int32"), dataset) * (255 / (2**bits - 1))
+        grey = pixels.apply_voi(np.rint(values).astype("int32"), dataset) * (255 / (2**bits - 1))
     elif dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        grey = apply_windowing(values, _window(dataset))
+        grey = pixels.apply_windowing(values, _window(dataset))
     elif dataset.get("BitsStored") == 8 and not dataset.PixelRepresentation:
         grey = stored
     else:

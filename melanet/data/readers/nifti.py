@@ -1,20 +1,22 @@
 """NIfTI volumes."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import nibabel
 import numpy as np
-from nibabel.orientations import (
-    apply_orientation,
-    axcodes2ornt,
-    inv_ornt_aff,
-    io_orientation,
-    ornt_transform,
-)
 
+from melanet import lazy
 from melanet.data.errors import InputError
+
+if TYPE_CHECKING:
+    import nibabel
+    from nibabel import orientations
+else:
+    nibabel = lazy.module("nibabel")
+    orientations = lazy.module("nibabel.orientations")
 
 #: A scan of 2,048 slices of 512 x 512; a header that asks for more would fill the memory.
 MAX_VOXELS = 2048 * 512 * 512
@@ -66,7 +68,9 @@ def nifti_grid(path: Path, axes: str = "") -> Grid:
         return Grid(shape, affine)
     change = _change_of_axes(affine, axes)
     order = np.argsort(change[:, 0])
-    return Grid(tuple(shape[axis] for axis in order), affine @ inv_ornt_aff(change, shape))
+    return Grid(
+        tuple(shape[axis] for axis in order), affine @ orientations.inv_ornt_aff(change, shape)
+    )
 
 
 def read_nifti(path: Path, axes: str = "") -> np.ndarray:
@@ -102,7 +106,7 @@ def read_nifti(path: Path, axes: str = "") -> np.ndarray:
     affine = _affine(volume)
     if affine is None or not axes:
         return values
-    return apply_orientation(values, _change_of_axes(affine, axes))
+    return orientations.apply_orientation(values, _change_of_axes(affine, axes))
 
 
 def _open_nifti(path: Path) -> nibabel.Nifti1Image:
@@ -126,8 +130,10 @@ def _affine(volume: nibabel.Nifti1Image) -> np.ndarray | None:
     affine = volume.affine
     if not coded or affine is None or not np.isfinite(affine).all():
         return None
-    return None if np.isnan(io_orientation(affine)).any() else affine
+    return None if np.isnan(orientations.io_orientation(affine)).any() else affine
 
 
 def _change_of_axes(affine: np.ndarray, axes: str) -> np.ndarray:
-    return ornt_transform(io_orientation(affine), axcodes2ornt(axes))
+    return orientations.ornt_transform(
+        orientations.io_orientation(affine), orientations.axcodes2ornt(axes)
+    )

@@ -1,17 +1,23 @@
 """TIFF files: images, and stacks page by page."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import tifffile
 from PIL import Image
-from tifffile import COMPRESSION, PHOTOMETRIC
 
+from melanet import lazy
 from melanet.data.errors import InputError
+
+if TYPE_CHECKING:
+    import tifffile
+else:
+    tifffile = lazy.module("tifffile")
 
 #: Pillow's own limit; a small file may ask for more than the memory holds. The largest image of
 #: the thesis has 30 million.
@@ -96,11 +102,11 @@ def read_tiff_page(path: Path, index: int = 0) -> np.ndarray:
     with _opened(path, name) as stack:
         page = stack.pages[index].aspage()
         pixels = _decode(page, name)
-        if pixels.ndim != 2 or page.photometric == PHOTOMETRIC.PALETTE:
+        if pixels.ndim != 2 or page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             raise InputError(f"{name} has shape {page.shape}; grey slices are expected")
         if pixels.dtype.kind not in "biuf" or not np.isfinite(pixels).all():
             raise InputError(f"{name} holds values that are not finite numbers")
-        if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "bu":
             pixels = ~pixels
         return upright(pixels, _orientation(page))
 
@@ -174,21 +180,21 @@ def _to_8_bit(page: tifffile.TiffPage, pixels: np.ndarray, name: str) -> np.ndar
         kind = f"{bits}-bit {'signed' if pixels.dtype.kind == 'i' else pixels.dtype} values"
         raise InputError(f"{name}: has {kind}; 8-bit grey or colour is expected, 0 to 255")
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if colours == PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None:
+    if colours == tifffile.PHOTOMETRIC.PALETTE and samples == 1 and page.colormap is not None:
         table = page.colormap.T
         return (table >> 8 if table.max() > 255 else table).astype("uint8")[pixels.astype("uint8")]
-    grey = colours in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
+    grey = colours in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
     pixels = pixels.astype("uint8") * (255 // (2**bits - 1))
-    if colours == PHOTOMETRIC.MINISWHITE:
+    if colours == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = 255 - pixels
     if grey and samples in (1, 2):
         return pixels if samples == 1 else pixels[:, :, 0]
-    if (grey or colours == PHOTOMETRIC.RGB) and samples in (3, 4):
+    if (grey or colours == tifffile.PHOTOMETRIC.RGB) and samples in (3, 4):
         return pixels[:, :, :3]
-    if colours == PHOTOMETRIC.SEPARATED and samples in (4, 5):
+    if colours == tifffile.PHOTOMETRIC.SEPARATED and samples in (4, 5):
         return np.asarray(Image.fromarray(pixels[:, :, :4], "CMYK").convert("RGB"))
-    if colours == PHOTOMETRIC.YCBCR and samples == 3:
-        if page.compression in (COMPRESSION.JPEG, COMPRESSION.OJPEG):
+    if colours == tifffile.PHOTOMETRIC.YCBCR and samples == 3:
+        if page.compression in (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG):
             return pixels  # its decoder returns RGB
         return np.asarray(Image.fromarray(pixels, "YCbCr").convert("RGB"))
     raise InputError(

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from experiments.classification import balancing
 from experiments.classification.comparisons import compare_conditions
+from experiments.classification.conditions import Condition
 from experiments.classification.protocols import MELANOMA_PROTOCOLS, OVERSAMPLING_PROTOCOLS
 from experiments.classification.report import runs_frame
 from experiments.classification.splits import split_images
-from experiments.classification.trial import Condition
 from experiments.common.records import hashed_settings
 from experiments.common.table import parse, run_table, take_shard
 from experiments.table_2_1 import TABLE as TABLE_2_1
@@ -297,7 +297,7 @@ def test_settings_that_were_added_later_are_hashed_only_where_they_are_used(derm
 
 
 def test_smote_and_the_real_images_alone_are_one_shard(dermoscopy, tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.classification.table.load_smote", lambda: None)
+    monkeypatch.setattr("experiments.classification.balancing.load_smote", lambda: None)
     trials = list(plan(TABLE, dermoscopy, tmp_path).values())
     shards = [{t.condition.name for t in take_shard(trials, (n, 4))} for n in range(1, 5)]
     assert {"real", "smote"} in shards
