@@ -48,6 +48,7 @@ setup(
         # index https://download.pytorch.org/whl/cpu has a PyTorch of a tenth of the size.
         "bench": ["monai>=1.5", "segmentation-models-pytorch>=0.5", "torch>=2.9"],
         "experiments": [
+            "imbalanced-learn>=0.14",
             "jinja2>=3.1",
             "matplotlib>=3.9",
             "tabulate>=0.9",

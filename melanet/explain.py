@@ -100,6 +100,22 @@ def features(
     return np.concatenate(found)
 
 
+def last_dense(model: keras.Model) -> keras.layers.Dense | None:
+    """The last `Dense` layer of a model, the head of a classifier; None if it has none.
+
+    Args:
+        model: A Keras model; its layers may be nested in other models.
+
+    Example:
+        >>> from melanet import vgg_gap
+        >>> from melanet.explain import last_dense
+        >>> last_dense(vgg_gap((32, 32, 3), weights=None)).name
+        'class'
+    """
+    dense = [layer for layer in _all_layers(model) if isinstance(layer, keras.layers.Dense)]
+    return dense[-1] if dense else None
+
+
 def umap_embedding(
     features: ArrayLike, *, seed: int = 0, neighbours: int = 15, min_distance: float = 0.1
 ) -> np.ndarray:
@@ -259,12 +275,12 @@ def _replaced_call(layer: keras.Layer, call: Callable) -> Iterator[None]:
 
 def _encoder(model: keras.Model) -> Callable[[Any], Any]:
     """Compiles the function from a batch of images to the input of the last Dense layer."""
-    dense = [layer for layer in _all_layers(model) if isinstance(layer, keras.layers.Dense)]
+    dense = last_dense(model)
 
     def encode(images):
-        if not dense:
+        if dense is None:
             return ops.cast(model(images, training=False), "float32")
-        with _recorded_calls(dense[-1]) as calls:
+        with _recorded_calls(dense) as calls:
             model(images, training=False)
         inputs, _ = calls[-1]
         return ops.cast(inputs, "float32")

@@ -143,6 +143,104 @@ def skew(y_true: ArrayLike) -> float:
     return (len(y_true) - positives) / positives if positives else float("inf")
 
 
+def brier_score(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """Mean squared difference of a probability and what happened, 0 at best.
+
+    See `sensitivity` for arguments and errors.
+
+    Returns:
+        A float in [0, 1].
+
+    Example:
+        >>> from melanet import brier_score
+        >>> round(brier_score([1, 0], [0.8, 0.4]), 6)  # (0.04 + 0.16) / 2
+        0.1
+    """
+    y_true, y_score = _check_samples(y_true, y_score)
+    return float(np.mean((y_score - y_true) ** 2))
+
+
+def reliability(
+    y_true: ArrayLike, y_score: ArrayLike, bins: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a reliability diagram shows: scores in bins of equal width, and what happened there.
+
+    See `sensitivity` for the other arguments and errors.
+
+    Args:
+        bins: Number of bins in [0, 1]. A score on a border belongs to the bin above it.
+
+    Returns:
+        Of each bin that has samples: their mean score, the share of positives among them, and
+        their number.
+
+    Raises:
+        ValueError: If `bins` is below 1, or as in `sensitivity`.
+
+    Example:
+        >>> from melanet import reliability
+        >>> scores, shares, counts = reliability([1, 0, 1], [0.1, 0.3, 0.9], bins=2)
+        >>> scores.tolist(), shares.tolist(), counts.tolist()
+        ([0.2, 0.9], [0.5, 1.0], [2, 1])
+    """
+    if bins < 1:
+        raise ValueError(f"`bins` must be 1 or more. Received: {bins}")
+    y_true, y_score = _check_samples(y_true, y_score)
+    places = np.minimum((y_score * bins).astype(int), bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    filled = counts > 0
+    sums = [np.bincount(places, values, bins)[filled] for values in (y_score, y_true)]
+    return sums[0] / counts[filled], sums[1] / counts[filled], counts[filled]
+
+
+def expected_calibration_error(y_true: ArrayLike, y_score: ArrayLike, bins: int = 10) -> float:
+    """Mean distance of the scores in a bin from the share of positives among them.
+
+    Bins are weighted by their samples: sum of n_b / n |mean score - share of positives| (Naeini et
+    al. 2015). The score is the probability of the positive class. See `reliability` for arguments
+    and errors.
+
+    Returns:
+        A float in [0, 1], 0 if the scores are calibrated.
+
+    Example:
+        >>> from melanet import expected_calibration_error
+        >>> round(expected_calibration_error([1, 0, 1], [0.1, 0.3, 0.9], bins=2), 6)
+        0.233333
+    """
+    scores, shares, counts = reliability(y_true, y_score, bins)
+    return float(np.average(np.abs(scores - shares), weights=counts))
+
+
+def youden_threshold(y_true: ArrayLike, y_score: ArrayLike) -> float:
+    """The threshold with the highest sum of sensitivity and specificity (Youden 1950).
+
+    Choose it on validation samples: on those that are tested, it flatters. It lies midway between
+    two scores; of equally good ones it is the nearest to 0.5. See `sensitivity` for arguments and
+    errors.
+
+    Returns:
+        A float in [0, 1]; 0.5 if all scores are equal; NaN unless both classes have samples.
+
+    Example:
+        >>> from melanet import youden_threshold
+        >>> youden_threshold([1, 1, 0, 0], [0.75, 0.5, 0.25, 0.125])
+        0.375
+    """
+    y_true, y_score = _check_samples(y_true, y_score)
+    positives, negatives = (np.sort(y_score[y_true == label]) for label in (1, 0))
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    values = np.unique(y_score)
+    if len(values) < 2:
+        return 0.5
+    candidates = (values[1:] + values[:-1]) / 2
+    missed = np.searchsorted(positives, candidates) / len(positives)
+    index = np.searchsorted(negatives, candidates) / len(negatives) - missed
+    best = candidates[np.isclose(index, index.max(), rtol=0, atol=1e-12)]
+    return float(min(best, key=lambda threshold: abs(threshold - 0.5)))
+
+
 def _confusion(
     y_true: ArrayLike, y_score: ArrayLike, threshold: float
 ) -> tuple[int, int, int, int]:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.common import significance
-    from melanet import statistics
+    from melanet import metrics, statistics
 else:
     pd = lazy.module("pandas")
     significance = lazy.module("experiments.common.significance")
+    metrics = lazy.module("melanet.metrics")
     statistics = lazy.module("melanet.statistics")
 
 #: Scores from here on count as positive, as in `melanet.metrics`.
@@ -30,6 +31,11 @@ COMPARISON_NOTE = (
     "Seeds can share test images, so that their p are not combined: a difference that depends on "
     "the seed is not shown."
 )
+#: Where there are validation images.
+CHOSEN_NOTE = (
+    " Chosen: each condition at the threshold that its validation images choose. Brier: 100 times "
+    "the difference, lower is better, by the bootstrap, without a test."
+)
 
 
 def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> pd.DataFrame:
@@ -40,7 +46,7 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
         titles: Titles of the conditions by name.
     """
     rows: list[dict[str, str]] = []
-    p_values: list[float] = []
+    p_values: list[dict[str, float]] = []
     trainings = dict.fromkeys((record["model"], record["seed"]) for record in records)
     several_models, several_seeds = (len(set(names)) > 1 for names in zip(*trainings, strict=True))
     for model, seed in trainings:
@@ -53,28 +59,47 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
                 names["Seed"] = str(seed)
             pair = f"{titles[record['condition']]} less {titles[baseline['condition']]}"
             rows.append({**names, "Pair": pair, **found["cells"]})
-            p_values += found["p_values"]
-    corrected = significance.holm(p_values).reshape(-1, 3)
-    for row, (auc, sensitivity, specificity) in zip(rows, corrected, strict=True):
-        row["p, AUC"] = _format_p_value(auc)
-        row["p, sensitivity"] = _format_p_value(sensitivity)
-        row["p, specificity"] = _format_p_value(specificity)
+            p_values.append(found["p_values"])
+    corrected = iter(significance.holm([value for of_row in p_values for value in of_row.values()]))
+    for row, of_row in zip(rows, p_values, strict=True):
+        row.update({f"p, {name}": _format_p_value(next(corrected)) for name in of_row})
     return pd.DataFrame(rows)
+
+
+def chosen_threshold(record: dict[str, Any]) -> float:
+    """The threshold that the validation images of a record choose; NaN if one class has none."""
+    scores = record["validation_scores"]
+    true = [int(score["positive"]) for score in scores]
+    return metrics.youden_threshold(true, [score["score"] for score in scores])
 
 
 def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     true, first, groups = _scores(baseline)
     _, second, _ = _scores(other)
     auc = statistics.bootstrap_auc_difference(true, second, first, groups)
-    right = [(scores >= THRESHOLD) == true for scores in (second, first)]
-    parts = [(true, "Sensitivity"), (~true, "Specificity")]
-    interval = f"{100 * auc.low:+.2f} to {100 * auc.high:+.2f}"
-    cells = {"AUC": f"{100 * auc.difference:+.2f} ({interval})"}
-    p_values = [auc.p_value]
-    for part, name in parts:
-        cells[name] = f"{100 * (right[0][part].mean() - right[1][part].mean()):+.2f}"
-        p_values.append(statistics.mcnemar_test(right[0][part], right[1][part]))
+    cells = {"AUC": _format_difference(auc.difference, auc.low, auc.high)}
+    p_values = {"AUC": auc.p_value}
+    thresholds = {"": (THRESHOLD, THRESHOLD)}
+    if "validation_scores" in baseline:
+        squares = [(scores - true) ** 2 for scores in (second, first)]
+        cells["Brier"] = _format_difference(
+            *statistics.bootstrap_mean(squares[0] - squares[1], groups)
+        )
+        thresholds[", chosen"] = (chosen_threshold(other), chosen_threshold(baseline))
+    for suffix, pair in thresholds.items():
+        called = zip((second, first), pair, strict=True)
+        right = [(scores >= threshold) == true for scores, threshold in called]
+        for part, name in ((true, "Sensitivity"), (~true, "Specificity")):
+            difference = right[0][part].mean() - right[1][part].mean()
+            known = not np.isnan(pair).any()  # a class may have no validation image
+            cells[name + suffix] = f"{100 * difference:+.2f}" if known else "–"
+            p_value = statistics.mcnemar_test(right[0][part], right[1][part]) if known else np.nan
+            p_values[name.lower() + suffix] = p_value
     return {"cells": cells, "p_values": p_values}
+
+
+def _format_difference(difference: float, low: float, high: float) -> str:
+    return f"{100 * difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
 def _scores(record: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -1,9 +1,15 @@
 """What the classifiers of chapter 2 are trained on."""
 
 import dataclasses
+from typing import Literal
+
+from experiments.common.records import ADDED
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
 BAGGED_TREES = "densenet121_bagged_trees"
+LOSSES = ("focal", "cross_entropy")
+#: Nothing; a weight per class in the loss; images of the rare class repeated; SMOTE of features.
+Balance = Literal["none", "class_weights", "repeat", "smote"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +23,7 @@ class Condition:
         synthetic_sets: Number of synthetic datasets that join; the first is made from the
             dataset's own majority.
         real_positives: Whether real images of the positive class take part.
+        balance: What is done with the real images against their imbalance.
     """
 
     name: str
@@ -24,3 +31,9 @@ class Condition:
     augment: int = 0
     synthetic_sets: int = 0
     real_positives: bool = True
+    balance: Balance = dataclasses.field(default="none", metadata=ADDED)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the real images alone, as they are."""
+        return self == Condition(self.name, self.title)

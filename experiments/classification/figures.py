@@ -38,6 +38,7 @@ from experiments.common.style import (
 from melanet.data import ImageDataset, load_dataset
 from melanet.data.loading import training_ids
 from melanet.explain import umap_embedding
+from melanet.metrics import expected_calibration_error, reliability
 
 SAMPLE_COLUMNS = 3  # of each class in figure 2.3
 RATES = {"auc": "AUC", "sensitivity": "sensitivity", "specificity": "specificity"}
@@ -118,7 +119,8 @@ def metric_bars(runs: pd.DataFrame, titles: dict[str, str]) -> Figure:
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(TWO_COLUMNS, 2.5), width_ratios=[len(RATES), 1.15]
     )
-    _condition_bars(left, runs, titles, list(RATES), "{:.1f}", 100)
+    form = "{:.1f}" if len(titles) < 5 else "{:.0f}"  # narrow bars
+    _condition_bars(left, runs, titles, list(RATES), form, 100)
     left.set_xticks(range(len(RATES)), list(RATES.values()))
     percent_axis(left, "percent")
     positives = int(runs["positives"].max())
@@ -176,6 +178,31 @@ def roc_curves(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Fig
         axes.plot([], [], color=colour, label=label)
     axes.plot([0, 1], [0, 1], "--", color=QUIET, linewidth=0.8, label="chance: AUC 50%")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    legend_below(figure, columns=1)
+    return figure
+
+
+@styled
+def reliability_diagram(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Figure:
+    """Scores of test images in bins against the share of positives, one line per run.
+
+    The legend has the mean expected calibration error.
+    """
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN, 0.95 * ONE_COLUMN + 0.15 * len(titles)))
+    for name, colour in colours_of(titles).items():
+        errors = []
+        for record in (record for record in records if record["condition"] == name):
+            true = [int(score["positive"]) for score in record["scores"]]
+            scores = [score["score"] for score in record["scores"]]
+            x, y, counts = reliability(true, scores)
+            errors.append(100 * expected_calibration_error(true, scores))
+            axes.plot(x, y, color=colour, alpha=0.85)
+            sizes = 4 + 60 * counts / counts.sum()
+            axes.scatter(x, y, sizes, color=colour, clip_on=False, linewidths=0, zorder=3)
+        axes.plot([], [], color=colour, label=f"{titles[name]}: ECE {np.mean(errors):.1f}%")
+    axes.plot([0, 1], [0, 1], "--", color=QUIET, linewidth=0.8, label="calibrated")
+    axes.set(xlabel="mean score of a bin", ylabel="share of positives", aspect="equal")
     axes.set(xlim=(0, 1), ylim=(0, 1))
     legend_below(figure, columns=1)
     return figure

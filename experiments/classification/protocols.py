@@ -60,6 +60,8 @@ class ClassifierProtocol:
             expect them; random weights learn from such inputs sooner, too. The thesis and the
             released code feed them pixels in [0, 1].
         cyclegan: How the CycleGAN is trained.
+        choose_threshold: Whether a threshold is chosen on validation images, beside 0.5. They are
+            a tenth of the training images, which no training sees, even if none of them stops it.
     """
 
     text: str
@@ -74,6 +76,7 @@ class ClassifierProtocol:
     augmentation: Literal["thesis", "released"] = "thesis"
     imagenet_preprocessing: bool = False
     cyclegan: CycleGANConfig = dataclasses.field(default_factory=CycleGANConfig)
+    choose_threshold: bool = False
 
 
 RELEASED_CYCLEGAN = CycleGANConfig(
@@ -131,5 +134,20 @@ COVID_PROTOCOLS = {
         "inputs preprocessed as ImageNet weights expect them",
         watch="validation",
         imagenet_preprocessing=True,
+    ),
+}
+OVERSAMPLING_PROTOCOLS = {
+    "thesis": dataclasses.replace(
+        MELANOMA_PROTOCOLS["thesis"],
+        text="trained until the training loss stops improving, best weights kept; log loss, no "
+        "identity loss, pixels in [0, 1] without ImageNet preprocessing (sections 2.2 and 2.3.3); "
+        "a tenth of the training images is held out and chooses nothing but the threshold",
+        choose_threshold=True,
+    ),
+    "clean": dataclasses.replace(
+        MELANOMA_PROTOCOLS["clean"],
+        text="as thesis, but the images that choose the threshold stop the training too, and "
+        "inputs are preprocessed as ImageNet weights expect them",
+        choose_threshold=True,
     ),
 }

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.classification import figures
-from experiments.classification.comparisons import COMPARISON_NOTE, compare_conditions
+from experiments.classification.comparisons import (
+    CHOSEN_NOTE,
+    COMPARISON_NOTE,
+    THRESHOLD,
+    chosen_threshold,
+    compare_conditions,
+)
 from experiments.classification.features import MAX_POINTS
 from experiments.classification.figures_features import FEATURE_PANELS, feature_panels
 from experiments.classification.figures_heat_maps import IMAGES_SHOWN, choose, explain_images
@@ -41,6 +47,13 @@ if TYPE_CHECKING:
 
 #: Exact 95% intervals over the test images of one training, by metric.
 INTERVALS = {"sensitivity": sensitivity_interval, "specificity": specificity_interval}
+#: Rates at a threshold that validation images choose, by metric.
+AT_THRESHOLD = {
+    "sensitivity": metrics.sensitivity,
+    "specificity": metrics.specificity,
+    "npv": metrics.negative_predictive_value,
+    "f_score": metrics.f_score,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +88,7 @@ def make_section(results: Results) -> Section:
         settings=_describe_settings(results),
         runs=runs,
         comparison=compare_conditions(records, results.titles),
-        comparison_note=COMPARISON_NOTE,
+        comparison_note=COMPARISON_NOTE + (CHOSEN_NOTE if "threshold" in runs else ""),
     )
 
 
@@ -104,17 +117,42 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "skew": trained[negative] / trained[positive_label],
                 "epochs_run": record["epochs_run"],
                 "best_epoch": record["best_epoch"],
+                "steps": record.get("steps", np.nan),  # records before have none
                 "seconds": record["seconds"],
+                "ece": 100 * metrics.expected_calibration_error(true, scores),
+                "brier": 100 * metrics.brier_score(true, scores),
                 **_intervals(true, scores),
+                **_at_chosen_threshold(record, true, scores),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _intervals(true: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
-    limits = {name: interval(true, scores) for name, interval in INTERVALS.items()}
+def _at_chosen_threshold(
+    record: dict[str, Any], true: Sequence[int], scores: Sequence[float]
+) -> dict[str, float]:
+    """Metrics at the threshold that validation images choose, if the record has their scores."""
+    if "validation_scores" not in record:
+        return {}
+    threshold = chosen_threshold(record)
+    if np.isnan(threshold):  # a class without a validation image
+        return dict.fromkeys(("threshold", *(f"chosen_{name}" for name in AT_THRESHOLD)), np.nan)
+    found = {
+        f"chosen_{name}": 100 * get(true, scores, threshold) for name, get in AT_THRESHOLD.items()
+    }
     return {
-        f"{name}_{end}": 100 * limit
+        "threshold": threshold,
+        **found,
+        **_intervals(true, scores, threshold, "chosen_"),
+    }
+
+
+def _intervals(
+    true: Sequence[int], scores: Sequence[float], threshold: float = THRESHOLD, prefix: str = ""
+) -> dict[str, float]:
+    limits = {name: interval(true, scores, threshold) for name, interval in INTERVALS.items()}
+    return {
+        f"{prefix}{name}_{end}": 100 * limit
         for name, both in limits.items()
         for end, limit in zip(("low", "high"), both, strict=True)
     }
@@ -135,7 +173,7 @@ def summarise(runs: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             for statistic, function in (("mean", "mean"), ("sd", "std"))
         },
     )
-    limits = [f"{name}_{end}" for name in INTERVALS for end in ("low", "high")]
+    limits = [name for name in runs if name.endswith(("_low", "_high"))]
     single = grouped[limits].first()[summary["runs"] == 1]
     return summary.join(single).reset_index()
 
@@ -206,6 +244,22 @@ def melanoma_figures(results: Results) -> Figures:
         )
     translations = _translations(results, "translations", "(as figure 2.16)")
     return {**drawn, **translations, **_figures_of_models(results)}
+
+
+def oversampling_figures(results: Results) -> Figures:
+    """The figures of table 2.1, and reliability diagrams."""
+    drawn = melanoma_figures(results)
+    models = list(dict.fromkeys(record["model"] for record in results.records))
+    for number, model in enumerate(models, start=1):
+        of_model = [record for record in results.records if record["model"] == model]
+        name = f"{CLASSIFIER_TITLES.get(model, model)}: " if len(models) > 1 else ""
+        drawn["reliability" + (f"-{number}" if number > 1 else "")] = (
+            f"{name}Reliability of the scores of the positive class on test images, one line per "
+            "run. Dots are bins of a tenth, the larger the more images; below the diagonal, scores "
+            "are too high.",
+            figures.reliability_diagram(of_model, results.titles),
+        )
+    return drawn
 
 
 def _figures_of_models(results: Results) -> Figures:
@@ -363,6 +417,12 @@ def _describe_settings(results: Results) -> dict[str, str]:
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
         f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
     }
+    settings["length of trainings"] = _describe_length(records)
+    if "validation_scores" in records[0]:
+        settings["thresholds"] = (
+            "0.5, and of each run the one with the highest sensitivity + specificity on its "
+            "validation images, which are never tested"
+        )
     settings["split"] = _describe_split(results.datasets, table.protocols[protocol])
     for other in results.datasets[1:]:
         settings["other dataset (SHA-256 of metadata.csv)"] = (
@@ -372,6 +432,14 @@ def _describe_settings(results: Results) -> dict[str, str]:
         if dataset.info.notes:
             settings[f"images of {dataset.info.title}"] = dataset.info.notes
     return settings
+
+
+def _describe_length(records: Sequence[dict[str, Any]]) -> str:
+    equal = records[0].get("equal_steps", False)
+    text = "as many optimizer steps, without early stopping" if equal else "as many epochs at most"
+    steps = [record for record in records if "steps" in record]  # records before have none
+    counted = distinct_values(steps, lambda r: f"{r['condition']} {r['steps']:,}")
+    return f"{text} for all conditions" + (f"; steps: {counted}" if counted else "")
 
 
 def _describe_split(datasets: Sequence[ImageDataset], protocol: ClassifierProtocol) -> str:

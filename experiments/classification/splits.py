@@ -22,7 +22,10 @@ VALIDATION_FOLDS = 10  # a tenth of the training images validates
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Image ids: `train`, `validation` (stops the training; may be empty) and `test`."""
+    """Image ids: `train`, `validation` and `test`.
+
+    Those of `validation` stop the training or choose a threshold; there may be none.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -63,7 +66,7 @@ def split_images(
         else:
             train, test = stratified(metadata, TEST_FOLDS, seed)
         validation = test if protocol.watch == "test" else train.head(0)
-        if protocol.watch == "validation":
+        if protocol.watch == "validation" or protocol.choose_threshold:
             train, validation = stratified(train, VALIDATION_FOLDS, seed)
     except ValueError as error:
         raise InputError(f"{dataset.folder}: cannot be split: {error}") from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.classification.conditions import BAGGED_TREES, Condition
+from experiments.classification.conditions import BAGGED_TREES, LOSSES, Condition
 from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.splits import Split, split_images
 from experiments.common.cli import (
@@ -61,7 +61,7 @@ class ClassificationTable(Table):
         model_choices: Names of all that can be run.
         conditions: What they are trained on.
         condition_header: Heading of the conditions in the table.
-        loss: As in `ClassifierSettings`.
+        loss: As in `ClassifierSettings`, unless an option says otherwise.
         metrics: Headings of the metrics in the table, by name.
         published_cells: From model and condition to the thesis's cells, by heading; None if it
             prints nothing.
@@ -110,6 +110,10 @@ class ClassificationTable(Table):
             help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
         pair = ("GENERATOR", "DISCRIMINATOR")
         of_protocol = "default: the protocol's"
+        add("--equal-steps", action="store_true",
+            help="every condition takes as many optimizer steps as the real images alone in all "
+            "their epochs, without early stopping; default: as many epochs")  # fmt: skip
+        add("--loss", choices=LOSSES, default=self.loss, help="default: %(default)s")
         add("--gan-epochs", type=bounded_int(1), help=of_protocol)
         add("--gan-batch-size", type=bounded_int(1), help=of_protocol)
         add("--gan-filters", type=bounded_int(1, 1024), nargs=2, metavar=pair,
@@ -159,21 +163,21 @@ class ClassificationTable(Table):
                 )
                 for dataset, split in zip(datasets, splits, strict=True)
             )
-            trials += [
-                ClassifierTrial(
-                    datasets[0],
-                    condition,
-                    splits[0],
-                    settings[model],
-                    seed,
-                    stages[: condition.synthetic_sets],
-                    options.save_models,
-                    options.tensorboard,
-                )
-                for model in models
-                for condition in self.conditions
-                if condition.name in options.conditions
-            ]
+            for model in models:
+                of_model = [
+                    ClassifierTrial(
+                        datasets[0],
+                        condition,
+                        splits[0],
+                        settings[model],
+                        seed,
+                        stages[: condition.synthetic_sets],
+                        options.save_models,
+                        options.tensorboard,
+                    )
+                    for condition in self.conditions
+                ]
+                trials += choose_trials(of_model, options.conditions)
         return trials
 
     def report(
@@ -202,6 +206,7 @@ class ClassificationTable(Table):
                 f"{dataset.folder}: has {len(dataset.info.labels)} classes; two are expected"
             )
         protocol = self.protocols[options.protocol]
+        epochs = options.epochs or protocol.epochs
         weights = None if options.weights == "none" else options.weights
         preprocessing = "imagenet" if protocol.imagenet_preprocessing else "none"
         if is_own(model):
@@ -214,12 +219,12 @@ class ClassificationTable(Table):
             model=model,
             weights=weights,
             weights_sha256=_file_hash(weights),
-            epochs=options.epochs or protocol.epochs,
+            epochs=epochs,
             batch_size=options.batch_size,
             image_size=size,
             precision=resolve_precision(options.precision),
-            loss=self.loss,
-            patience=protocol.patience,
+            loss=options.loss,
+            patience=epochs if options.equal_steps else protocol.patience,
             plateau=protocol.plateau,
             watch=protocol.watch,
             loss_form=protocol.loss_form,
@@ -230,7 +235,38 @@ class ClassificationTable(Table):
             deterministic=options.deterministic,
             distribute=distribution.resolve(options.distribute),
             cache=options.cache,
+            choose_threshold=protocol.choose_threshold,
+            equal_steps=options.equal_steps,
         )
+
+
+def choose_trials(
+    trials: Sequence[ClassifierTrial], conditions: Sequence[str]
+) -> list[ClassifierTrial]:
+    """Trials of some of the conditions; one with SMOTE gets the network of the real images alone.
+
+    Args:
+        trials: One of each condition, otherwise alike.
+        conditions: Names of those that are run.
+
+    Raises:
+        InputError: If SMOTE is wanted and imbalanced-learn is not installed.
+    """
+    chosen = [trial for trial in trials if trial.condition.name in conditions]
+    if all(trial.condition.balance != "smote" for trial in chosen):
+        return chosen
+    from experiments.classification.balancing import load_smote
+
+    load_smote()  # reported before hours of training
+    plain = next(trial for trial in trials if trial.condition.is_plain)
+    saved = dataclasses.replace(plain, save_model=True)
+
+    def with_network(trial: ClassifierTrial) -> ClassifierTrial:
+        if trial.condition.balance == "smote":
+            return dataclasses.replace(trial, network=saved)
+        return saved if trial is plain else trial
+
+    return [with_network(trial) for trial in chosen]
 
 
 def cyclegan_config(own: CycleGANConfig, options: argparse.Namespace) -> CycleGANConfig:

@@ -1,6 +1,7 @@
 """One classifier of chapter 2, with its over-sampling or augmentation, to a record."""
 
 import dataclasses
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,12 +12,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from experiments.classification.balancing import (
+    HEAD_OPTIMIZER,
+    NEIGHBOURS,
+    class_weights,
+    repeated_ids,
+    smote,
+    train_head,
+    with_class_weights,
+)
 from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
 from experiments.common.own_models import accepted, file_part, find_builder
 from experiments.common.records import (
+    ADDED,
     CODE_VERSIONS,
     config_hash,
     describe_model,
@@ -31,13 +42,14 @@ from experiments.common.training import (
 )
 from melanet.augmentation import augment_offline
 from melanet.classifiers import CLASSIFIERS
-from melanet.data import ImageDataset, load_dataset
+from melanet.data import ImageDataset, InputError, load_dataset
 from melanet.data.caching import Cache
 from melanet.data.loading import Scaling, Subset, make_epoch_counter, open_subset
-from melanet.distribution import chief_first, is_chief
+from melanet.distribution import barrier, chief_first, is_chief
+from melanet.explain import features
 from melanet.losses import focal_loss
 from melanet.precision import describe_precision, precision_policy
-from melanet.saving import ModelInfo, save_model
+from melanet.saving import ModelInfo, load_model, save_model
 from melanet.training import EpochBar, EventLog, seed_everything
 from melanet.trees import BaggedTrees
 
@@ -55,6 +67,9 @@ class ClassifierSettings:
             `ClassifierProtocol`.
         preprocessing: Of the classifier's inputs, as in `melanet.vgg_gap`.
         augmentation: As the `policy` of `melanet.augment_offline`.
+        choose_threshold: Whether the scores of validation images are recorded.
+        equal_steps: Whether an epoch of every condition has as many optimizer steps as one of the
+            real images alone: it ends after so many batches of all images, in an order of its own.
     """
 
     protocol: str
@@ -77,6 +92,8 @@ class ClassifierSettings:
     deterministic: bool = True
     distribute: str = "none"
     cache: Cache = "memory"
+    choose_threshold: bool = dataclasses.field(default=False, metadata=ADDED)
+    equal_steps: bool = dataclasses.field(default=False, metadata=ADDED)
 
     @property
     def optimizer(self) -> tuple[str, float]:
@@ -99,6 +116,7 @@ class ClassifierTrial(Trial):
         synthetic_stages: Stages that make the condition's synthetic datasets, one each.
         save_model: Whether the trained classifier is saved beside its record.
         log_events: Whether its epochs are logged for TensorBoard.
+        network: Trial on the real images alone, whose network SMOTE's features are of.
     """
 
     dataset: ImageDataset
@@ -109,6 +127,7 @@ class ClassifierTrial(Trial):
     synthetic_stages: tuple[SyntheticSetStage, ...] = ()
     save_model: bool = False
     log_events: bool = False
+    network: "ClassifierTrial | None" = None
 
     record_fields = (
         *Trial.record_fields,
@@ -131,9 +150,10 @@ class ClassifierTrial(Trial):
     @property
     def config(self) -> list[Any]:
         stages = [stage.key for stage in self.synthetic_stages]
+        head = [] if self.network is None else [self.network.key, HEAD_OPTIMIZER, NEIGHBOURS]
         return [
             *self._data_config,
-            dataclasses.asdict(self.condition),
+            hashed_settings(self.condition),
             hashed_settings(self.settings),
             stages,
             model_hash(
@@ -145,6 +165,7 @@ class ClassifierTrial(Trial):
             self.settings.optimizer,
             self.settings.loss_function.get_config(),
             CODE_VERSIONS["classification"],
+            *head,
         ]
 
     @property
@@ -155,7 +176,9 @@ class ClassifierTrial(Trial):
     @property
     def shared_artifacts(self) -> tuple[str, ...]:
         augmented = [self._augmented_name] if self.condition.augment else []
-        return (*(stage.key for stage in self.synthetic_stages), *augmented)
+        # A trial on real images alone and SMOTE, which needs its network, stay together.
+        networks = [trial.key for trial in (self.network, self) if trial and trial.save_model]
+        return (*(stage.key for stage in self.synthetic_stages), *augmented, *networks)
 
     @property
     def _augmented_name(self) -> str:
@@ -187,12 +210,16 @@ class ClassifierTrial(Trial):
         seed_everything(self.seed, settings.deterministic)
         test = (self.dataset, split.test)
         fit = self._fit_trees if settings.model == BAGGED_TREES else self._fit_network
-        model, training = fit(subsets, out)
+        if self.network is not None:
+            fit = self._fit_head
+        repeated = self._repeated_images()
+        counts.update(label for subset in repeated for label in _labels(subset))
+        model, training = fit([*subsets, *repeated], out)
         if not is_chief():
             return None
-        scores = _positive_scores(model, self._load(test))
-        check_finite(scores, self.key)
-        positive, groups = self.dataset.info.labels[-1], self.dataset.values("group", split.test)
+        scores = {"scores": self._score(model, split.test)}
+        if settings.choose_threshold:
+            scores["validation_scores"] = self._score(model, split.validation)
         self._save(model, [*subsets, test], out)
         return {
             "condition": self.condition.name,
@@ -203,18 +230,24 @@ class ClassifierTrial(Trial):
             "precision_reason": describe_precision(settings.precision),
             **training,
             "synthetic": [{k: record[k] for k in LOGGED_FIELDS} for _, record in synthetic],
-            "scores": [
-                {
-                    "id": id,
-                    "group": group,
-                    "positive": label == positive,
-                    "score": round(float(score), 6),
-                }
-                for id, group, label, score in zip(
-                    split.test, groups, _labels(test), scores, strict=True
-                )
-            ],
+            **scores,
         }
+
+    def _score(self, model: Any, ids: tuple[str, ...]) -> list[dict[str, Any]]:
+        """Scores of real images, as a record holds them."""
+        images, positive = (self.dataset, ids), self.dataset.info.labels[-1]
+        scores = _positive_scores(model, self._load(images))
+        check_finite(scores, self.key)
+        groups = self.dataset.values("group", ids)
+        return [
+            {
+                "id": id,
+                "group": group,
+                "positive": label == positive,
+                "score": round(float(score), 6),
+            }
+            for id, group, label, score in zip(ids, groups, _labels(images), scores, strict=True)
+        ]
 
     def _training_subsets(self, out: Path, synthetic: Sequence[ImageDataset]) -> list[Subset]:
         """The real training images that take part, and the datasets that join them."""
@@ -234,6 +267,13 @@ class ClassifierTrial(Trial):
             augmented.verify()  # it may have been made, and damaged, long ago
             subsets.append(augmented)
         return subsets
+
+    def _repeated_images(self) -> list[Subset]:
+        """Real images that are trained with again, so that the classes are equal."""
+        if self.condition.balance != "repeat":
+            return []
+        ids = repeated_ids(self.dataset, self._allowed(self.split.train), self.seed)
+        return [(self.dataset, ids)] if ids else []
 
     def _allowed(self, ids: tuple[str, ...]) -> tuple[str, ...]:
         """Those of `ids` that the condition may see: without real positives, negatives only."""
@@ -259,20 +299,21 @@ class ClassifierTrial(Trial):
     ) -> tuple[keras.Model, dict[str, Any]]:
         settings, epoch_counter = self.settings, make_epoch_counter()
         batches = self._load(*subsets, shuffle=True, seed=self.seed, epoch_counter=epoch_counter)
-        validation, watch = None, "loss"
-        # Real negatives alone would choose the weights that call nobody positive.
-        if self.split.validation and self.condition.real_positives:
-            validation, watch = self._load((self.dataset, self.split.validation)), "val_loss"
+        batches = self._one_epoch(batches)
+        if self.condition.balance == "class_weights":
+            counts = Counter(label for subset in subsets for label in _labels(subset))
+            weights = class_weights(counts, self.dataset.info.labels)
+            batches = with_class_weights(batches, weights)
+        validation = self._load(watched) if (watched := self._watched_images) else None
+        stopping, plateau = self._watching
         trained = train(
             self._compiled_model,
             batches,
             epochs=settings.epochs,
-            stopping=keras.callbacks.EarlyStopping(
-                watch, patience=settings.patience, restore_best_weights=True
-            ),
+            stopping=stopping,
             callbacks=[
-                keras.callbacks.ReduceLROnPlateau(watch, factor=0.1, patience=settings.plateau),
-                EpochBar(settings.epochs, self.key, watch),
+                plateau,
+                EpochBar(settings.epochs, self.key, stopping.monitor),
                 EventLog(events_path(out, self.key) if self.log_events else None),
             ],
             validation=validation,
@@ -283,6 +324,81 @@ class ClassifierTrial(Trial):
         )
         optimizer = "{} {:g}".format(*settings.optimizer)
         return trained.model, {"optimizer": optimizer, **trained.summary()}
+
+    @property
+    def _watched_images(self) -> Subset | None:
+        """The images that stop the training, if the training images do not.
+
+        Real negatives alone would choose the weights that call nobody positive. Their loss has no
+        class weights: it is the same in all conditions.
+        """
+        ids = self.split.validation
+        if not ids or self.settings.watch == "train" or not self.condition.real_positives:
+            return None
+        return self.dataset, ids
+
+    @property
+    def _watching(self) -> tuple[keras.callbacks.EarlyStopping, keras.callbacks.Callback]:
+        """What stops the training and keeps its best weights, and what lowers its rate."""
+        watch = "loss" if self._watched_images is None else "val_loss"
+        patience, plateau = self.settings.patience, self.settings.plateau
+        return (
+            keras.callbacks.EarlyStopping(watch, patience=patience, restore_best_weights=True),
+            keras.callbacks.ReduceLROnPlateau(watch, factor=0.1, patience=plateau),
+        )
+
+    def _one_epoch(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """The batches of an epoch: all, or as many as the real images alone have."""
+        if not self.settings.equal_steps:
+            return batches
+        steps = math.ceil(len(self.split.train) / self.settings.batch_size)
+        if int(batches.cardinality()) < steps:
+            raise InputError(
+                f"--equal-steps: {self.condition.name} has fewer images than the real ones alone; "
+                "leave it out of --conditions"
+            )
+        return batches.take(steps)
+
+    def _fit_head(self, subsets: Sequence[Subset], out: Path) -> tuple[keras.Model, dict[str, Any]]:
+        """A new head on features over-sampled by SMOTE, of a network trained on real images."""
+        network_key, network = self._trained_network(out)
+        seed_everything(self.seed, self.settings.deterministic)
+        found, labels = self._features(network, *subsets)
+        found, labels, neighbours = smote(found, labels, self.seed)
+        stopping, plateau = self._watching
+        watched = self._watched_images
+        trained = train_head(
+            network,
+            (found, labels),
+            self.dataset.info.labels,
+            validation=None if watched is None else self._features(network, watched),
+            loss=self.settings.loss_function,
+            epochs=self.settings.epochs,
+            stopping=stopping,
+            plateau=plateau,
+            one_epoch=lambda rows: self._one_epoch(rows.batch(self.settings.batch_size)),
+            seed=self.seed,
+        )
+        return network, {
+            "optimizer": "{} {:g}".format(*HEAD_OPTIMIZER),
+            "network": network_key,
+            "neighbours": neighbours,
+            "training_images": dict(Counter(labels)),
+            **trained.summary(),
+        }
+
+    def _trained_network(self, out: Path) -> tuple[str, keras.Model]:
+        """Key and network of the trial on the real images, which is run now if it was not saved."""
+        if self.network is None or (path := self.network.model_path(out)) is None:
+            raise ValueError("SMOTE needs a trial that saves its network")
+        if not path.exists():
+            self.network.run(out)
+            barrier()
+        return self.network.key, load_model(path)
+
+    def _features(self, network: keras.Model, *subsets: Subset) -> tuple[np.ndarray, list[str]]:
+        labels = [label for subset in subsets for label in _labels(subset)]
+        return features(network, self._load(*subsets)), labels
 
     def _fit_trees(
         self, subsets: Sequence[Subset], out: Path
@@ -302,6 +418,7 @@ class ClassifierTrial(Trial):
         model.fit(batches)
         seconds = round(time.monotonic() - started, 1)
         none = {"optimizer": "none", "replicas": 1, "epochs_run": 0, "best_epoch": 0, "history": {}}
+        none["steps"] = 0
         return model, {**none, "seconds": seconds}
 
     def _compiled_model(self) -> keras.Model:

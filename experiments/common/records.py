@@ -37,6 +37,9 @@ ROOT = Path(__file__).parent.parent.parent
 CODE_VERSIONS = {"segmentation": 2, "classification": 2, "synthesis": 2}
 #: Settings that change no result.
 NOT_HASHED = ("distribute", "cache")
+#: Metadata of a settings field that is hashed only where it is not its default: it was added later,
+#: and trials without it keep their names.
+ADDED: dict[str, bool] = {"added": True}
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -92,12 +95,18 @@ def model_hash(build: Callable[..., Any], *arguments: Any) -> str:
 
 
 def hashed_settings(settings: Any) -> dict[str, Any]:
-    """The fields of a settings dataclass, except `NOT_HASHED`.
+    """The fields of a settings dataclass, except `NOT_HASHED` and those `ADDED` at their default.
 
     How many devices share the work does not change its result, up to rounding: a training begun on
     four devices can be finished on one.
     """
-    return {k: v for k, v in dataclasses.asdict(settings).items() if k not in NOT_HASHED}
+    left_out = {
+        field.name
+        for field in dataclasses.fields(settings)
+        if field.metadata.get("added") and getattr(settings, field.name) == field.default
+    }
+    values = dataclasses.asdict(settings).items()
+    return {k: v for k, v in values if k not in {*NOT_HASHED, *left_out}}
 
 
 def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:

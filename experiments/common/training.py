@@ -28,6 +28,7 @@ class TrainedModel:
         best_epoch: Epoch of the model's weights, counted from 1.
         seconds: Time spent in epochs.
         replicas: Devices that shared each batch.
+        steps_per_epoch: Steps of the optimizer in an epoch.
     """
 
     model: keras.Model
@@ -35,6 +36,7 @@ class TrainedModel:
     best_epoch: int
     seconds: float
     replicas: int
+    steps_per_epoch: int
 
     def summary(self) -> dict[str, Any]:
         """Its entries in a record."""
@@ -42,6 +44,7 @@ class TrainedModel:
         return {
             "replicas": self.replicas,
             "epochs_run": len(self.history["loss"]),
+            "steps": len(self.history["loss"]) * self.steps_per_epoch,
             "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 1),
             "history": curves,
@@ -89,7 +92,10 @@ def train(
             distribute=distribute,
         )
     replicas = count_replicas(make_strategy(distribute))
-    return TrainedModel(model, saving.history, stopping.best_epoch + 1, saving.seconds, replicas)
+    steps = int(batches.cardinality())
+    return TrainedModel(
+        model, saving.history, stopping.best_epoch + 1, saving.seconds, replicas, steps
+    )
 
 
 def check_finite(scores: np.ndarray, key: str) -> None:

@@ -75,3 +75,26 @@ def test_invalid_input_raises_an_error(y_true, y_score, message):
     for metric in (metrics.sensitivity, metrics.auc, metrics.f_score):
         with pytest.raises(ValueError, match=message):
             metric(y_true, y_score)
+
+
+def test_calibration_by_hand():
+    # Bins of a half: 0.4, 0.3, 0.2, 0.1, 0.0 hold one positive of five, 0.9, 0.5, 0.8 two of three.
+    scores, shares, counts = metrics.reliability(TRUE, SCORE, bins=2)
+    assert counts.tolist() == [5, 3]
+    assert scores == pytest.approx([0.2, 2.2 / 3])
+    assert shares == pytest.approx([1 / 5, 2 / 3])
+    by_hand = (5 * abs(0.2 - 0.2) + 3 * abs(2.2 / 3 - 2 / 3)) / 8
+    assert metrics.expected_calibration_error(TRUE, SCORE, bins=2) == pytest.approx(by_hand)
+    squares = 0.01 + 0.25 + 0.64 + 0.64 + 0.16 + 0.09 + 0.01
+    assert metrics.brier_score(TRUE, SCORE) == pytest.approx(squares / 8)
+    assert metrics.expected_calibration_error([1, 0], [1.0, 0.0]) == 0
+    with pytest.raises(ValueError, match="`bins`"):
+        metrics.reliability(TRUE, SCORE, bins=0)
+
+
+def test_youden_s_threshold_by_hand():
+    # Of the thresholds between two scores, 0.45 finds two of three and clears four of five.
+    assert metrics.youden_threshold(TRUE, SCORE) == pytest.approx(0.45)
+    assert metrics.youden_threshold([1, 0, 0], [0.04, 0.02, 0.0]) == pytest.approx(0.03)
+    assert metrics.youden_threshold([1, 0], [0.9, 0.9]) == 0.5
+    assert math.isnan(metrics.youden_threshold([1, 1], [0.9, 0.8]))
