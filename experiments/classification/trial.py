@@ -265,6 +265,7 @@ class ClassifierTrial(Trial):
             validation, watch = self._load((self.dataset, self.split.validation)), "val_loss"
         trained = train(
             self._compiled_model,
+            (self._input_shape, len(self.dataset.info.labels), settings),
             batches,
             epochs=settings.epochs,
             stopping=keras.callbacks.EarlyStopping(
