@@ -35,8 +35,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
     ends with the same weights, to the bit, as one that was not.
 
     Epochs are saved unless that would take more than a fiftieth of the time: the first one after
-    half a minute. On several hosts the
-    chief saves and all restore its file, which must lie on storage that they share.
+    25 seconds. On several hosts the chief saves and all restore its file, which must lie on storage
+    that they share.
 
     Args:
         path: The file, an `.npz` without pickles. It stays until `remove` is called. Nothing is
