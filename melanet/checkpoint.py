@@ -22,6 +22,8 @@ CALLBACK_STATE: dict[type, tuple[str, ...]] = {
 }
 #: Largest share of the training time that may be spent on saving.
 MAX_SAVING_SHARE = 0.02
+#: Seconds that the first saving is thought to take.
+EXPECTED_SAVING_SECONDS = 0.5
 
 
 class EpochCheckpoint(keras.callbacks.Callback):
@@ -32,8 +34,9 @@ class EpochCheckpoint(keras.callbacks.Callback):
     deterministic kernels and the same seeds, a training that was interrupted any number of times
     ends with the same weights, to the bit, as one that was not.
 
-    Epochs are saved unless that would take more than a fiftieth of the time. On several hosts the
-    chief saves and all restore its file, which must lie on storage that they share.
+    Epochs are saved unless that would take more than a fiftieth of the time: the first one after
+    25 seconds. On several hosts the chief saves and all restore its file, which must lie on storage
+    that they share.
 
     Args:
         path: The file, an `.npz` without pickles. It stays until `remove` is called. Nothing is
@@ -101,7 +104,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
             raise InputError(
                 f"{self.path}: is not a saved training ({error}); remove it to start anew"
             ) from None
-        variables = _variables(model)
+        variables = training_variables(model)
         if [v.shape for v in variables] != [a.shape for a in arrays]:
             raise InputError(
                 f"{self.path}: belongs to another model than {model.name}; remove it to start anew"
@@ -127,6 +130,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         # Not in `restore`: building the model may read the images, which counts as an epoch.
         if self.epoch_counter is not None:
             self.epoch_counter.assign(self._first_epoch)
+        self._next_save = time.monotonic() + EXPECTED_SAVING_SECONDS / MAX_SAVING_SHARE
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_began = time.monotonic()
@@ -147,7 +151,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         self._next_save = ended + (ended - began) / MAX_SAVING_SHARE
 
     def _save(self, epoch: int, path: Path) -> None:
-        variables = _variables(self.model)
+        variables = training_variables(self.model)
         arrays = {f"variable_{n}": np.asarray(v) for n, v in enumerate(variables)}
         states = []
         for n, callback in enumerate(self.callbacks):
@@ -166,8 +170,20 @@ class EpochCheckpoint(keras.callbacks.Callback):
         atomic_write(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
-    """Everything that training changes: weights, random states and the optimizers' variables."""
+def training_variables(model: keras.Model) -> list[keras.Variable]:
+    """Everything that training changes: weights, random states and the optimizers' variables.
+
+    Args:
+        model: A compiled model.
+
+    Example:
+        >>> import keras
+        >>> from melanet.checkpoint import training_variables
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> [variable.name for variable in training_variables(model)]
+        ['kernel', 'bias', 'iteration', 'learning_rate']
+    """
     optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
     # Keras builds its one optimizer late; a model with several of its own has built them.
     if len(optimizers) == 1 and not optimizers[0].built:

@@ -1,6 +1,7 @@
 """Explanations of classifiers: Grad-CAM [86], features, and their UMAP embedding [87]."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +89,38 @@ def features(
         >>> features(vgg_gap((32, 32, 3), weights=None), np.ones((2, 32, 32, 3))).shape
         (2, 512)
     """
-    encode = _encoder(model)
+    return encoder(model)(images, batch_size=batch_size)
+
+
+def encoder(model: keras.Model) -> Callable[..., np.ndarray]:
+    """`features` of a model, compiled once for several sets of images.
+
+    Args:
+        model: As in `features`.
+
+    Returns:
+        From `images` and `batch_size`, as in `features`, to what that returns.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import vgg_gap
+        >>> from melanet.explain import encoder
+        >>> encode = encoder(vgg_gap((32, 32, 3), weights=None))
+        >>> [encode(np.ones((count, 32, 32, 3))).shape for count in (1, 2)]
+        [(1, 512), (2, 512)]
+    """
+    return functools.partial(_features, model.name, _compiled_encoder(model))
+
+
+def _features(
+    name: str, encode: Callable[[Any], Any], images: Any, *, batch_size: int = 16
+) -> np.ndarray:
     found = [ops.convert_to_numpy(encode(batch)) for batch in _image_batches(images, batch_size)]
     if not found:
         raise ValueError("`images`: there is no image")
     if found[0].ndim != 2:
         raise ValueError(
-            f"`model`: {model.name} must end in a Dense layer that takes (images, channels), or "
+            f"`model`: {name} must end in a Dense layer that takes (images, channels), or "
             f"return them itself. Received features of shape {found[0].shape}"
         )
     return np.concatenate(found)
@@ -273,7 +299,7 @@ def _replaced_call(layer: keras.Layer, call: Callable) -> Iterator[None]:
         del layer.call
 
 
-def _encoder(model: keras.Model) -> Callable[[Any], Any]:
+def _compiled_encoder(model: keras.Model) -> Callable[[Any], Any]:
     """Compiles the function from a batch of images to the input of the last Dense layer."""
     dense = last_dense(model)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from melanet.data.loading import (
     training_ids,
 )
 from melanet.distribution import count_replicas, make_strategy
-from melanet.training import train
+from melanet.training import KeptModels, train
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
@@ -104,6 +104,7 @@ def train_cyclegan(
     distribute: str = "none",
     checkpoint: EpochCheckpoint | None = None,
     model: CycleGAN | None = None,
+    kept: tuple[KeptModels, Hashable] | None = None,
     **compile_arguments: Any,
 ) -> CycleGAN:
     """Trains a CycleGAN between the two classes of a dataset, undersampled to equal counts.
@@ -130,6 +131,7 @@ def train_cyclegan(
         distribute: Name of a strategy, see `melanet.distribution.make_strategy`.
         checkpoint: Saves the training, which resumes from it; the file stays until `remove`.
         model: A CycleGAN to train, instead of a new one with `filters`.
+        kept: As in `melanet.training.train`.
         **compile_arguments: Passed to `CycleGAN.compile`. Optimizers replace those with `rates`.
 
     Returns:
@@ -199,6 +201,7 @@ def train_cyclegan(
         callbacks=callbacks,
         checkpoint=checkpoint,
         distribute=distribute,
+        kept=kept,
     )
 
 

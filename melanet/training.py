@@ -1,21 +1,73 @@
 """One training for all models: its seed, its progress, its devices, and its resumption."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
 from tensorflow.python.framework import ops as tf_ops
 
-from melanet.checkpoint import EpochCheckpoint
+from melanet.checkpoint import EpochCheckpoint, training_variables
 from melanet.console import progress_bar
 from melanet.data.errors import os_errors_as_input_errors
 from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
 
+Model = TypeVar("Model", bound=keras.Model)
+
+
+class KeptModels:
+    """Compiled models of earlier trainings, kept for their traced graphs.
+
+    To trace and optimise the graphs of a training step takes seconds, as long as many a small
+    training. An equal model that is trained later in the same process takes them over: every
+    variable gets the value that it has in a new model, so that the results are the same to the bit.
+
+    Args:
+        size: Number of models that are kept, those used last, with their weights and moments.
+
+    Example:
+        >>> import keras
+        >>> from melanet.training import KeptModels
+        >>> def build():
+        ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        ...     model.compile("adam", "mse")
+        ...     return model
+        >>> kept = KeptModels()
+        >>> kept.renewed("small", build) is kept.renewed("small", build)
+        True
+    """
+
+    def __init__(self, size: int = 2):
+        self.size = size
+        self._models: dict[Hashable, keras.Model] = {}
+
+    def renewed(self, key: Hashable, build: Callable[[], Model]) -> Model:
+        """A model as `build` makes it: the kept one of that key, or a new one.
+
+        Args:
+            key: Everything that determines the model and how it is compiled, but not its random
+                weights.
+            build: Makes the compiled model.
+
+        Returns:
+            The model. An earlier training that returned it has lost its weights.
+        """
+        kept = self._models.pop(key, None)
+        while len(self._models) >= self.size:
+            del self._models[next(iter(self._models))]
+        model = build()
+        if kept is not None:
+            old, new = training_variables(kept), training_variables(model)
+            for variable, other in zip(old, new, strict=True):
+                variable.assign(other)
+            model = kept
+        self._models[key] = model
+        return model
+
 
 def train(
-    build: Callable[[], keras.Model],
+    build: Callable[[], Model],
     batches: object,
     *,
     epochs: int,
@@ -23,7 +75,8 @@ def train(
     validation_data: object = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     distribute: str = "none",
-) -> keras.Model:
+    kept: tuple[KeptModels, Hashable] | None = None,
+) -> Model:
     """Builds a model and trains it; an interrupted training resumes, bit for bit.
 
     Args:
@@ -35,6 +88,8 @@ def train(
         validation_data: A `tf.data.Dataset` that the callbacks watch, if any.
         callbacks: Keras callbacks, those of `checkpoint` among them.
         distribute: Name of a strategy, see `melanet.distribution.make_strategy`.
+        kept: Models whose graphs may be taken over on one device, and the key of this one, see
+            `KeptModels`.
 
     Returns:
         The trained model, on one device.
@@ -56,7 +111,7 @@ def train(
     """
     strategy = make_strategy(distribute)
     with scope(strategy):
-        model = build()
+        model = kept[0].renewed(kept[1], build) if kept and strategy is None else build()
         first_epoch = checkpoint.restore(model)
     fit(
         model,

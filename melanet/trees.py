@@ -3,17 +3,22 @@
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
-import skops.io
 from sklearn.ensemble import BaggingClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
+from melanet import lazy
 from melanet.classifiers import densenet121_features
 from melanet.data.writing import atomic_write
+
+if TYPE_CHECKING:
+    from skops import io as skops_io
+else:
+    skops_io = lazy.module("skops.io")
 
 NETWORK, TREES, SETTINGS = "network.keras", "trees.skops", "settings.json"
 #: Types that skops loads beyond those it trusts by itself; `_check_trees` checks their content.
@@ -160,7 +165,7 @@ class BaggedTrees:
                 network = Path(folder) / NETWORK
                 self.network.save(network)
                 archive.write(network, NETWORK)
-                archive.writestr(TREES, skops.io.dumps(self.bagging))
+                archive.writestr(TREES, skops_io.dumps(self.bagging))
                 archive.writestr(SETTINGS, json.dumps(settings))
 
         atomic_write(path, write)
@@ -193,7 +198,7 @@ class BaggedTrees:
     def _read(cls, path: str | Path) -> "BaggedTrees":
         with ZipFile(path) as archive, TemporaryDirectory() as folder:
             settings = json.loads(archive.read(SETTINGS))
-            bagging = skops.io.loads(archive.read(TREES), trusted=TRUSTED_TYPES)
+            bagging = skops_io.loads(archive.read(TREES), trusted=TRUSTED_TYPES)
             model = cls(
                 tuple(settings["input_shape"]),
                 settings["classes"],

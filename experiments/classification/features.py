@@ -50,13 +50,14 @@ def write_features(
         subsets: Where the images come from; at most `MAX_POINTS` of each class of each are taken.
         load: From a subset to batches, as the classifier was trained.
     """
+    encode = explain.encoder(network)
     taken, groups = [], []
     for subset in subsets:
         dataset, ids = loading.open_subset(subset)
         rows = dataset.metadata.set_index("id").loc[ids]
         for (label, source), of_group in rows.groupby(["label", "source"], sort=False):
             chosen = evenly_spaced(list(of_group.index), MAX_POINTS)
-            taken.append(explain.features(network, load((dataset, chosen))))
+            taken.append(encode(load((dataset, chosen))))
             name = label if source == "real" else f"{label} from {dataset.info.labels[0]}"
             groups += [name] * len(chosen)
     content = io.BytesIO()

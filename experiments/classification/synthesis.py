@@ -17,6 +17,7 @@ from experiments.common.records import (
     read_record,
     write_record,
 )
+from experiments.common.training import KEPT_MODELS
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import ImageDataset, InputError
@@ -130,6 +131,8 @@ class SyntheticSetStage:
     def _train(self, checkpoint: EpochCheckpoint, events: Path) -> CycleGAN:
         config = self.cyclegan
         seed_everything(self.seed, self.deterministic)
+        shape = (*self.image_size, self.dataset.info.channels)
+        key = (shape, tuple(self.dataset.info.labels), config, self.precision, self.deterministic)
         shown = f"cycle_{self.dataset.info.labels[0]}"
         with precision_policy(self.precision):
             return train_cyclegan(
@@ -145,6 +148,7 @@ class SyntheticSetStage:
                 ],
                 distribute=self.distribute,
                 cache=self.cache,
+                kept=(KEPT_MODELS, key),
                 **dataclasses.asdict(config),
             )
 

@@ -308,6 +308,7 @@ class ClassifierTrial(Trial):
         stopping, plateau = self._watching
         trained = train(
             self._compiled_model,
+            (self._input_shape, len(self.dataset.info.labels), settings),
             batches,
             epochs=settings.epochs,
             stopping=stopping,

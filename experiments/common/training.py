@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,17 @@ from melanet.data import InputError
 from melanet.distribution import count_replicas, make_strategy
 from melanet.precision import cpu_information, precision_policy
 
+#: Models of this process whose graphs later trials of equal shape take over.
+KEPT_MODELS = training.KeptModels()
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
     """A trained model and how it came about.
 
     Attributes:
-        model: On one device, with the weights that early stopping chose.
+        model: On one device, with the weights that early stopping chose, until another training
+            takes it over.
         history: One value per epoch, by the name of the loss or metric.
         best_epoch: Epoch of the model's weights, counted from 1.
         seconds: Time spent in epochs.
@@ -53,6 +57,7 @@ class TrainedModel:
 
 def train(
     build: Callable[[], keras.Model],
+    key: Hashable,
     batches: tf.data.Dataset,
     *,
     epochs: int,
@@ -70,6 +75,7 @@ def train(
 
     Args:
         build: Makes the compiled model.
+        key: Everything that determines the compiled model, see `melanet.training.KeptModels`.
         batches: Training batches; they shuffle themselves, by the trial's seed.
         epochs: Epochs at most.
         stopping: Decides when to stop, and which weights are kept.
@@ -90,6 +96,7 @@ def train(
             callbacks=[stopping, *callbacks],
             checkpoint=saving,
             distribute=distribute,
+            kept=(KEPT_MODELS, key),
         )
     replicas = count_replicas(make_strategy(distribute))
     steps = int(batches.cardinality())

@@ -194,6 +194,7 @@ class SegmentationTrial(Trial):
             )
         return train(
             self._compiled_model,
+            (self.build, self._input_shape, self.dataset.info.classes, settings),
             batches,
             epochs=settings.epochs,
             stopping=keras.callbacks.EarlyStopping(

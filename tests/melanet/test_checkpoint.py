@@ -135,9 +135,15 @@ def test_saving_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr(
         EpochCheckpoint, "_save", lambda self, epoch, _: (saved.append(epoch), time.sleep(0.3))
     )
+    monkeypatch.setattr("melanet.checkpoint.EXPECTED_SAVING_SECONDS", 1e-9)
     train(tmp_path / "long.npz", epochs=20)
     assert saved[0] == 1
     assert len(saved) < 5
+
+
+def test_a_training_of_seconds_is_not_saved(tmp_path):
+    train(tmp_path / "short.npz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cyclegan_resumes_with_both_optimizers(dermoscopy, tmp_path, every_epoch):

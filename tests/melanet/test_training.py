@@ -7,13 +7,14 @@ import pytest
 import tensorflow as tf
 
 from melanet import precision
+from melanet.checkpoint import EpochCheckpoint, training_variables
 from melanet.precision import (
     PRECISIONS,
     describe_precision,
     precision_policy,
     resolve_precision,
 )
-from melanet.training import EventLog, seed_everything
+from melanet.training import EventLog, KeptModels, seed_everything, train
 from tests.conftest import logged_values
 
 
@@ -84,3 +85,63 @@ def test_epochs_are_logged_for_tensorboard_under_the_names_of_keras(tmp_path):
     assert [logged[2], logged[3]] == pytest.approx(history["loss"])
     assert list(logged_values(tmp_path / "log/validation")) == ["epoch_loss"]
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
+TRACED = []
+
+
+def traced_loss(truth, predicted):
+    TRACED.append(truth)
+    return tf.reduce_mean((truth - predicted) ** 2)
+
+
+def noisy_network():
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(), layers.Dropout(0.5)]
+    )
+    model.compile(keras.optimizers.Adam(0.1), traced_loss, metrics=["mae"])
+    return model
+
+
+def trained(seed, kept=None):
+    """Everything that a training leaves: weights, moments, random states, history, outputs."""
+    seed_everything(seed)
+    stopping = keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1.0)
+    checkpoint = EpochCheckpoint(None, [stopping])
+    images = np.random.default_rng(seed).normal(size=(10, 4)).astype("float32")
+    batches = tf.data.Dataset.from_tensor_slices((images, images @ np.ones((4, 8)))).batch(4)
+    model = train(
+        noisy_network,
+        batches,
+        epochs=4,
+        validation_data=batches,
+        callbacks=[stopping],
+        checkpoint=checkpoint,
+        kept=kept and (kept, "noisy"),
+    )
+    values = [np.asarray(variable) for variable in training_variables(model)]
+    return model, checkpoint.history, [*values, model.predict(images, verbose=0)]
+
+
+def test_a_model_that_takes_over_graphs_is_trained_to_the_same_bits_without_tracing_anew():
+    kept = KeptModels()
+    first, _, _ = trained(0, kept)
+    TRACED.clear()
+    second, history, values = trained(1, kept)
+    assert second is first
+    assert not TRACED
+    _, history_of_new, values_of_new = trained(1)
+    assert TRACED
+    assert history == history_of_new
+    for one, other in zip(values, values_of_new, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_only_the_models_used_last_are_kept():
+    kept = KeptModels(size=2)
+    a, b = (kept.renewed(key, noisy_network) for key in "ab")
+    assert kept.renewed("a", noisy_network) is a
+    kept.renewed("c", noisy_network)
+    assert kept.renewed("a", noisy_network) is a
+    assert kept.renewed("b", noisy_network) is not b
