@@ -19,6 +19,7 @@ from experiments.common.figure import run_figure
 from experiments.table_2_1 import TABLE
 from melanet.data import InputError
 from melanet.data.builders import POSITIVE_HELP
+from melanet.data.groups import GROUP_BY_HELP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dataset", dest="datasets", nargs=1, default=list(TABLE.datasets), metavar="NAME",
         help="default: isic2016; the phantom needs no download")  # fmt: skip
     add("--positive", metavar="CLASS", help=POSITIVE_HELP)
+    add("--group-by", default="", metavar="REGEX", help=GROUP_BY_HELP)
     add("--prepared", type=Path, default=Path("prepared"),
         help="folder of the prepared datasets; default: %(default)s")  # fmt: skip
     add("--images", type=bounded_int(1, 60), default=12,
