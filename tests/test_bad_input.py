@@ -339,7 +339,7 @@ BAD = {
     },
     # Names
     "a PNG that is a program for a printer": Bad(
-        "own_images", image("RGB", format="EPS"), ("case-1.png", "cannot identify"),
+        "own_images", image("RGB", format="EPS"), ("case-1.png", "cannot be read as an image"),
     ),
     "a PNG that is a web page": Bad(
         "own_images", write("images/case-1.png", b"<html>"), ("case-1.png", "get it anew"),
@@ -347,7 +347,7 @@ BAD = {
     "a PNG that is a folder": Bad(
         "own_images",
         lambda f: [(f / "images/case-1.png").unlink(), (f / "images/case-1.png").mkdir()],
-        ("case-1.png", "directory"),
+        ("case-1.png", "is a folder"),
     ),
     "a suffix that is not read": Bad(
         "own_images", rename("images/case-1.png", "images/case-1.webp"), ("case-1.webp", "convert"),
@@ -390,7 +390,7 @@ BAD = {
         "own_images", write("../prepared", b"mine"), ("prepared", "choose another"),
     ),
     "a dataset folder below a file": Bad(
-        "own_images", write("../file", b"mine"), ("file/prepared", "cannot be written"),
+        "own_images", write("../file", b"mine"), ("file", "is a file, not a folder"),
         words=("--prepared", "{tmp}/file/prepared"),
     ),
     # Images

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.common.cli import Parser, add_common_arguments, run_cli, shard
+from experiments.common.cli import add_common_arguments, run_cli, shard
+from melanet.console import Parser
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_what_is_in_the_place_is_left_alone(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file/cells: cannot be written"):
+    with pytest.raises(InputError, match="file: is a file, not a folder"):
         write_dataset(tmp_path / "file/cells", INFO, samples())
 
 
