@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from melanet.cyclegan import build_cyclegan
 from melanet.networks import patchgan_discriminator, unet_generator
+from melanet.optimizers import Adadelta, Adam
 from melanet.precision import precision_policy
 from sharpunet import LOSSES, MODELS
 
@@ -21,7 +22,7 @@ def segmentation_training(
     """A training step of a model of chapter 3, with the cross-entropy and Adam."""
     with precision_policy(precision):
         network = MODELS[model]((side, side, channels))
-        network.compile(keras.optimizers.Adam(1e-3), LOSSES["cross_entropy"](1))
+        network.compile(Adam(1e-3), LOSSES["cross_entropy"](1))
     images, masks = random_images(batch, side, channels), random_masks(batch, side)
     return _training(network, (images, masks))
 
@@ -43,7 +44,7 @@ def classifier_training(side: int, batch: int, precision: str) -> Work:
 
     with precision_policy(precision):
         network = vgg_gap((side, side, 3), 2, weights=None)
-        network.compile(keras.optimizers.Adadelta(1.0), focal_loss())
+        network.compile(Adadelta(1.0), focal_loss())
     labels = np.eye(2, dtype="float32")[np.arange(batch) % 2]
     return _training(network, (random_images(batch, side, 3), labels))
 

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from melanet import distribution, losses, networks
+from melanet.optimizers import Adam
 
 _NETWORKS = ("first_to_second", "second_to_first", "first_discriminator", "second_discriminator")
 
@@ -375,7 +376,7 @@ def build_cyclegan(
 
 def _with_loss_scaling(optimizer, network):
     """The optimizer, or the default; with loss scaling where float16 loses small gradients."""
-    optimizer = optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5)
+    optimizer = optimizer or Adam(2e-4, beta_1=0.5)
     half = any(layer.dtype_policy.name == "mixed_float16" for layer in (network, *network.layers))
     if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(optimizer)

@@ -20,6 +20,7 @@ from melanet.data.loading import make_epoch_counter
 from melanet.data.own import open_own
 from melanet.evaluation import Evaluation, score_images, warn_if_constant
 from melanet.losses import WeightedCrossentropy
+from melanet.optimizers import Adam
 from melanet.precision import describe_precision, precision_policy, resolve_precision
 from melanet.saving import ModelInfo, load_model, read_model_info, save_model, to_float32
 from melanet.splits import Holdout, hold_out
@@ -146,7 +147,7 @@ def train_model(
 
     def build_compiled() -> keras.Model:
         network = with_weights(build, weights, shape, len(balance), **options)
-        adam = keras.optimizers.Adam(settings.learning_rate)
+        adam = Adam(settings.learning_rate)
         network.compile(adam, WeightedCrossentropy(balance))
         return network
 

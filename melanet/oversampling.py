@@ -23,6 +23,7 @@ from melanet.data.loading import (
     training_ids,
 )
 from melanet.distribution import count_replicas, make_strategy
+from melanet.optimizers import Adam
 from melanet.training import KeptModels, train
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
@@ -185,10 +186,7 @@ def train_cyclegan(
             discriminator_filters=filters[1],
             norm=norm,
         )
-        adams = {
-            name: keras.optimizers.Adam(rate, beta_1=0.5)
-            for name, rate in zip(OPTIMIZERS, rates, strict=True)
-        }
+        adams = {name: Adam(rate, beta_1=0.5) for name, rate in zip(OPTIMIZERS, rates, strict=True)}
         built.compile(**{**adams, **compile_arguments})
         return built
 

@@ -16,6 +16,7 @@ from melanet.fitting import (
     fit_and_test,
     with_weights,
 )
+from melanet.optimizers import Adam
 from melanet.precision import resolve_precision
 from melanet.splits import hold_out
 from sharpunet.data import InputError, OwnOptions, load_dataset
@@ -99,9 +100,7 @@ def train_model(
         shape = (*size, dataset.info.channels)
         network = with_weights(build, initial, shape, dataset.info.classes, **given)
         loss = LOSSES["cross_entropy"](dataset.info.classes)
-        network.compile(
-            keras.optimizers.Adam(settings.learning_rate), loss, metrics=[Jaccard(), Dice()]
-        )
+        network.compile(Adam(settings.learning_rate), loss, metrics=[Jaccard(), Dice()])
         return network
 
     events = Path(out) / "tensorboard" if tensorboard else None

@@ -26,6 +26,7 @@ SHARED = (
     "melanet.distribution",
     "melanet.inference",
     "melanet.lazy",
+    "melanet.optimizers",
     "melanet.precision",
     "melanet.saving",
     "melanet.splits",
@@ -55,6 +56,7 @@ def test_models_layers_and_metrics_run_on_any_backend(path):
         "distribution.py",
         "explain.py",
         "export.py",
+        "optimizers.py",
         "precision.py",
         "training.py",
     )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.common.training import TrainedModel
+from melanet import optimizers
 from melanet.data import ImageDataset, InputError
 from melanet.explain import last_dense
 
@@ -136,7 +137,7 @@ def train_head(
     )
     head = keras.Sequential([keras.Input((last.kernel.shape[0],)), layer])
     name, rate = HEAD_OPTIMIZER
-    head.compile(getattr(keras.optimizers, name)(rate), loss)
+    head.compile(getattr(optimizers, name)(rate), loss)
     rows = tf.data.Dataset.from_tensor_slices(_with_one_hot(training, names))
     batches = one_epoch(rows.shuffle(len(training[1]), seed=seed))
     started = time.monotonic()

@@ -40,6 +40,7 @@ from experiments.common.training import (
     check_finite,
     train,
 )
+from melanet import optimizers
 from melanet.augmentation import augment_offline
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import ImageDataset, InputError, load_dataset
@@ -428,7 +429,7 @@ class ClassifierTrial(Trial):
         options = accepted(build, weights=settings.weights, preprocessing=settings.preprocessing)
         model = build(self._input_shape, len(labels), **options)
         name, rate = settings.optimizer
-        model.compile(getattr(keras.optimizers, name)(rate), settings.loss_function)
+        model.compile(getattr(optimizers, name)(rate), settings.loss_function)
         return model
 
     @property

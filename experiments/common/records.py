@@ -34,7 +34,7 @@ else:
 ROOT = Path(__file__).parent.parent.parent
 #: Part of every trial's name. Raise a number when a change of the code that no configuration shows
 #: (loading, a train step, a loss, a metric) changes results: earlier records are then not reused.
-CODE_VERSIONS = {"segmentation": 2, "classification": 2, "synthesis": 2}
+CODE_VERSIONS = {"segmentation": 3, "classification": 3, "synthesis": 3}
 #: Settings that change no result.
 NOT_HASHED = ("distribute", "cache")
 #: Metadata of a settings field that is hashed only where it is not its default: it was added later,

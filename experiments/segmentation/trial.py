@@ -31,6 +31,7 @@ from melanet.data.caching import Cache
 from melanet.data.loading import make_epoch_counter
 from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
+from melanet.optimizers import Adam
 from melanet.precision import describe_precision
 from melanet.saving import ModelInfo, save_model
 from melanet.training import EpochBar, EventLog, seed_everything
@@ -217,7 +218,7 @@ class SegmentationTrial(Trial):
         info, settings = self.dataset.info, self.settings
         model = self.build_model()
         model.compile(
-            keras.optimizers.Adam(settings.learning_rate),
+            Adam(settings.learning_rate),
             LOSSES[settings.loss](info.classes),
             metrics=[Jaccard(), Dice()],
         )
