@@ -101,6 +101,7 @@ def train_cyclegan(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     filters: tuple[int, int] = (32, 64),
     rates: tuple[float, float] = (2e-4, 2e-4),
+    decay: bool = False,
     norm: str = "instance",
     distribute: str = "none",
     checkpoint: EpochCheckpoint | None = None,
@@ -128,6 +129,9 @@ def train_cyclegan(
         callbacks: Keras callbacks.
         filters: Filters of the first block of the generators and of the discriminators.
         rates: Learning rates of Adam for the generators and for the discriminators.
+        decay: Whether the learning rates fall linearly to 0 over the training, so that it ends on
+            quiet weights; the thesis keeps them constant. (Zhu et al., arXiv:1703.10593, let them
+            fall over the second half.)
         norm: As in `build_cyclegan`.
         distribute: Name of a strategy, see `melanet.distribution.make_strategy`.
         checkpoint: Saves the training, which resumes from it; the file stays until `remove`.
@@ -177,6 +181,7 @@ def train_cyclegan(
     given = [name for name in OPTIMIZERS if name in compile_arguments]
     given += [] if model is None else ["model"]
     _check_distributable(strategy, batch_size, given)
+    steps = epochs * int(pairs.cardinality())
 
     def compiled_model() -> CycleGAN:
         built = model or build_cyclegan(
@@ -186,7 +191,7 @@ def train_cyclegan(
             discriminator_filters=filters[1],
             norm=norm,
         )
-        adams = {name: Adam(rate, beta_1=0.5) for name, rate in zip(OPTIMIZERS, rates, strict=True)}
+        adams = _make_adams(rates, steps, decay, compile_arguments.get("update_order"))
         built.compile(**{**adams, **compile_arguments})
         return built
 
@@ -201,6 +206,21 @@ def train_cyclegan(
         distribute=distribute,
         kept=kept,
     )
+
+
+def _make_adams(
+    rates: tuple[float, float], steps: int, decay: bool, update_order: str | None
+) -> dict[str, Adam]:
+    """An optimizer for the generators and one for the discriminators.
+
+    With `"discriminators_first"`, a discriminator takes two steps per batch.
+    """
+    updates = (steps, 2 * steps if update_order == "discriminators_first" else steps)
+    schedules = [
+        keras.optimizers.schedules.PolynomialDecay(rate, count, 0.0) if decay else rate
+        for rate, count in zip(rates, updates, strict=True)
+    ]
+    return {name: Adam(rate, beta_1=0.5) for name, rate in zip(OPTIMIZERS, schedules, strict=True)}
 
 
 def translate_majority(

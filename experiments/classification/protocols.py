@@ -24,6 +24,7 @@ class CycleGANConfig:
         norm: As in `melanet.build_cyclegan`.
         update_order: As in `CycleGAN.compile`.
         redraw: Whether every epoch draws its images of the majority anew.
+        decay: Whether the learning rates fall linearly to 0; neither thesis nor released code.
     """
 
     epochs: int = 500
@@ -36,6 +37,7 @@ class CycleGANConfig:
     norm: str = "instance"
     update_order: str = "together"
     redraw: bool = False
+    decay: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

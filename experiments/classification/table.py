@@ -120,6 +120,12 @@ class ClassificationTable(Table):
             help=f"filters of their first blocks; {of_protocol}")  # fmt: skip
         add("--gan-rates", type=positive_float, nargs=2, metavar=pair,
             help=f"learning rates of Adam; {of_protocol}")  # fmt: skip
+        add("--gan-norm", choices=("instance", "layer"),
+            help="layer, which is the released code's, leaves the colours of an image as they are; "
+            f"{of_protocol}")  # fmt: skip
+        add("--gan-decay", action="store_const", const=True,
+            help="let the learning rates of the CycleGAN fall linearly to 0; default: constant, as "
+            "in the thesis")  # fmt: skip
         add("--adversarial-loss", choices=("log", "least_squares"), help=of_protocol)
         add("--identity-weight", type=non_negative_float, help=of_protocol)
         add_common_arguments(parser, out)
@@ -278,6 +284,8 @@ def cyclegan_config(own: CycleGANConfig, options: argparse.Namespace) -> CycleGA
         "rates": options.gan_rates and tuple(options.gan_rates),
         "adversarial_loss": options.adversarial_loss,
         "identity_weight": options.identity_weight,
+        "norm": options.gan_norm,
+        "decay": options.gan_decay,
     }
     changes = {name: value for name, value in chosen.items() if value is not None}
     return dataclasses.replace(own, **changes)

@@ -252,3 +252,13 @@ def test_the_majority_alone_can_be_translated(dermoscopy, tmp_path):
     malignant = dermoscopy.ids(label="malignant")
     with pytest.raises(InputError, match="there is no benign image"):
         translate_majority(small_cyclegan(), dermoscopy, tmp_path / "other", malignant)
+
+
+@pytest.mark.parametrize(("order", "per_batch"), [("together", 1), ("discriminators_first", 2)])
+def test_decayed_rates_reach_zero_with_the_last_step(dermoscopy, order, per_batch):
+    gan = train_cyclegan(
+        dermoscopy, image_size=(16, 16), epochs=2, filters=(2, 2), decay=True, update_order=order
+    )
+    generators, discriminators = gan.generator_optimizer, gan.discriminator_optimizer
+    assert int(discriminators.iterations) == per_batch * int(generators.iterations)
+    assert float(generators.learning_rate) == float(discriminators.learning_rate) == 0
