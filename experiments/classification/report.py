@@ -312,7 +312,10 @@ def _predictions(results: Results, records: dict[str, dict[str, Any]]) -> Figure
 
 
 def covid_figures(results: Results) -> Figures:
-    """Figures 2.5 and 2.11 to 2.15, of the first model and seed."""
+    """Figures 2.5 and 2.11 to 2.15, of the first model and seed.
+
+    Figure 2.15 is left out where a record came without its features.
+    """
     model, seed = results.records[0]["model"], results.records[0]["seed"]
     first = [r for r in results.records if (r["model"], r["seed"]) == (model, seed)]
     name = CLASSIFIER_TITLES.get(model, model)
@@ -336,12 +339,13 @@ def covid_figures(results: Results) -> Figures:
         for trial in results.trials
         if trial.key in {record["key"] for record in first}
     }
-    drawn["umap"] = (
-        f"UMAP of the pooled features of {name}, each panel of the classifier trained so, training "
-        f"and test images together (as figure 2.15); at most {MAX_POINTS} of each class and "
-        "dataset, evenly picked.",
-        figures.umap_panels(panels, results.datasets[0].info.labels),
-    )
+    if all(path.is_file() for path in panels.values()):
+        drawn["umap"] = (
+            f"UMAP of the pooled features of {name}, each panel of the classifier trained so, "
+            f"training and test images together (as figure 2.15); at most {MAX_POINTS} of each "
+            "class and dataset, evenly picked.",
+            figures.umap_panels(panels, results.datasets[0].info.labels),
+        )
     return {**drawn, **_translations(results, "translations_{}", "")}
 
 

@@ -34,6 +34,7 @@ from experiments.common.records import (
     events_path,
     hashed_settings,
     model_hash,
+    recorded_settings,
 )
 from experiments.common.table import Trial
 from experiments.common.training import (
@@ -226,7 +227,7 @@ class ClassifierTrial(Trial):
             "parameters": model.count_params(),
             "training_images": dict(counts),
             "images": {name: len(ids) for name, ids in dataclasses.asdict(split).items()},
-            **dataclasses.asdict(settings),
+            **recorded_settings(settings),
             "precision_reason": describe_precision(settings.precision),
             **training,
             "synthetic": [{k: record[k] for k in LOGGED_FIELDS} for _, record in synthetic],

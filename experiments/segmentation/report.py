@@ -75,7 +75,10 @@ def _figures(
     datasets: Sequence[ImageDataset],
     out: Path,
 ) -> Figures:
-    """The figures of all datasets, then those of each."""
+    """The figures of all datasets, then those of each.
+
+    Figures of predictions are left out where a record came without them.
+    """
     figures = {
         "learning-curves": (
             "Validation Jaccard after each epoch (as figure 3.3): mean over runs, ± 1 sd; dotted "
@@ -95,6 +98,8 @@ def _figures(
                 f"{dataset.info.title}: mean over runs, ± 1 sample sd (as figure 3.5).",
                 model_bars(runs, name, dataset.info.title),
             )
+        if not _have_predictions(of_dataset, out):
+            continue
         if dataset.info.classes > 1:
             figures[f"classes-{name}"] = (
                 f"{dataset.info.title}: class maps (as figure 3.4), at even steps of the "
@@ -107,6 +112,12 @@ def _figures(
             cases(of_dataset, dataset, out),
         )
     return figures
+
+
+def _have_predictions(records: Sequence[dict[str, Any]], out: Path) -> bool:
+    """Whether the predictions that figures show, those of the first repeat, are in `out`."""
+    shown = [record["key"] for record in records if record["repeat"] == 0]
+    return all((out / "predictions" / key).is_dir() for key in shown)
 
 
 def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from experiments.common.records import (
     events_path,
     hashed_settings,
     model_hash,
+    recorded_settings,
 )
 from experiments.common.table import Trial
 from experiments.common.training import (
@@ -158,7 +159,7 @@ class SegmentationTrial(Trial):
             "repeat": split.repeat,
             "fold": split.fold,
             "images": {name: len(ids) for name, ids in parts.items()},
-            **dataclasses.asdict(self.settings),
+            **recorded_settings(self.settings),
             "precision_reason": describe_precision(self.settings.precision),
             **trained.summary(),
             "best_constant": _best_constant(truth),

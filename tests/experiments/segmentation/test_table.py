@@ -220,6 +220,19 @@ def test_a_run_killed_at_any_moment_ends_with_the_records_of_an_uninterrupted_on
     assert (interrupted / "table.md").read_text() == (whole / "table.md").read_text()
 
 
+def test_a_run_goes_on_from_its_records_alone(small_phantom, tmp_path, monkeypatch, capsys):
+    there, here = tmp_path / "there", tmp_path / "here"
+    assert run_table(SMALL_TABLE, words(small_phantom, there)) == 0
+    shutil.copytree(there / "records", here / "records")
+    monkeypatch.setattr(os, "cpu_count", lambda: 96)
+    monkeypatch.setattr("experiments.segmentation.trial.train", None)  # nothing is trained
+    assert run_table(SMALL_TABLE, words(small_phantom, here, "--cache", "none")) == 0
+    assert "4 of 4 trials are done already" in capsys.readouterr().out
+    assert (here / "table.md").read_text() == (there / "table.md").read_text()
+    drawn = {path.stem for path in (here / "figures").glob("*.png")}
+    assert drawn == {"learning-curves", "fold-by-fold"}  # no predictions came with the records
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
