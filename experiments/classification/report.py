@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.classification import figures
 from experiments.classification.comparisons import (
     CHOSEN_NOTE,
     COMPARISON_NOTE,
@@ -16,6 +15,7 @@ from experiments.classification.comparisons import (
     chosen_threshold,
     compare_conditions,
 )
+from experiments.classification.conditions import BAGGED_TREES
 from experiments.classification.features import MAX_POINTS
 from experiments.classification.figures_features import FEATURE_PANELS, feature_panels
 from experiments.classification.figures_heat_maps import IMAGES_SHOWN, choose, explain_images
@@ -24,10 +24,8 @@ from experiments.classification.figures_predictions import (
     prediction_panels,
     summary_line,
 )
-from experiments.classification.protocols import ClassifierProtocol
+from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.saved import model_path, synthetic_folder
-from experiments.classification.synthesis import CycleGANConfig
-from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
 from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.report import (
     Figures,
@@ -36,13 +34,17 @@ from experiments.common.report import (
     distinct_values,
     write_section,
 )
-from melanet import metrics
+from melanet import lazy, metrics
 from melanet.data import BUILDERS, DatasetInfo, ImageDataset, open_dataset
 from melanet.data.dataset import METADATA_FILE
 from melanet.statistics import sensitivity_interval, specificity_interval
 
 if TYPE_CHECKING:
+    from experiments.classification import figures
     from experiments.classification.table import ClassificationTable
+    from experiments.classification.trial import ClassifierTrial
+else:
+    figures = lazy.module("experiments.classification.figures")
 
 
 #: Exact 95% intervals over the test images of one training, by metric.
@@ -62,7 +64,7 @@ class Results:
 
     table: "ClassificationTable"
     datasets: Sequence[ImageDataset]
-    trials: Sequence[ClassifierTrial]
+    trials: Sequence["ClassifierTrial"]
     records: Sequence[dict[str, Any]]
     out: Path
 
@@ -81,11 +83,11 @@ def make_section(results: Results) -> Section:
     return write_section(
         table.page_folder(results.out),
         title=page_title(table, results.datasets[0].info),
-        caption=_caption(results, runs),
+        caption=make_caption(results, runs),
         numbers=summary,
         shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results.datasets[0].info)),
         figures=table.figures(results),
-        settings=_describe_settings(results),
+        settings={**describe_settings(results), **_describe_data(results)},
         runs=runs,
         comparison=compare_conditions(records, results.titles),
         comparison_note=COMPARISON_NOTE + (CHOSEN_NOTE if "threshold" in runs else ""),
@@ -385,7 +387,8 @@ def list_constant_runs(runs: pd.DataFrame, titles: dict[str, str]) -> str:
     return f" Trainings that never left a constant prediction: {'; '.join(named)}." if named else ""
 
 
-def _caption(results: Results, runs: pd.DataFrame) -> str:
+def make_caption(results: Results, runs: pd.DataFrame) -> str:
+    """What a reader must know of the table."""
     record = results.records[0]
     positives = sum(score["positive"] for score in record["scores"])
     seeds = len({r["seed"] for r in results.records})
@@ -402,7 +405,7 @@ def _caption(results: Results, runs: pd.DataFrame) -> str:
     )
 
 
-def _describe_settings(results: Results) -> dict[str, str]:
+def describe_settings(results: Results) -> dict[str, str]:
     """How the results were made: readable settings by name."""
     table, records = results.table, results.records
     protocol = records[0]["protocol"]
@@ -427,7 +430,13 @@ def _describe_settings(results: Results) -> dict[str, str]:
             "0.5, and of each run the one with the highest sensitivity + specificity on its "
             "validation images, which are never tested"
         )
-    settings["split"] = _describe_split(results.datasets, table.protocols[protocol])
+    return settings
+
+
+def _describe_data(results: Results) -> dict[str, str]:
+    """What must be known of the datasets and their split."""
+    protocol = results.table.protocols[results.records[0]["protocol"]]
+    settings = {"split": _describe_split(results.datasets, protocol)}
     for other in results.datasets[1:]:
         settings["other dataset (SHA-256 of metadata.csv)"] = (
             f"{other.info.name} {other.fingerprint[:16]}"

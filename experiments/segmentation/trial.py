@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from experiments.common.own_models import file_part
 from experiments.common.records import (
     CODE_VERSIONS,
     describe_model,
@@ -27,6 +26,7 @@ from experiments.common.training import (
     check_finite,
     train,
 )
+from experiments.segmentation.protocols import trial_title
 from melanet.data import ImageDataset
 from melanet.data.caching import Cache
 from melanet.data.loading import make_epoch_counter
@@ -117,8 +117,7 @@ class SegmentationTrial(Trial):
 
     @property
     def title(self) -> str:
-        names = f"{self.dataset.info.name}-{file_part(self.model)}"
-        return f"{names}-r{self.split.repeat}-f{self.split.fold}"
+        return trial_title(self.dataset.info.name, self.model, self.split.repeat, self.split.fold)
 
     @property
     def config(self) -> list[Any]:
