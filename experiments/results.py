@@ -72,18 +72,22 @@ class Results:
 
     runs: Sequence[Run]
 
-    @functools.cached_property
+    @property
+    def commands(self) -> list[Command]:
+        """The commands that have made a record."""
+        return [command for run in self.runs for command in run.commands if command.records]
+
+    @property
     def of_runs(self) -> list[Comparison]:
         """The comparisons within each run."""
-        commands = [command for run in self.runs for command in run.commands if command.records]
-        return [each for command in commands for each in command.conclusions.comparisons]
+        return [each for command in self.commands for each in command.conclusions.comparisons]
 
     @functools.cached_property
     def of_protocols(self) -> list[Comparison]:
         """How much protocols differ, for every table that was run under several."""
         tables: dict[str, Table] = {}
         records: dict[str, list[dict[str, Any]]] = {}
-        for command in (command for run in self.runs for command in run.commands):
+        for command in self.commands:
             tables[command.table.name] = command.table
             records.setdefault(command.table.name, []).extend(command.records)
         return [
@@ -91,6 +95,12 @@ class Results:
             for name, table in tables.items()
             for each in table.compare_protocols(records[name])
         ]
+
+    @property
+    def notes(self) -> list[str]:
+        """How comparisons were tested, in Markdown."""
+        notes = dict.fromkeys(command.conclusions.note for command in self.commands)
+        return [escape_markdown(note) for note in notes]
 
     @property
     def headlines(self) -> list[Comparison]:
@@ -113,7 +123,7 @@ def results_page(results: Results) -> str:
     if results.headlines:
         sentences = [sentence(found) for found in group(results.headlines)]
         listed = "\n".join(f"{number}. {text}" for number, text in enumerate(sentences, 1))
-        parts += ["## What to believe", listed, HOW_TO_READ]
+        parts += ["## What to believe", listed, HOW_TO_READ, *results.notes]
     parts += ["## Runs", _list_runs(results.runs)] if results.runs else [NO_RUNS]
     for run in results.runs:
         parts += _run_section(run)
@@ -149,7 +159,10 @@ def _row(comparisons: Sequence[Comparison]) -> list[str]:
         f"{c.contender} less {c.baseline}, {c.metric}: {c.amount}, over {c.over}"
         for c in comparisons
     ]
-    verdicts = [f"{c.verdict}: {c.bearing if c.claim.made else c.answer}" for c in comparisons]
+    verdicts = [
+        f"{c.untrained or c.verdict}: {c.bearing if c.claim.made else c.answer}"
+        for c in comparisons
+    ]
     columns = [
         [f"{first.claim}" if first.claim.made else f"{first.claim}?"],
         [first.place],
@@ -204,9 +217,9 @@ def _command_section(command: Command) -> list[str]:
     found = command.conclusions
     parts += [found.table, escape_markdown(found.caption)]
     if found.comparisons:
-        parts += [comparison_table(found.comparisons), escape_markdown(found.note)]
-    listed = [f"- {name}: {escape_markdown(text)}" for name, text in found.settings.items()]
-    return [*parts, "\n".join(listed)]
+        parts.append(comparison_table(found.comparisons))
+    settings = "; ".join(f"{name}: {text}" for name, text in found.settings.items())
+    return [*parts, f"Settings – {escape_markdown(settings)}."]
 
 
 def _name_missing(command: Command) -> str:

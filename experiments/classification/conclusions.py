@@ -89,15 +89,15 @@ def compare_protocols(table: "ClassificationTable", records: Records) -> list[Co
             if not set(names) <= protocols or not (pairs := _pairs(*(by_seed[n] for n in names))):
                 continue
             baseline, contender = names
-            model, condition = of_one[0]["model"], of_one[0]["condition"]
+            title = _title(table, records, of_one[0]["model"], of_one[0]["condition"])
             difference = compare_seeds(pairs, "auc")
             comparison = _comparison(
                 claim,
                 pairs,
                 "auc",
                 difference,
-                contender=f"{_title(table, records, model, condition)} under {contender}",
-                baseline=baseline,
+                contender=f"{title} under {contender}",
+                baseline=f"{title} under {baseline}",
                 trainings=_count(len(pairs), len(pairs)),
                 protocol=f"{contender} and {baseline}",
             )

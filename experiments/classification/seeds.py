@@ -21,10 +21,10 @@ from experiments.common.significance import Difference
 
 RESAMPLES = 2000
 NOTE = (
-    "Percent points, means over seeds. The interval and p are of a bootstrap that draws whole "
-    "patients, the same ones in all seeds: they are about other patients, not about other "
+    "Chapter 2. Percent points, means over seeds. The interval and p are of a bootstrap that draws "
+    "whole patients, the same ones in all seeds: they are about other patients, not about other "
     "trainings. A difference is shown if p is below 0.05 after Holm's correction for all "
-    "comparisons of this table, and every seed has its sign."
+    "comparisons of a table, and every seed has its sign."
 )
 
 

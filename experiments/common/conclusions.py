@@ -14,9 +14,9 @@ HIGHER, LOWER, NOT_SHOWN = ("better", "higher"), ("worse", "lower"), "no differe
 SUPPORTS, WEAKENS, OPEN = "supports", "weakens", "leaves open"
 #: What each bearing does to a claim; and how it answers what the thesis does not claim.
 CONSEQUENCES = {
-    SUPPORTS: "This supports the claim that {}.",
-    WEAKENS: "This weakens the claim that {}.",
-    OPEN: "This leaves open whether {}.",
+    SUPPORTS: "This supports the claim that {}",
+    WEAKENS: "This weakens the claim that {}",
+    OPEN: "This leaves open whether {}",
 }
 ANSWERS = {SUPPORTS: "yes", WEAKENS: "no", OPEN: "open"}
 
@@ -72,6 +72,7 @@ class Comparison:
         p: P-value after Holm's correction; NaN if there was no test.
         over: What the interval is over.
         printed: The difference that the thesis prints; NaN if it prints none.
+        untrained: What did not learn, for a reader: then nothing is shown. Empty if all did.
     """
 
     claim: Claim
@@ -88,6 +89,7 @@ class Comparison:
     p: float = math.nan
     over: str = "splits"
     printed: float = math.nan
+    untrained: str = ""
 
     @property
     def place(self) -> str:
@@ -99,8 +101,10 @@ class Comparison:
         """What it does to the claim.
 
         A claim is also weakened where no difference is shown, but one as large as the thesis's is
-        ruled out.
+        ruled out. What did not learn is evidence for nothing.
         """
+        if self.untrained:
+            return OPEN
         if self.verdict in HIGHER:
             return SUPPORTS
         ruled_out = self.claim.made and self.printed > max(self.high, 0)
@@ -196,8 +200,8 @@ def sentence(comparisons: Sequence[Comparison]) -> str:
 
 def _one(each: Comparison) -> str:
     details = [f"95% interval over {each.over} {each.low:+.2f} to {each.high:+.2f}"]
-    if math.isnan(each.low):
-        details = ["without an interval"]
+    if each.untrained:
+        details.append(each.untrained)
     if not math.isnan(each.p):
         details.append(f"p = {each.p:.3f} after Holm's correction")
     if not math.isnan(each.printed):
@@ -223,7 +227,7 @@ def _several(comparisons: Sequence[Comparison]) -> str:
     rest = [each for each in comparisons if each.verdict not in (*HIGHER, *LOWER)]
     kinds[NOT_SHOWN] = rest
     parts = [
-        f"{kind}: " + ", ".join(f"{_pair(each)} {each.amount}" for each in found)
+        f"{kind}: " + ", ".join(f"{_pair(each)} {each.amount}{_caveat(each)}" for each in found)
         for kind, found in kinds.items()
         if found
     ]
@@ -237,6 +241,10 @@ def _pair(each: Comparison) -> str:
     return f"{each.contender} less {each.baseline}"
 
 
+def _caveat(each: Comparison) -> str:
+    return f" – {each.untrained}" if each.untrained else ""
+
+
 def _consequence(comparisons: Sequence[Comparison]) -> str:
     claim, counts = comparisons[0].claim, Counter(each.bearing for each in comparisons)
     if not claim.made:
@@ -244,8 +252,8 @@ def _consequence(comparisons: Sequence[Comparison]) -> str:
     if len(counts) == 1:
         [bearing] = counts
         ruled_out = bearing == WEAKENS and not any(e.verdict in LOWER for e in comparisons)
-        reason = " A gain as large as the thesis's is ruled out." if ruled_out else ""
-        return CONSEQUENCES[bearing].format(claim) + reason
+        reason = ": a gain as large as the thesis's is ruled out" if ruled_out else ""
+        return f"{CONSEQUENCES[bearing].format(claim)}{reason}."
     verbs = {SUPPORTS: "supported", WEAKENS: "weakened", OPEN: "left open"}
     return f"The claim that {claim} is {_count(counts, verbs)}."
 

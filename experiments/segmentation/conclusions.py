@@ -47,7 +47,7 @@ def conclude(
         caption=report.make_caption(records, runs),
         settings=report.describe_settings(records),
         comparisons=_compare_models(table, records, options),
-        note=report.COMPARISON_NOTE,
+        note=f"Chapter 3. {report.COMPARISON_NOTE}",
     )
 
 
@@ -73,8 +73,8 @@ def _compare_models(
                 dataset=titles[row.dataset],
                 protocol=options.protocol,
                 setting=_setting(of_pair, _count(options, row.runs, runs)),
-                contender=SEGMENTATION_TITLES.get(row.contender, row.contender),
-                baseline=SEGMENTATION_TITLES.get(row.baseline, row.baseline),
+                contender=_model_title(row.contender),
+                baseline=_model_title(row.baseline),
                 metric="Jaccard",
                 difference=row.difference,
                 low=row.low if tested else row.images_low,
@@ -83,6 +83,7 @@ def _compare_models(
                 p=row.p_holm,
                 over="splits" if tested else "images",
                 printed=printed,
+                untrained=_describe_untrained(of_pair),
             )
         )
     return found
@@ -106,25 +107,26 @@ def _compare_protocols(
     claim: Claim, baseline: Sequence[dict[str, Any]], contender: Sequence[dict[str, Any]]
 ) -> Comparison:
     first, second = (_by_image(records) for records in (baseline, contender))
-    common = first.join(second, how="inner", lsuffix="_first")
+    common = first.merge(second, on="id", suffixes=("_first", ""))
     change = 100 * (common[METRIC] - common[f"{METRIC}_first"])
     images = bootstrap(change.to_numpy(), common["group"].to_list())
     names = [records[0]["protocol"] for records in (contender, baseline)]
     runs = " and ".join(f"{len(records)}" for records in (contender, baseline))
-    model = contender[0]["model"]
+    model = _model_title(contender[0]["model"])
     return Comparison(
         claim=claim,
         dataset=contender[0]["dataset"]["title"],
         protocol=f"{names[0]} and {names[1]}",
         setting=_setting(baseline, f"{runs} trainings"),
-        contender=f"{SEGMENTATION_TITLES.get(model, model)} under {names[0]}",
-        baseline=names[1],
+        contender=f"{model} under {names[0]}",
+        baseline=f"{model} under {names[1]}",
         metric="Jaccard",
         difference=images.mean,
         low=images.low,
         high=images.high,
         verdict=direction(images.low, images.high),
         over=f"{len(common)} images",
+        untrained=_describe_untrained([*baseline, *contender]),
     )
 
 
@@ -147,6 +149,22 @@ def _count(options: argparse.Namespace, runs: int, planned: int) -> str:
     else:
         text = f"{options.folds} folds × {options.repeats}"
     return text if runs == planned else f"{text}, {runs} of {planned} so far"
+
+
+def _describe_untrained(records: Sequence[dict[str, Any]]) -> str:
+    """The models of which half of the trainings or more never left a constant prediction."""
+    runs = report.runs_frame(records)
+    counts = (~runs["learned"]).groupby(runs["model"], sort=False).agg(["sum", "size"])
+    named = [
+        f"{row.never} of {row.all} trainings of {_model_title(row.Index)}"
+        for row in counts.rename(columns={"sum": "never", "size": "all"}).itertuples()
+        if 2 * row.never >= row.all
+    ]
+    return f"{' and '.join(named)} never left a constant prediction" if named else ""
+
+
+def _model_title(model: str) -> str:
+    return SEGMENTATION_TITLES.get(model, model)
 
 
 def _titles(records: Sequence[dict[str, Any]]) -> dict[str, str]:

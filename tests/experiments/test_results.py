@@ -93,6 +93,17 @@ def test_a_run_is_a_section_and_says_what_to_believe(tmp_path, written):
     assert "better: supports" in readme
 
 
+def test_what_never_left_a_constant_prediction_is_evidence_for_nothing(tmp_path, written):
+    records = folds_of(0.1)
+    for record in records:
+        if record["model"] == "unet":
+            record["best_constant"] = {"jaccard": 0.9, "dice": 0.95}
+    write_run(tmp_path / "runs" / "cvc", records, commands=[SEGMENTATION])
+    page, readme = written()
+    assert "4 of 4 trainings of U-Net never left a constant prediction: leaves open" in readme
+    assert "This leaves open whether sharp skip connections" in page
+
+
 def test_an_unfinished_run_says_so(tmp_path, written):
     write_run(tmp_path / "runs" / "cvc", folds_of(0.1)[:-1], commands=[SEGMENTATION])
     page, readme = written()
@@ -119,7 +130,7 @@ def test_protocols_are_compared_on_the_same_images(tmp_path, written):
     write_run(tmp_path / "runs" / "b", folds_of(0.1, protocol="clean"), commands=[clean])
     page, readme = written()
     section = page.partition("## What a protocol allows")[2]
-    assert "U-Net under thesis less clean, Jaccard: +5.00 (+5.00 to +5.00)" in section
+    assert "U-Net under thesis less U-Net under clean, Jaccard: +5.00 (+5.00 to +5.00)" in section
     assert "higher: yes<br>higher: yes" in section
     assert "Whether splitting the images of a group flatters: yes." in page
     assert readme.count("sharp skip connections") == 1  # of the thesis's protocol

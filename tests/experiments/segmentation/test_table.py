@@ -82,6 +82,15 @@ def test_every_dataset_goes_from_official_files_to_the_page(
     assert "Open" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("protocol", ["thesis", "released", "clean"])
+def test_the_options_alone_tell_the_titles_of_the_trials(protocol, small_phantom, tmp_path):
+    arguments = words(small_phantom, tmp_path, "--protocol", protocol, "--repeats", "2")
+    options = parse(SMALL_TABLE, arguments)
+    titles = [trial.title for trial in SMALL_TABLE.plan([small_phantom], options)]
+    assert titles == SMALL_TABLE.trial_titles(options)
+    assert len(set(titles)) == (4 if protocol == "released" else 8)
+
+
 def test_missing_datasets_are_named_and_left_out(isbi2012, tmp_path, capsys):
     arguments = ["--data", str(tmp_path), "--prepared", str(tmp_path / "prepared"), "--dry-run"]
     assert run_table(TABLE, arguments) == 0
