@@ -128,7 +128,8 @@ def results_page(results: Results) -> str:
     for run in results.runs:
         parts += _run_section(run)
     if results.of_protocols:
-        parts += ["## What a protocol allows", comparison_table(results.of_protocols)]
+        beside = _protocols_side_by_side(results.commands)
+        parts += ["## What a protocol allows", beside, comparison_table(results.of_protocols)]
     return "\n\n".join([*parts, "## Earlier results", EARLIER]) + "\n"
 
 
@@ -171,6 +172,22 @@ def _row(comparisons: Sequence[Comparison]) -> list[str]:
         verdicts,
     ]
     return ["<br>".join(map(escape_markdown, lines)) for lines in columns]
+
+
+def _protocols_side_by_side(commands: Sequence[Command]) -> str:
+    """Scores of what was run under several protocols, a column for each."""
+    scores: dict[tuple[str, str], dict[str, str]] = {}
+    for command in commands:
+        for name, score in command.conclusions.scores.items():
+            of_protocols = scores.setdefault((command.table.name, name), {})
+            of_protocols[command.options.protocol] = score
+    several = {name: found for (_, name), found in scores.items() if len(found) > 1}
+    protocols = list(dict.fromkeys(protocol for found in several.values() for protocol in found))
+    rows = [
+        [escape_markdown(name), *(found.get(protocol, "–") for protocol in protocols)]
+        for name, found in several.items()
+    ]
+    return markdown_table(["Mean ± sd, percent", *(f"`{name}`" for name in protocols)], rows)
 
 
 def _list_runs(runs: Sequence[Run]) -> str:

@@ -14,6 +14,7 @@ from experiments.common.conclusions import (
     Comparison,
     Conclusions,
     alike,
+    describe_place,
     describe_setting,
     describe_weights,
 )
@@ -43,11 +44,21 @@ def conclude(
     cells = markdown_cells(report.add_published_rows(table, summary, of_thesis=of_thesis))
     return Conclusions(
         table=markdown_table(list(cells), cells.to_numpy().tolist()),
+        scores={
+            _name_score(table, records, row): report.cell(row, "auc")
+            for row in summary.itertuples()
+        },
         caption=report.make_caption(results, runs),
         settings=report.describe_settings(results),
         comparisons=_answer(table, records, options),
         note=NOTE,
     )
+
+
+def _name_score(table: "ClassificationTable", records: Records, row: Any) -> str:
+    first = records[0]
+    place = describe_place(first["dataset"]["title"], first["image_size"])
+    return f"{place}: AUC of {_title(table, records, row.model, row.condition)}"
 
 
 def _answer(
@@ -59,7 +70,7 @@ def _answer(
         for model in dict.fromkeys(record["model"] for record in records):
             for baseline, contender in question.pairs:
                 pairs = _pairs(*(_by_seed(records, model, name) for name in (baseline, contender)))
-                if not pairs or not _has_metric(pairs, question.metric):
+                if not pairs:
                     continue
                 difference = compare_seeds(pairs, question.metric)
                 comparison = _comparison(
@@ -159,13 +170,6 @@ def _pairs(
     return [
         (baseline[seed], contender[seed]) for seed in sorted(baseline.keys() & contender.keys())
     ]
-
-
-def _has_metric(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], metric: str) -> bool:
-    """Whether the records have what a metric needs: validation scores, to choose a threshold."""
-    return not METRICS[metric].chosen or all(
-        "validation_scores" in r for pair in pairs for r in pair
-    )
 
 
 def _title(table: "ClassificationTable", records: Records, model: str, condition: str) -> str:

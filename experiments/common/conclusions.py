@@ -132,6 +132,8 @@ class Conclusions:
 
     Attributes:
         table: The table beside the thesis's numbers, in Markdown.
+        scores: The main score of every model or condition by what it is of, to stand beside those
+            of other protocols; plain text.
         caption: What a reader must know of it; plain text.
         settings: How the records were made, by name; plain text.
         comparisons: What is compared.
@@ -139,10 +141,22 @@ class Conclusions:
     """
 
     table: str
+    scores: dict[str, str]
     caption: str
     settings: dict[str, str]
     comparisons: Sequence[Comparison]
     note: str
+
+
+def describe_place(dataset: str, size: Sequence[int]) -> str:
+    """What scores of several protocols have in common.
+
+    Example:
+        >>> from experiments.common.conclusions import describe_place
+        >>> describe_place("ISBI-2012", (256, 256))
+        'ISBI-2012, 256 × 256'
+    """
+    return f"{dataset}, {size[0]} × {size[1]}"
 
 
 def describe_setting(size: Sequence[int], weights: str, trainings: str) -> str:

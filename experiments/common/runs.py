@@ -1,7 +1,9 @@
 """Published runs: the records of a run, and one small file that says how they were made.
 
-results/published/NAME/run.json          title, commands, reductions
-results/published/NAME/records/KEY.json  one per training
+    results/published/NAME/run.json          title, commands, reductions
+    results/published/NAME/records/KEY.json  one per training
+
+`results/README.md` says how to add one.
 """
 
 from __future__ import annotations
@@ -176,10 +178,13 @@ def _parse(path: Path, text: str) -> Command:
     try:
         if match is None:
             raise ValueError
-        table = importlib.import_module(match[1]).TABLE
-        return Command(text, table, parse(table, shlex.split(match[2])))
+        table, words = importlib.import_module(match[1]).TABLE, shlex.split(match[2])
+        options = parse(table, words)
     except (ValueError, ImportError, AttributeError, SystemExit):
         raise InputError(f"{path}: {text!r} is not the command of a table") from None
+    for word in filter(PATH.search, words):
+        raise InputError(f"{path}: {word} is a path of one machine; write DIR, or the file's name")
+    return Command(text, table, options)
 
 
 def _check_paths(path: Path, record: dict[str, Any]) -> None:

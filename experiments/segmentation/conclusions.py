@@ -12,6 +12,7 @@ from experiments.common.conclusions import (
     Comparison,
     Conclusions,
     alike,
+    describe_place,
     describe_setting,
     describe_weights,
     direction,
@@ -44,11 +45,22 @@ def conclude(
     cells = markdown_cells(*report.make_cells(summary, published, titles))
     return Conclusions(
         table=markdown_table(list(cells), cells.to_numpy().tolist()),
+        scores={
+            _name_score(row, titles, records): report.format_score(
+                getattr(row, f"{METRIC}_mean"), getattr(row, f"{METRIC}_sd")
+            )
+            for row in summary.itertuples()
+        },
         caption=report.make_caption(records, runs),
         settings=report.describe_settings(records),
         comparisons=_compare_models(table, records, options),
         note=f"Chapter 3. {report.COMPARISON_NOTE}",
     )
+
+
+def _name_score(row: Any, titles: dict[str, str], records: Sequence[dict[str, Any]]) -> str:
+    place = describe_place(titles[row.dataset], records[0]["image_size"])
+    return f"{place}: Jaccard of {_model_title(row.model)}"
 
 
 def _compare_models(

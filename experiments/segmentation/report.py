@@ -213,7 +213,9 @@ def one_row_per_model(
     """
     rows, printed = [], dict(published)
     for row in summary.itertuples():
-        cells = {m: _cell(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in SCORES}
+        cells = {
+            m: format_score(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in SCORES
+        }
         cost = row.seconds / max(row.epochs_run, 1)
         trained = f"{row.trainable:,} + {row.frozen:,}"
         rows.append(
@@ -222,7 +224,7 @@ def one_row_per_model(
         if (row.dataset, row.model) in printed:
             rows.append(_printed_row(row.dataset, row.model, titles, printed))
     for row in summary.groupby("dataset", sort=False).first().reset_index().itertuples():
-        cells = {name: _cell(getattr(row, f"constant_{name}"), None) for name in SCORES}
+        cells = {name: format_score(getattr(row, f"constant_{name}"), None) for name in SCORES}
         rows.append(_tall_row(row.dataset, "best constant prediction", titles, "", cells))
     models = set(summary["model"])
     for dataset, model in [key for key in printed if key[1] in models]:
@@ -344,7 +346,8 @@ def _tall_row(dataset, model, titles, source, cells, parameters="–", cost="–
     }
 
 
-def _cell(mean: float, sd: float | None) -> str:
+def format_score(mean: float, sd: float | None) -> str:
+    """Mean ± standard deviation; a dash for what is not known."""
     if np.isnan(mean):
         return "–"
     if sd is None:
@@ -380,7 +383,9 @@ def _row(title, source, models, scores) -> dict[str, str]:
     for model in models:
         for metric in SCORES:
             mean, sd = scores[model][metric] if scores[model] else (np.nan, np.nan)
-            row[f"{SEGMENTATION_TITLES.get(model, model)} {metric.capitalize()}"] = _cell(mean, sd)
+            row[f"{SEGMENTATION_TITLES.get(model, model)} {metric.capitalize()}"] = format_score(
+                mean, sd
+            )
     return row
 
 

@@ -84,6 +84,7 @@ def test_two_records_of_one_training_are_refused(tmp_path):
         json.dumps({"title": "t", "commands": [COMMAND]}),
         json.dumps({"title": "t", "commands": ["rm -r results"], "reductions": []}),
         json.dumps({"title": "t", "commands": [f"{COMMAND} --no-such"], "reductions": []}),
+        json.dumps({"title": "t", "commands": [f"{COMMAND} --out /data/a"], "reductions": []}),
         json.dumps(
             {"title": "t", "commands": ["python -m experiments.audit -x"], "reductions": []}
         ),
