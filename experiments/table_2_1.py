@@ -56,7 +56,7 @@ TABLE = ClassificationTable(
             "sensitivity",
             MELANET,
         ),
-        Question(Claim("that costs no specificity", made=False), "specificity", MELANET),
+        Question(Claim("MelaNet keeps the specificity", made=False), "specificity", MELANET),
         Question(
             Claim("few synthetic images are better than many augmented ones", "section 2.3.5"),
             "auc",

@@ -62,7 +62,7 @@ TABLE = ClassificationTable(
             (*SIMPLE, *SMOTE),
         ),
         Question(
-            Claim("it still does at a chosen threshold", made=False),
+            Claim("translation does so at a chosen threshold too", made=False),
             "chosen_balanced_accuracy",
             (*SIMPLE, *SMOTE),
         ),

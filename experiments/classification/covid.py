@@ -32,8 +32,8 @@ COVID_QUESTIONS = (
         "sensitivity",
         ADDED,
     ),
-    Question(Claim("that costs no specificity", made=False), "specificity", ADDED),
-    Question(Claim("they improve the ranking too", made=False), "auc", ADDED),
+    Question(Claim("synthetic images keep the specificity", made=False), "specificity", ADDED),
+    Question(Claim("synthetic images improve the ranking", made=False), "auc", ADDED),
     Question(
         Claim("synthetic images alone detect more than real ones", "section 2.3.6", made=False),
         "sensitivity",

@@ -83,7 +83,8 @@ def make_section(results: Results) -> Section:
     return write_section(
         table.page_folder(results.out),
         title=page_title(table, results.datasets[0].info),
-        caption=make_caption(results, runs),
+        caption=make_caption(results, runs)
+        + " The exact intervals of each run stand among the runs.",
         numbers=summary,
         shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results.datasets[0].info)),
         figures=table.figures(results),
@@ -393,7 +394,7 @@ def make_caption(results: Results, runs: pd.DataFrame) -> str:
     positives = sum(score["positive"] for score in record["scores"])
     seeds = len({r["seed"] for r in results.records})
     over = (
-        f"mean ± sample sd over {seeds} seeds; the exact interval of each run stands among the runs"
+        f"mean ± sample sd over {seeds} seeds"
         if seeds > 1
         else "one seed; in brackets the exact 95% interval (Clopper-Pearson) over test images, as "
         "if they were independent"

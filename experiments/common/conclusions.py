@@ -101,13 +101,13 @@ class Comparison:
         """What it does to the claim.
 
         A claim is also weakened where no difference is shown, but one as large as the thesis's is
-        ruled out. What did not learn is evidence for nothing.
+        ruled out. What did not learn, and what was not tested, is evidence for nothing.
         """
         if self.untrained:
             return OPEN
         if self.verdict in HIGHER:
             return SUPPORTS
-        ruled_out = self.claim.made and self.printed > max(self.high, 0)
+        ruled_out = self.verdict == NOT_SHOWN and self.printed > max(self.high, 0)
         return WEAKENS if self.verdict in LOWER or ruled_out else OPEN
 
     @property
@@ -233,7 +233,14 @@ def _one(each: Comparison) -> str:
 
 
 def _several(comparisons: Sequence[Comparison]) -> str:
+    """Like comparisons, sorted by verdict; a baseline that all have is named once."""
     metric, over = comparisons[0].metric, comparisons[0].over
+    several_baselines = len({each.baseline for each in comparisons}) > 1
+    compared = "" if several_baselines else f" with {comparisons[0].baseline}"
+
+    def name(each: Comparison) -> str:
+        return f"{each.contender} less {each.baseline}" if several_baselines else each.contender
+
     kinds = {
         "higher": [each for each in comparisons if each.verdict in HIGHER],
         "lower": [each for each in comparisons if each.verdict in LOWER],
@@ -241,18 +248,14 @@ def _several(comparisons: Sequence[Comparison]) -> str:
     rest = [each for each in comparisons if each.verdict not in (*HIGHER, *LOWER)]
     kinds[NOT_SHOWN] = rest
     parts = [
-        f"{kind}: " + ", ".join(f"{_pair(each)} {each.amount}{_caveat(each)}" for each in found)
+        f"{kind}: " + ", ".join(f"{name(each)} {each.amount}{_caveat(each)}" for each in found)
         for kind, found in kinds.items()
         if found
     ]
     return (
-        f"{metric} in {len(comparisons)} comparisons (points, 95% intervals over {over}) – "
-        f"{'; '.join(parts)}."
+        f"{metric} in {len(comparisons)} comparisons{compared} (points, 95% intervals over {over}) "
+        f"– {'; '.join(parts)}."
     )
-
-
-def _pair(each: Comparison) -> str:
-    return f"{each.contender} less {each.baseline}"
 
 
 def _caveat(each: Comparison) -> str:

@@ -15,7 +15,7 @@ import importlib
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,21 +71,24 @@ class Command:
         """What its records show."""
         return self.table.conclude(self.records, self.options)
 
-    def takes(self, record: dict[str, Any]) -> bool:
-        """Whether a record is of one of its trainings: planned, and of its settings."""
+    def objections(self, record: dict[str, Any]) -> list[str]:
+        """Why a record is of none of its trainings; empty if it is of one."""
+        if trial_title(record) not in self.planned:
+            return [f"no training is called {trial_title(record)}"]
         options = self.options
         asked = {name: getattr(options, name) for name in SETTINGS if hasattr(options, name)}
         asked["epochs"] = options.epochs or self.table.protocols[options.protocol].epochs
         asked["image_size"] = options.image_size or record["dataset"].get("image_size")
         if options.precision == "auto":
             del asked["precision"]
-        # Of networks that take none, a record says that they have none.
-        weights = (None,) if options.weights == "none" else (None, Path(options.weights).name)
-        return (
-            trial_title(record) in self.planned
-            and record.get("weights") in weights
-            and all(record.get(name, value) == value for name, value in asked.items())
-        )
+        # Of networks that take no weights, a record says that they have none.
+        if record.get("weights") is not None:
+            asked["weights"] = None if options.weights == "none" else Path(options.weights).name
+        return [
+            f"{name} is {record[name]} and not {value}"
+            for name, value in asked.items()
+            if record.get(name, value) != value
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,14 +156,30 @@ def read_run(folder: Path) -> Run:
     for record_path in sorted((folder / "records").glob("[!.]*.json")):
         record = read_record(record_path, Trial.record_fields)
         _check_paths(record_path, record)
-        takers = [command for command in commands if command.takes(record)]
-        if len(takers) != 1:
-            found = "more than one command" if takers else "none of the commands"
-            raise InputError(f"{record_path}: is of {found} in {path}; move it or change that file")
-        if trial_title(record) in takers[0].found:
+        command = _command_of(record, commands, record_path)
+        if trial_title(record) in command.found:
             raise InputError(f"{record_path}: is the second record of its training; keep one")
-        takers[0].found[trial_title(record)] = record
+        command.found[trial_title(record)] = record
     return Run(folder.name, title, tuple(commands), reductions)
+
+
+def _command_of(record: dict[str, Any], commands: Sequence[Command], path: Path) -> Command:
+    """The command that made a record.
+
+    Raises:
+        InputError: If that is none of them, or not only one.
+    """
+    objections = {number: command.objections(record) for number, command in enumerate(commands)}
+    takers = [number for number, found in objections.items() if not found]
+    if len(takers) == 1:
+        return commands[takers[0]]
+    if takers:
+        raise InputError(f"{path}: is of more than one command of {RUN_FILE}; publish them apart")
+    nearest = min(objections.values(), key=len, default=["it has none"])
+    raise InputError(
+        f"{path}: is of none of the commands of {RUN_FILE} ({'; '.join(nearest)}); move it, or "
+        "change that file"
+    )
 
 
 def trial_title(record: dict[str, Any]) -> str:

@@ -148,7 +148,7 @@ def test_a_run_of_chapter_2_answers_the_table_s_questions(tmp_path, written):
     beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
     assert "the sensitivity of MelaNet is 70.00 points higher than that of VGG-GAP" in beliefs
     assert "the thesis prints +44.00" in beliefs
-    assert "Whether that costs no specificity: " in beliefs
+    assert "Whether MelaNet keeps the specificity: " in beliefs
     assert "few synthetic images" not in beliefs  # neither augmented condition is there
     assert "weights vgg16.h5, 2 seeds" in readme
     assert "| MelaNet | thesis | 81.18 | 70.67 |" in page
