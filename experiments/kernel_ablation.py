@@ -2,8 +2,8 @@
 
     python -m experiments.kernel_ablation --data DIR --datasets isbi2012
 
-Plain U-Net is the baseline; `learned` starts each channel from K of eq. 3.1 and trains it. The
-thesis gives no numbers for it.
+Every kernel is compared with plain U-Net, and with K of eq. 3.1 (`laplacian`); `learned` starts
+each channel from K and trains it. The thesis gives no numbers for it.
 """
 
 import sys
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from experiments.common.conclusions import Claim
 from experiments.common.table import run_table
 from experiments.segmentation.table import SegmentationTable
 from experiments.table_3_1 import TABLE as TABLE_3_1
@@ -35,7 +36,14 @@ TABLE = SegmentationTable(
     datasets=TABLE_3_1.datasets,
     models=list(BUILDERS),
     published={},
-    pairs=[("unet", name) for name in BUILDERS if name != "unet"],
+    pairs=[
+        *(("unet", name) for name in BUILDERS if name != "unet"),
+        *(("laplacian", name) for name in BUILDERS if name not in ("unet", "laplacian")),
+    ],
+    claims={
+        "unet": Claim("sharp blocks help with this kernel", "section 4.3.2", made=False),
+        "laplacian": Claim("another kernel is better than K", "section 4.3.2", made=False),
+    },
     builders=BUILDERS,
 )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from experiments.classification.conditions import Condition
 from experiments.classification.protocols import MELANOMA_PROTOCOLS
 from experiments.classification.table import ClassificationTable
+from experiments.common.conclusions import Claim, Question
 from experiments.common.published import melanoma_cells
 from experiments.common.table import run_table
 from melanet import lazy
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 else:
     report = lazy.module("experiments.classification.report")
 
+MELANET = (("vgg_gap", "melanet"),)
 TABLE = ClassificationTable(
     name="table_2_1",
     title="Table 2.1: melanoma classification by VGG-GAP and MelaNet",
@@ -45,6 +47,22 @@ TABLE = ClassificationTable(
         "npv": "NPV",
     },
     published_cells=melanoma_cells,
+    questions=(
+        Question(
+            Claim("MelaNet ranks melanomas better than VGG-GAP", "section 2.3.5"), "auc", MELANET
+        ),
+        Question(
+            Claim("MelaNet finds more melanomas than VGG-GAP", "section 2.3.5"),
+            "sensitivity",
+            MELANET,
+        ),
+        Question(Claim("MelaNet keeps the specificity", made=False), "specificity", MELANET),
+        Question(
+            Claim("few synthetic images are better than many augmented ones", "section 2.3.5"),
+            "auc",
+            (("augment_5x", "melanet"), ("augment_10x", "melanet")),
+        ),
+    ),
     figures=lambda results: report.melanoma_figures(results),
     caption='What the thesis prints as "sensitivity" is TN / (TN + FN), the NPV; its true '
     "sensitivity and specificity follow from the printed FN.",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from experiments.classification.conditions import Condition
 from experiments.classification.protocols import OVERSAMPLING_PROTOCOLS
 from experiments.classification.table import ClassificationTable
+from experiments.common.conclusions import Claim, Question
 from experiments.common.table import run_table
 from melanet import lazy
 from melanet.names import CLASSIFIER_NAMES
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 else:
     report = lazy.module("experiments.classification.report")
 
+SIMPLE = tuple((name, "melanet") for name in ("real", "class_weights", "repeated"))
+SMOTE = (("smote", "melanet"),)
 TABLE = ClassificationTable(
     name="table_oversampling",
     title="Over-sampling by translation beside class weights, repeated images and SMOTE",
@@ -48,6 +51,22 @@ TABLE = ClassificationTable(
         "skew": "Skew",
     },
     published_cells=lambda model, condition: None,
+    questions=(
+        Question(
+            Claim("translation ranks better than what one tries first", made=False), "auc", SIMPLE
+        ),
+        Question(Claim("translation ranks better than SMOTE", "section 2.3.6"), "auc", SMOTE),
+        Question(
+            Claim("translation detects more than it costs", made=False),
+            "balanced_accuracy",
+            (*SIMPLE, *SMOTE),
+        ),
+        Question(
+            Claim("translation does so at a chosen threshold too", made=False),
+            "chosen_balanced_accuracy",
+            (*SIMPLE, *SMOTE),
+        ),
+    ),
     figures=lambda results: report.oversampling_figures(results),
     caption="Chosen: the threshold of the highest sensitivity + specificity on validation images. "
     "ECE: calibration error of ten bins; Brier: 100 times the score; both of the positive class, "

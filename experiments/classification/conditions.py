@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from experiments.common.own_models import file_part
 from experiments.common.records import ADDED
 
 #: The one classifier that is not trained from end to end; the others are in `CLASSIFIERS`.
@@ -37,3 +38,8 @@ class Condition:
     def is_plain(self) -> bool:
         """Whether it is the real images alone, as they are."""
         return self == Condition(self.name, self.title)
+
+
+def trial_title(dataset: str, model: str, condition: str, seed: int) -> str:
+    """The readable part of the name of a trial."""
+    return f"{dataset}-{file_part(model)}-{condition}-s{seed}"

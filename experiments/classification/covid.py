@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from experiments.classification.conditions import BAGGED_TREES, Condition
 from experiments.classification.protocols import COVID_PROTOCOLS
 from experiments.classification.table import ClassificationTable
+from experiments.common.conclusions import Claim, Question
 from experiments.common.published import Detection, covid_cells
 from melanet import lazy
 from melanet.names import CLASSIFIER_NAMES
@@ -23,6 +24,21 @@ COVID_CONDITIONS = (
     Condition("own", "Real + own synthetic", synthetic_sets=1),
     Condition("both", "Real + both synthetic", synthetic_sets=2),
     Condition("synthetic", "Only synthetic", synthetic_sets=1, real_positives=False),
+)
+ADDED = (("real", "own"), ("real", "both"))
+COVID_QUESTIONS = (
+    Question(
+        Claim("synthetic images beside real ones raise the sensitivity", "section 2.3.6"),
+        "sensitivity",
+        ADDED,
+    ),
+    Question(Claim("synthetic images keep the specificity", made=False), "specificity", ADDED),
+    Question(Claim("synthetic images improve the ranking", made=False), "auc", ADDED),
+    Question(
+        Claim("synthetic images alone detect more than real ones", "section 2.3.6", made=False),
+        "sensitivity",
+        (("real", "synthetic"),),
+    ),
 )
 
 
@@ -58,6 +74,7 @@ def covid_table(
             "skew": "Skew",
         },
         published_cells=lambda model, condition: covid_cells(published.get((model, condition))),
+        questions=COVID_QUESTIONS,
         figures=lambda results: report.covid_figures(results),
         caption="Skew is that of the training images (eq. 2.8). Own synthetic: images of the "
         "table's own negative class translated to COVID-19; both: those of the other table too. "

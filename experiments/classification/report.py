@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.classification import figures
 from experiments.classification.comparisons import (
     CHOSEN_NOTE,
     COMPARISON_NOTE,
@@ -16,6 +15,7 @@ from experiments.classification.comparisons import (
     chosen_threshold,
     compare_conditions,
 )
+from experiments.classification.conditions import BAGGED_TREES
 from experiments.classification.features import MAX_POINTS
 from experiments.classification.figures_features import FEATURE_PANELS, feature_panels
 from experiments.classification.figures_heat_maps import IMAGES_SHOWN, choose, explain_images
@@ -24,10 +24,8 @@ from experiments.classification.figures_predictions import (
     prediction_panels,
     summary_line,
 )
-from experiments.classification.protocols import ClassifierProtocol
+from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.saved import model_path, synthetic_folder
-from experiments.classification.synthesis import CycleGANConfig
-from experiments.classification.trial import BAGGED_TREES, ClassifierTrial
 from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.report import (
     Figures,
@@ -36,13 +34,17 @@ from experiments.common.report import (
     distinct_values,
     write_section,
 )
-from melanet import metrics
+from melanet import lazy, metrics
 from melanet.data import BUILDERS, DatasetInfo, ImageDataset, open_dataset
 from melanet.data.dataset import METADATA_FILE
 from melanet.statistics import sensitivity_interval, specificity_interval
 
 if TYPE_CHECKING:
+    from experiments.classification import figures
     from experiments.classification.table import ClassificationTable
+    from experiments.classification.trial import ClassifierTrial
+else:
+    figures = lazy.module("experiments.classification.figures")
 
 
 #: Exact 95% intervals over the test images of one training, by metric.
@@ -62,7 +64,7 @@ class Results:
 
     table: "ClassificationTable"
     datasets: Sequence[ImageDataset]
-    trials: Sequence[ClassifierTrial]
+    trials: Sequence["ClassifierTrial"]
     records: Sequence[dict[str, Any]]
     out: Path
 
@@ -81,11 +83,12 @@ def make_section(results: Results) -> Section:
     return write_section(
         table.page_folder(results.out),
         title=page_title(table, results.datasets[0].info),
-        caption=_caption(results, runs),
+        caption=make_caption(results, runs)
+        + " The exact intervals of each run stand among the runs.",
         numbers=summary,
         shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results.datasets[0].info)),
         figures=table.figures(results),
-        settings=_describe_settings(results),
+        settings={**describe_settings(results), **_describe_data(results)},
         runs=runs,
         comparison=compare_conditions(records, results.titles),
         comparison_note=COMPARISON_NOTE + (CHOSEN_NOTE if "threshold" in runs else ""),
@@ -312,7 +315,10 @@ def _predictions(results: Results, records: dict[str, dict[str, Any]]) -> Figure
 
 
 def covid_figures(results: Results) -> Figures:
-    """Figures 2.5 and 2.11 to 2.15, of the first model and seed."""
+    """Figures 2.5 and 2.11 to 2.15, of the first model and seed.
+
+    Figure 2.15 is left out where a record came without its features.
+    """
     model, seed = results.records[0]["model"], results.records[0]["seed"]
     first = [r for r in results.records if (r["model"], r["seed"]) == (model, seed)]
     name = CLASSIFIER_TITLES.get(model, model)
@@ -336,12 +342,13 @@ def covid_figures(results: Results) -> Figures:
         for trial in results.trials
         if trial.key in {record["key"] for record in first}
     }
-    drawn["umap"] = (
-        f"UMAP of the pooled features of {name}, each panel of the classifier trained so, training "
-        f"and test images together (as figure 2.15); at most {MAX_POINTS} of each class and "
-        "dataset, evenly picked.",
-        figures.umap_panels(panels, results.datasets[0].info.labels),
-    )
+    if all(path.is_file() for path in panels.values()):
+        drawn["umap"] = (
+            f"UMAP of the pooled features of {name}, each panel of the classifier trained so, "
+            f"training and test images together (as figure 2.15); at most {MAX_POINTS} of each "
+            "class and dataset, evenly picked.",
+            figures.umap_panels(panels, results.datasets[0].info.labels),
+        )
     return {**drawn, **_translations(results, "translations_{}", "")}
 
 
@@ -381,12 +388,13 @@ def list_constant_runs(runs: pd.DataFrame, titles: dict[str, str]) -> str:
     return f" Trainings that never left a constant prediction: {'; '.join(named)}." if named else ""
 
 
-def _caption(results: Results, runs: pd.DataFrame) -> str:
+def make_caption(results: Results, runs: pd.DataFrame) -> str:
+    """What a reader must know of the table."""
     record = results.records[0]
     positives = sum(score["positive"] for score in record["scores"])
     seeds = len({r["seed"] for r in results.records})
     over = (
-        f"mean ± sample sd over {seeds} seeds; the exact interval of each run stands among the runs"
+        f"mean ± sample sd over {seeds} seeds"
         if seeds > 1
         else "one seed; in brackets the exact 95% interval (Clopper-Pearson) over test images, as "
         "if they were independent"
@@ -398,7 +406,7 @@ def _caption(results: Results, runs: pd.DataFrame) -> str:
     )
 
 
-def _describe_settings(results: Results) -> dict[str, str]:
+def describe_settings(results: Results) -> dict[str, str]:
     """How the results were made: readable settings by name."""
     table, records = results.table, results.records
     protocol = records[0]["protocol"]
@@ -423,7 +431,13 @@ def _describe_settings(results: Results) -> dict[str, str]:
             "0.5, and of each run the one with the highest sensitivity + specificity on its "
             "validation images, which are never tested"
         )
-    settings["split"] = _describe_split(results.datasets, table.protocols[protocol])
+    return settings
+
+
+def _describe_data(results: Results) -> dict[str, str]:
+    """What must be known of the datasets and their split."""
+    protocol = results.table.protocols[results.records[0]["protocol"]]
+    settings = {"split": _describe_split(results.datasets, protocol)}
     for other in results.datasets[1:]:
         settings["other dataset (SHA-256 of metadata.csv)"] = (
             f"{other.info.name} {other.fingerprint[:16]}"

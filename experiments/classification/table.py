@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.classification.conditions import BAGGED_TREES, LOSSES, Condition
+from experiments.classification.conditions import BAGGED_TREES, LOSSES, Condition, trial_title
 from experiments.classification.protocols import ClassifierProtocol, CycleGANConfig
 from experiments.classification.splits import Split, split_images
 from experiments.common.cli import (
@@ -21,6 +21,7 @@ from experiments.common.cli import (
     non_negative_float,
     positive_float,
 )
+from experiments.common.conclusions import Question
 from experiments.common.own_models import (
     HELP,
     accepted,
@@ -40,12 +41,14 @@ from melanet.data.groups import GROUP_BY_HELP
 from melanet.precision import resolve_precision
 
 if TYPE_CHECKING:
-    from experiments.classification import report
+    from experiments.classification import conclusions, report
     from experiments.classification.synthesis import SyntheticSetStage
     from experiments.classification.trial import ClassifierSettings, ClassifierTrial
+    from experiments.common.conclusions import Comparison, Conclusions
     from experiments.common.report import Figures, Section
     from melanet import distribution
 else:
+    conclusions = lazy.module("experiments.classification.conclusions")
     report = lazy.module("experiments.classification.report")
     distribution = lazy.module("melanet.distribution")
 
@@ -65,6 +68,7 @@ class ClassificationTable(Table):
         metrics: Headings of the metrics in the table, by name.
         published_cells: From model and condition to the thesis's cells, by heading; None if it
             prints nothing.
+        questions: What is asked of its records.
         figures: Draws the figures of the section.
         caption: What a reader must know of the table.
         default_data: Default of `--data`; it must be given if None.
@@ -78,6 +82,7 @@ class ClassificationTable(Table):
     metrics: Mapping[str, str]
     published_cells: Callable[[str, str], dict[str, str] | None]
     figures: Callable[[report.Results], Figures]
+    questions: tuple[Question, ...] = ()
     condition_header: str = "Trained on"
     loss: str = "focal"
     caption: str = ""
@@ -196,6 +201,23 @@ class ClassificationTable(Table):
         names = display_names((trial.settings.model for trial in trials), CLASSIFIER_TITLES)
         renamed = rename_models(records, names)
         return report.make_section(report.Results(self, datasets, trials, renamed, out))
+
+    def trial_titles(self, options: argparse.Namespace) -> list[str]:
+        return [
+            trial_title(options.datasets[0], model, condition, seed)
+            for seed in range(options.seed, options.seed + options.repeats)
+            for model in dict.fromkeys(options.models)
+            for condition in self.titles
+            if condition in options.conditions
+        ]
+
+    def conclude(
+        self, records: Sequence[dict[str, Any]], options: argparse.Namespace
+    ) -> Conclusions:
+        return conclusions.conclude(self, records, options)
+
+    def compare_protocols(self, records: Sequence[dict[str, Any]]) -> list[Comparison]:
+        return conclusions.compare_protocols(self, records)
 
     def _settings(
         self, dataset: ImageDataset, options: argparse.Namespace, model: str

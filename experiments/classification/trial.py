@@ -21,11 +21,11 @@ from experiments.classification.balancing import (
     train_head,
     with_class_weights,
 )
-from experiments.classification.conditions import BAGGED_TREES, Condition
+from experiments.classification.conditions import BAGGED_TREES, Condition, trial_title
 from experiments.classification.features import features_path, write_features
 from experiments.classification.splits import Split
 from experiments.classification.synthesis import LOGGED_FIELDS, SyntheticSetStage
-from experiments.common.own_models import accepted, file_part, find_builder
+from experiments.common.own_models import accepted, find_builder
 from experiments.common.records import (
     ADDED,
     CODE_VERSIONS,
@@ -34,6 +34,7 @@ from experiments.common.records import (
     events_path,
     hashed_settings,
     model_hash,
+    recorded_settings,
 )
 from experiments.common.table import Trial
 from experiments.common.training import (
@@ -145,8 +146,9 @@ class ClassifierTrial(Trial):
 
     @property
     def title(self) -> str:
-        names = [self.dataset.info.name, file_part(self.settings.model), self.condition.name]
-        return f"{'-'.join(names)}-s{self.seed}"
+        return trial_title(
+            self.dataset.info.name, self.settings.model, self.condition.name, self.seed
+        )
 
     @property
     def config(self) -> list[Any]:
@@ -227,7 +229,7 @@ class ClassifierTrial(Trial):
             "parameters": model.count_params(),
             "training_images": dict(counts),
             "images": {name: len(ids) for name, ids in dataclasses.asdict(split).items()},
-            **dataclasses.asdict(settings),
+            **recorded_settings(settings),
             "precision_reason": describe_precision(settings.precision),
             **training,
             "synthetic": [{k: record[k] for k in LOGGED_FIELDS} for _, record in synthetic],

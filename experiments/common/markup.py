@@ -1,6 +1,7 @@
 r"""Names and numbers as text of Markdown and LaTeX, whatever characters a name holds."""
 
 import re
+from collections.abc import Iterable, Sequence
 
 #: What LaTeX takes for a command, and what its oldest font encoding prints as something else.
 LATEX = {
@@ -46,6 +47,21 @@ def escape_markdown(text: str) -> str:
     """
     escaped = re.sub(r"([\\`*~$<|\[\]])", r"\\\1", _one_line(text))
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\_", escaped)
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    r"""A Markdown table of cells in Markdown; bars that are not escaped yet are.
+
+    Example:
+        >>> from experiments.common.markup import markdown_table
+        >>> print(markdown_table(["a", "b"], [("1", "x|y")]))
+        | a | b |
+        | --- | --- |
+        | 1 | x\|y |
+    """
+    lines = [headings, ["---"] * len(headings), *rows]
+    escaped = [[re.sub(r"(?<!\\)\|", r"\|", cell) for cell in row] for row in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
 def _one_line(text: str) -> str:

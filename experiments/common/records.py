@@ -98,15 +98,28 @@ def hashed_settings(settings: Any) -> dict[str, Any]:
     """The fields of a settings dataclass, except `NOT_HASHED` and those `ADDED` at their default.
 
     How many devices share the work does not change its result, up to rounding: a training begun on
-    four devices can be finished on one.
+    four devices can be finished on one. A weights file counts by its content, not by its path.
     """
     left_out = {
         field.name
         for field in dataclasses.fields(settings)
         if field.metadata.get("added") and getattr(settings, field.name) == field.default
     }
+    if getattr(settings, "weights_sha256", None):
+        left_out.add("weights")
     values = dataclasses.asdict(settings).items()
     return {k: v for k, v in values if k not in {*NOT_HASHED, *left_out}}
+
+
+def recorded_settings(settings: Any) -> dict[str, Any]:
+    """The fields of a settings dataclass as a record has them: of a weights file only its name.
+
+    Where it lies is this machine's own business, and a record may be published.
+    """
+    values = dataclasses.asdict(settings)
+    if values.get("weights_sha256"):
+        values["weights"] = Path(values["weights"]).name
+    return values
 
 
 def describe_dataset(dataset: ImageDataset) -> dict[str, Any]:
@@ -146,7 +159,7 @@ def describe_model(
         keep_aspect_ratio=dataset.info.keep_aspect_ratio if keep is None else keep,
         dataset=dataset.info.name,
         dataset_fingerprint=dataset.fingerprint,
-        training={**dataclasses.asdict(settings), "seed": seed},
+        training={**recorded_settings(settings), "seed": seed},
     )
 
 

@@ -28,6 +28,8 @@ else:
 
 #: Caption and figure by file name.
 Figures = dict[str, tuple[str, "Figure"]]
+#: From cells and a style such as `"**{}**"` to cells with the best ones marked.
+Emphasise = Callable[["pd.DataFrame", str], "pd.DataFrame"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,7 @@ def write_section(
     caption: str,
     numbers: pd.DataFrame,
     shown: pd.DataFrame,
-    emphasise: Callable[[pd.DataFrame, str], pd.DataFrame] = lambda cells, style: cells,
+    emphasise: Emphasise = lambda cells, style: cells,
     figures: Figures,
     settings: dict[str, str],
     runs: pd.DataFrame,
@@ -81,14 +83,14 @@ def write_section(
         caption: Plain text.
         numbers: The table's numbers, for the CSV file.
         shown: Its cells as text.
-        emphasise: From cells and a style such as `"**{}**"` to cells with the best ones marked.
+        emphasise: Marks the best of the cells.
         figures: Caption and figure by file name. The figures are closed.
         settings: How it was made, by name.
         runs: One row per run.
         comparison: Cells of a table of differences, as text.
         comparison_note: What its columns are.
     """
-    in_markdown = emphasise(_escaped(shown, escape_markdown), "**{}**")
+    in_markdown = markdown_cells(shown, emphasise)
     markdown = "\n\n".join(
         [escape_markdown(title), _markdown_table(in_markdown), escape_markdown(caption)]
     )
@@ -122,6 +124,13 @@ def write_section(
         comparison=compared,
         comparison_note=comparison_note,
     )
+
+
+def markdown_cells(
+    shown: pd.DataFrame, emphasise: Emphasise = lambda cells, style: cells
+) -> pd.DataFrame:
+    """Cells and headings of a table in Markdown, the best ones bold."""
+    return emphasise(_escaped(shown, escape_markdown), "**{}**")
 
 
 def _escaped(cells: pd.DataFrame, escape: Callable[[str], str]) -> pd.DataFrame:
@@ -163,8 +172,13 @@ def describe_provenance(records: Sequence[dict[str, Any]]) -> dict[str, str]:
         "versions": distinct_values(
             records, lambda r: ", ".join(f"{k} {v}" for k, v in r["versions"].items())
         ),
-        "hardware": distinct_values(records, lambda r: _hardware(r["hardware"])),
+        "hardware": describe_hardware(records),
     }
+
+
+def describe_hardware(records: Sequence[dict[str, Any]]) -> str:
+    """The processors or GPUs of the records."""
+    return distinct_values(records, lambda r: _hardware(r["hardware"]))
 
 
 def _commit(git) -> str:

@@ -41,6 +41,7 @@ from melanet.data.dataset import is_dataset
 
 if TYPE_CHECKING:
     from experiments.common import report
+    from experiments.common.conclusions import Comparison, Conclusions
     from melanet import checkpoint, distribution
 else:
     report = lazy.module("experiments.common.report")
@@ -125,6 +126,10 @@ class Protocol(typing.Protocol):
     def text(self) -> str:
         """What it does, in a sentence."""
 
+    @property
+    def epochs(self) -> int:
+        """Epochs at most, unless an option says otherwise."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table(abc.ABC):
@@ -169,6 +174,20 @@ class Table(abc.ABC):
         out: Path,
     ) -> report.Section:
         """Writes the table and its figures into its page folder."""
+
+    @abc.abstractmethod
+    def trial_titles(self, options: argparse.Namespace) -> list[str]:
+        """Titles of all trials that the options ask for, without their datasets."""
+
+    @abc.abstractmethod
+    def conclude(
+        self, records: Sequence[dict[str, Any]], options: argparse.Namespace
+    ) -> Conclusions:
+        """What records say, of which some may be missing; without their datasets."""
+
+    @abc.abstractmethod
+    def compare_protocols(self, records: Sequence[dict[str, Any]]) -> list[Comparison]:
+        """How much the protocols of records differ on the same images."""
 
 
 def run_table(table: Table, arguments: Sequence[str] | None = None) -> int:

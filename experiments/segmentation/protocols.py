@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.common.own_models import file_part
 from sharpunet.splits import PROTOCOLS as SPLITS
 
 
@@ -18,6 +19,7 @@ class SegmentationProtocol:
         multiclass_patience: The same for several classes.
         plateau: Epochs without a better score before the learning rate falls to a tenth, if any.
         keep_aspect_ratio: Whether images are padded; as their dataset says if None.
+        one_split: Whether all repeats are of one split, instead of as many as there are folds.
         ddof: Of the standard deviation over runs: 1 for a sample's, 0 for a population's.
     """
 
@@ -29,6 +31,11 @@ class SegmentationProtocol:
     plateau: int | None = None
     keep_aspect_ratio: bool | None = None
     ddof: int = 1
+    one_split: bool = False
+
+    def runs(self, folds: int, repeats: int) -> list[tuple[int, int]]:
+        """The repeat and the fold of every training."""
+        return [(r, f) for r in range(repeats) for f in range(1 if self.one_split else folds)]
 
 
 SEGMENTATION_PROTOCOLS = {
@@ -41,6 +48,12 @@ SEGMENTATION_PROTOCOLS = {
         plateau=10,
         keep_aspect_ratio=False,
         ddof=0,
+        one_split=True,
     ),
     "clean": SegmentationProtocol(SPLITS["clean"]),
 }
+
+
+def trial_title(dataset: str, model: str, repeat: int, fold: int) -> str:
+    """The readable part of the name of a trial."""
+    return f"{dataset}-{file_part(model)}-r{repeat}-f{fold}"

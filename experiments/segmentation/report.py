@@ -10,6 +10,7 @@ import pandas as pd
 
 from experiments.common.published import DATASET_TITLES, SEGMENTATION_TITLES, Scores
 from experiments.common.report import (
+    Emphasise,
     Figures,
     Section,
     describe_provenance,
@@ -17,18 +18,15 @@ from experiments.common.report import (
     write_section,
 )
 from experiments.common.significance import comparisons
-from experiments.segmentation.figures import (
-    cases,
-    class_maps,
-    fold_by_fold,
-    learning_curves,
-    model_bars,
-)
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS
+from melanet import lazy
 from melanet.data import ImageDataset
 
 if TYPE_CHECKING:
+    from experiments.segmentation import figures as draw
     from experiments.segmentation.table import SegmentationTable
+else:
+    draw = lazy.module("experiments.segmentation.figures")
 
 SCORES = ("jaccard", "dice")
 MIN_GAIN = 0.5  # percent points of Jaccard above the best constant prediction
@@ -50,19 +48,16 @@ def make_section(
     runs = runs_frame(records)
     summary = summarise(runs, SEGMENTATION_PROTOCOLS[records[0]["protocol"]].ddof)
     titles = {dataset.info.name: dataset.info.title for dataset in datasets}
-    if summary["model"].nunique() > 2:
-        shown, emphasise = one_row_per_model(summary, table.published, titles), _bold_best_row
-    else:
-        shown, emphasise = add_published_rows(summary, table.published, titles), _bold_best
+    shown, emphasise = make_cells(summary, table.published, titles)
     return write_section(
         out,
         title=table.title,
-        caption=_caption(records, runs),
+        caption=make_caption(records, runs),
         numbers=summary,
         shown=shown,
         emphasise=emphasise,
         figures=_figures(records, runs, datasets, out),
-        settings={**_describe_settings(records), **_describe_data(records, datasets)},
+        settings={**describe_settings(records), **_describe_data(records, datasets)},
         runs=runs,
         comparison=_readable(comparisons(records, table.pairs), titles),
         comparison_note=COMPARISON_NOTE,
@@ -75,16 +70,19 @@ def _figures(
     datasets: Sequence[ImageDataset],
     out: Path,
 ) -> Figures:
-    """The figures of all datasets, then those of each."""
+    """The figures of all datasets, then those of each.
+
+    Figures of predictions are left out where a record came without them.
+    """
     figures = {
         "learning-curves": (
             "Validation Jaccard after each epoch (as figure 3.3): mean over runs, ± 1 sd; dotted "
             "where early stopping has ended some.",
-            learning_curves(records),
+            draw.learning_curves(records),
         ),
         "fold-by-fold": (
             "Test Jaccard of every run; lines join the models on the same split, bars are means.",
-            fold_by_fold(runs, records),
+            draw.fold_by_fold(runs, records),
         ),
     }
     for dataset in datasets:
@@ -93,20 +91,28 @@ def _figures(
         if runs["model"].nunique() > 2:
             figures[f"bars-{name}"] = (
                 f"{dataset.info.title}: mean over runs, ± 1 sample sd (as figure 3.5).",
-                model_bars(runs, name, dataset.info.title),
+                draw.model_bars(runs, name, dataset.info.title),
             )
+        if not _have_predictions(of_dataset, out):
+            continue
         if dataset.info.classes > 1:
             figures[f"classes-{name}"] = (
                 f"{dataset.info.title}: class maps (as figure 3.4), at even steps of the "
                 "ranking by Jaccard.",
-                class_maps(of_dataset, dataset, out),
+                draw.class_maps(of_dataset, dataset, out),
             )
         figures[f"cases-{name}"] = (
             f"{dataset.info.title}: the hardest, most over- and most under-segmented test "
             "images (as figures 3.6 to 3.8), ranked by rule.",
-            cases(of_dataset, dataset, out),
+            draw.cases(of_dataset, dataset, out),
         )
     return figures
+
+
+def _have_predictions(records: Sequence[dict[str, Any]], out: Path) -> bool:
+    """Whether the predictions that figures show, those of the first repeat, are in `out`."""
+    shown = [record["key"] for record in records if record["repeat"] == 0]
+    return all((out / "predictions" / key).is_dir() for key in shown)
 
 
 def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -168,6 +174,15 @@ def summarise(runs: pd.DataFrame, ddof: int = 1) -> pd.DataFrame:
     ).reset_index()
 
 
+def make_cells(
+    summary: pd.DataFrame, published: Mapping[tuple[str, str], Scores], titles: dict[str, str]
+) -> tuple[pd.DataFrame, Emphasise]:
+    """The table's cells as text, and what marks the best of them in a style such as `"**{}**"`."""
+    if summary["model"].nunique() > 2:
+        return one_row_per_model(summary, published, titles), _bold_best_row
+    return add_published_rows(summary, published, titles), _bold_best
+
+
 def add_published_rows(
     summary: pd.DataFrame, published: Mapping[tuple[str, str], Scores], titles: dict[str, str]
 ) -> pd.DataFrame:
@@ -198,7 +213,9 @@ def one_row_per_model(
     """
     rows, printed = [], dict(published)
     for row in summary.itertuples():
-        cells = {m: _cell(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in SCORES}
+        cells = {
+            m: format_score(getattr(row, f"{m}_mean"), getattr(row, f"{m}_sd")) for m in SCORES
+        }
         cost = row.seconds / max(row.epochs_run, 1)
         trained = f"{row.trainable:,} + {row.frozen:,}"
         rows.append(
@@ -207,7 +224,7 @@ def one_row_per_model(
         if (row.dataset, row.model) in printed:
             rows.append(_printed_row(row.dataset, row.model, titles, printed))
     for row in summary.groupby("dataset", sort=False).first().reset_index().itertuples():
-        cells = {name: _cell(getattr(row, f"constant_{name}"), None) for name in SCORES}
+        cells = {name: format_score(getattr(row, f"constant_{name}"), None) for name in SCORES}
         rows.append(_tall_row(row.dataset, "best constant prediction", titles, "", cells))
     models = set(summary["model"])
     for dataset, model in [key for key in printed if key[1] in models]:
@@ -215,7 +232,7 @@ def one_row_per_model(
     return pd.DataFrame(rows)
 
 
-def _describe_settings(records: Sequence[dict[str, Any]]) -> dict[str, str]:
+def describe_settings(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     """How the results were made: readable settings by name."""
     first = records[0]
     return {
@@ -259,7 +276,8 @@ def _describe_data(
     return about
 
 
-def _caption(records: Sequence[dict[str, Any]], runs: pd.DataFrame) -> str:
+def make_caption(records: Sequence[dict[str, Any]], runs: pd.DataFrame) -> str:
+    """What a reader must know of the table."""
     counts = pd.Series([(r["dataset"]["name"], r["model"]) for r in records]).value_counts()
     counted = f"{counts.min()}" if counts.min() == counts.max() else "up to " + str(counts.max())
     first = records[0]
@@ -328,7 +346,8 @@ def _tall_row(dataset, model, titles, source, cells, parameters="–", cost="–
     }
 
 
-def _cell(mean: float, sd: float | None) -> str:
+def format_score(mean: float, sd: float | None) -> str:
+    """Mean ± standard deviation; a dash for what is not known."""
     if np.isnan(mean):
         return "–"
     if sd is None:
@@ -364,7 +383,9 @@ def _row(title, source, models, scores) -> dict[str, str]:
     for model in models:
         for metric in SCORES:
             mean, sd = scores[model][metric] if scores[model] else (np.nan, np.nan)
-            row[f"{SEGMENTATION_TITLES.get(model, model)} {metric.capitalize()}"] = _cell(mean, sd)
+            row[f"{SEGMENTATION_TITLES.get(model, model)} {metric.capitalize()}"] = format_score(
+                mean, sd
+            )
     return row
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sharpunet
 from experiments.common.cli import add_common_arguments, bounded_int, download_folder
+from experiments.common.conclusions import Claim
 from experiments.common.own_models import (
     HELP,
     check_model,
@@ -23,7 +24,11 @@ from experiments.common.own_models import (
 )
 from experiments.common.published import SEGMENTATION_TITLES, Scores
 from experiments.common.table import Table, prepare_dataset
-from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, SegmentationProtocol
+from experiments.segmentation.protocols import (
+    SEGMENTATION_PROTOCOLS,
+    SegmentationProtocol,
+    trial_title,
+)
 from melanet import lazy
 from melanet.data.groups import group_copies
 from melanet.precision import resolve_precision
@@ -34,11 +39,13 @@ from sharpunet.names import LOSS_NAMES, MODEL_NAMES, OF_WHOLE_BATCH
 from sharpunet.splits import splits
 
 if TYPE_CHECKING:
+    from experiments.common.conclusions import Comparison, Conclusions
     from experiments.common.report import Section
-    from experiments.segmentation import report
+    from experiments.segmentation import conclusions, report
     from experiments.segmentation.trial import ModelBuilder, SegmentationTrial
     from melanet import distribution
 else:
+    conclusions = lazy.module("experiments.segmentation.conclusions")
     report = lazy.module("experiments.segmentation.report")
     distribution = lazy.module("melanet.distribution")
 
@@ -49,6 +56,7 @@ SHARP_PAIRS = (
     ("ternausnet16", "sharp_ternausnet16"),
     ("unet_resnet50", "sharp_unet_resnet50"),
 )
+SHARP_CLAIM = Claim("sharp skip connections segment better than plain ones", "section 3.3.5")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +68,8 @@ class SegmentationTable(Table):
         models: Names of the models that are run by default.
         published: The thesis's scores by dataset and model.
         pairs: Models whose difference is tested, `(baseline, contender)`.
+        claims: What a gain over a baseline is evidence for, by the baseline, if it is not
+            `SHARP_CLAIM`.
         builders: Model builders by name.
     """
 
@@ -70,6 +80,7 @@ class SegmentationTable(Table):
     models: Sequence[str]
     published: Mapping[tuple[str, str], Scores]
     pairs: Sequence[tuple[str, str]] = SHARP_PAIRS
+    claims: Mapping[str, Claim] = dataclasses.field(default_factory=dict)
     builders: Mapping[str, ModelBuilder] = dataclasses.field(
         default_factory=lambda: lazy.LazyMapping(MODEL_NAMES, lambda: sharpunet.MODELS)
     )
@@ -188,6 +199,23 @@ class SegmentationTable(Table):
         published = self._published_beside(datasets)
         table = dataclasses.replace(self, pairs=pairs, published=published)
         return report.make_section(table, rename_models(records, names), datasets, out)
+
+    def trial_titles(self, options: argparse.Namespace) -> list[str]:
+        runs = self.protocols[options.protocol].runs(options.folds, options.repeats)
+        return [
+            trial_title(dataset, model, repeat, fold)
+            for dataset in dict.fromkeys(options.datasets or self.datasets)
+            for repeat, fold in runs
+            for model in dict.fromkeys(options.models)
+        ]
+
+    def conclude(
+        self, records: Sequence[dict[str, Any]], options: argparse.Namespace
+    ) -> Conclusions:
+        return conclusions.conclude(self, records, options)
+
+    def compare_protocols(self, records: Sequence[dict[str, Any]]) -> list[Comparison]:
+        return conclusions.compare_protocols(records)
 
     def _published_beside(
         self, datasets: Sequence[ImageDataset]

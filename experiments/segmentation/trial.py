@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from experiments.common.own_models import file_part
 from experiments.common.records import (
     CODE_VERSIONS,
     describe_model,
     events_path,
     hashed_settings,
     model_hash,
+    recorded_settings,
 )
 from experiments.common.table import Trial
 from experiments.common.training import (
@@ -26,6 +26,7 @@ from experiments.common.training import (
     check_finite,
     train,
 )
+from experiments.segmentation.protocols import trial_title
 from melanet.data import ImageDataset
 from melanet.data.caching import Cache
 from melanet.data.loading import make_epoch_counter
@@ -117,8 +118,7 @@ class SegmentationTrial(Trial):
 
     @property
     def title(self) -> str:
-        names = f"{self.dataset.info.name}-{file_part(self.model)}"
-        return f"{names}-r{self.split.repeat}-f{self.split.fold}"
+        return trial_title(self.dataset.info.name, self.model, self.split.repeat, self.split.fold)
 
     @property
     def config(self) -> list[Any]:
@@ -159,7 +159,7 @@ class SegmentationTrial(Trial):
             "repeat": split.repeat,
             "fold": split.fold,
             "images": {name: len(ids) for name, ids in parts.items()},
-            **dataclasses.asdict(self.settings),
+            **recorded_settings(self.settings),
             "precision_reason": describe_precision(self.settings.precision),
             **trained.summary(),
             "best_constant": _best_constant(truth),

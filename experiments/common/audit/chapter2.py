@@ -606,7 +606,7 @@ def synthetic_only() -> Findings:
         "data generation can serve as an anonymization tool",
         "detection scores say nothing of it; measured here on translated normal X-rays, the "
         "training image nearest in pixels is of the source patient for 167 / 266 = 62.78% of "
-        "patients (docs/results.md)",
+        "patients (docs/earlier_results.md)",
         FAILS,
     )
 

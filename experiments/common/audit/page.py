@@ -1,7 +1,7 @@
 """`docs/fidelity.md` and the table of findings, as Markdown."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from experiments.common.audit.coverage import ENTRIES
 from experiments.common.audit.differences import (
@@ -12,19 +12,7 @@ from experiments.common.audit.differences import (
     Difference,
 )
 from experiments.common.audit.finding import Finding, Verdict
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""A Markdown table; bars in cells are escaped.
-
-    Example:
-        >>> print(markdown_table(["a", "b"], [("1", "x|y")]))
-        | a | b |
-        | --- | --- |
-        | 1 | x\|y |
-    """
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in lines)
+from experiments.common.markup import markdown_table
 
 
 def findings_table(findings: Sequence[Finding]) -> str:

@@ -82,6 +82,14 @@ def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
 
+def test_the_options_alone_tell_the_titles_of_the_trials(dermoscopy, tmp_path):
+    conditions = ["--conditions", "melanet", "vgg_gap", "--repeats", "2", "--seed", "3"]
+    arguments = words(dermoscopy, tmp_path, *conditions)
+    titles = [trial.title for trial in plan(dermoscopy, tmp_path, *conditions)]
+    assert titles == TABLE.trial_titles(parse(TABLE, arguments))
+    assert titles[0] == "phantom-vgg_gap-vgg_gap-s3"
+
+
 @pytest.mark.slow
 def test_saved_models_are_explained_on_the_page(dermoscopy, tmp_path):
     out = tmp_path / "out"

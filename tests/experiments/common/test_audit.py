@@ -257,8 +257,10 @@ def test_a_table_cell_cannot_break_its_row():
     "name",
     [
         "experiments.audit",
+        "experiments.common.conclusions",
+        "experiments.common.markup",
         "experiments.common.published",
-        *(f"experiments.common.audit.{n}" for n in ("coverage", "finding", "page", "parameters")),
+        *(f"experiments.common.audit.{n}" for n in ("coverage", "finding", "parameters")),
     ],
 )
 def test_examples(name):

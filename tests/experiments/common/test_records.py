@@ -1,10 +1,17 @@
+import dataclasses
 import os
 import subprocess
 import sys
 
 import pytest
 
-from experiments.common.records import git_state, read_record, write_record
+from experiments.common.records import (
+    git_state,
+    hashed_settings,
+    read_record,
+    recorded_settings,
+    write_record,
+)
 from melanet.data import InputError
 
 
@@ -55,3 +62,19 @@ def test_a_record_says_whether_the_code_had_uncommitted_changes(tmp_path):
     assert not committed["changed"]
     (tmp_path / "melanet/model.py").write_text("2\n")
     assert git_state(tmp_path) == {**committed, "changed": True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    weights: str | None
+    weights_sha256: str | None = None
+    cache: str = "memory"
+
+
+def test_a_weights_file_counts_by_its_content_and_leaves_only_its_name_in_a_record():
+    here, there = (Settings(f"{folder}/vgg16.h5", "1234") for folder in ("/home/me", "/data"))
+    assert hashed_settings(here) == hashed_settings(there) == {"weights_sha256": "1234"}
+    assert hashed_settings(here) != hashed_settings(Settings("/home/me/vgg16.h5", "5678"))
+    assert recorded_settings(here)["weights"] == "vgg16.h5"
+    assert hashed_settings(Settings("imagenet"))["weights"] == "imagenet"
+    assert recorded_settings(Settings(None))["weights"] is None

@@ -82,6 +82,15 @@ def test_every_dataset_goes_from_official_files_to_the_page(
     assert "Open" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("protocol", ["thesis", "released", "clean"])
+def test_the_options_alone_tell_the_titles_of_the_trials(protocol, small_phantom, tmp_path):
+    arguments = words(small_phantom, tmp_path, "--protocol", protocol, "--repeats", "2")
+    options = parse(SMALL_TABLE, arguments)
+    titles = [trial.title for trial in SMALL_TABLE.plan([small_phantom], options)]
+    assert titles == SMALL_TABLE.trial_titles(options)
+    assert len(set(titles)) == (4 if protocol == "released" else 8)
+
+
 def test_missing_datasets_are_named_and_left_out(isbi2012, tmp_path, capsys):
     arguments = ["--data", str(tmp_path), "--prepared", str(tmp_path / "prepared"), "--dry-run"]
     assert run_table(TABLE, arguments) == 0
@@ -218,6 +227,19 @@ def test_a_run_killed_at_any_moment_ends_with_the_records_of_an_uninterrupted_on
     assert run_table(SMALL_TABLE, arguments(whole)) == 0
     assert read_records(interrupted) == read_records(whole)
     assert (interrupted / "table.md").read_text() == (whole / "table.md").read_text()
+
+
+def test_a_run_goes_on_from_its_records_alone(small_phantom, tmp_path, monkeypatch, capsys):
+    there, here = tmp_path / "there", tmp_path / "here"
+    assert run_table(SMALL_TABLE, words(small_phantom, there)) == 0
+    shutil.copytree(there / "records", here / "records")
+    monkeypatch.setattr(os, "cpu_count", lambda: 96)
+    monkeypatch.setattr("experiments.segmentation.trial.train", None)  # nothing is trained
+    assert run_table(SMALL_TABLE, words(small_phantom, here, "--cache", "none")) == 0
+    assert "4 of 4 trials are done already" in capsys.readouterr().out
+    assert (here / "table.md").read_text() == (there / "table.md").read_text()
+    drawn = {path.stem for path in (here / "figures").glob("*.png")}
+    assert drawn == {"learning-curves", "fold-by-fold"}  # no predictions came with the records
 
 
 @pytest.mark.parametrize(

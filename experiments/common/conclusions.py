@@ -1,0 +1,281 @@
+"""What a difference says of a claim of the thesis: the result chooses its bearing and sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.common.markup import escape_markdown
+
+HIGHER, LOWER, NOT_SHOWN = ("better", "higher"), ("worse", "lower"), "no difference shown"
+SUPPORTS, WEAKENS, OPEN = "supports", "weakens", "leaves open"
+#: What each bearing does to a claim; and how it answers what the thesis does not claim.
+CONSEQUENCES = {
+    SUPPORTS: "This supports the claim that {}",
+    WEAKENS: "This weakens the claim that {}",
+    OPEN: "This leaves open whether {}",
+}
+ANSWERS = {SUPPORTS: "yes", WEAKENS: "no", OPEN: "open"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What a difference is evidence for if it is positive.
+
+    Attributes:
+        text: A clause, such as `"Sharp U-Net segments better than U-Net"`.
+        place: Where the thesis claims or asks it; empty if nowhere.
+        made: Whether the thesis claims it.
+    """
+
+    text: str
+    place: str = ""
+    made: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.place})" if self.place else self.text
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A claim with the differences that are evidence for it.
+
+    Attributes:
+        claim: The claim.
+        metric: Name of what is compared.
+        pairs: What is compared, `(baseline, contender)`.
+    """
+
+    claim: Claim
+    metric: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A difference of two conditions in percent points, with what it is evidence for.
+
+    Attributes:
+        claim: Supported if the difference is positive.
+        dataset: Title of the dataset.
+        protocol: The protocol, or those that are compared.
+        setting: Size, weights, and how many folds or seeds.
+        contender, baseline: What is compared, for a reader.
+        metric: What is measured, for a reader.
+        difference: Mean difference, contender less baseline.
+        low, high: Its 95% interval; NaN if there is none.
+        verdict: `"better"` or `"higher"`, `"worse"` or `"lower"`, or another text if no difference
+            is shown.
+        p: P-value after Holm's correction; NaN if there was no test.
+        over: What the interval is over.
+        printed: The difference that the thesis prints; NaN if it prints none.
+        untrained: What did not learn, for a reader: then nothing is shown. Empty if all did.
+    """
+
+    claim: Claim
+    dataset: str
+    protocol: str
+    setting: str
+    contender: str
+    baseline: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    verdict: str
+    p: float = math.nan
+    over: str = "splits"
+    printed: float = math.nan
+    untrained: str = ""
+
+    @property
+    def place(self) -> str:
+        """Dataset, protocol and setting."""
+        return f"{self.dataset}: protocol {self.protocol}, {self.setting}"
+
+    @property
+    def bearing(self) -> str:
+        """What it does to the claim.
+
+        A claim is also weakened where no difference is shown, but one as large as the thesis's is
+        ruled out. What did not learn, and what was not tested, is evidence for nothing.
+        """
+        if self.untrained:
+            return OPEN
+        if self.verdict in HIGHER:
+            return SUPPORTS
+        ruled_out = self.verdict == NOT_SHOWN and self.printed > max(self.high, 0)
+        return WEAKENS if self.verdict in LOWER or ruled_out else OPEN
+
+    @property
+    def answer(self) -> str:
+        """Whether the claim is true, as a word."""
+        return ANSWERS[self.bearing]
+
+    @property
+    def amount(self) -> str:
+        """The difference with its interval, such as `+3.20 (+1.10 to +5.30)`."""
+        return f"{self.difference:+.2f} ({self.low:+.2f} to {self.high:+.2f})"
+
+    @property
+    def printed_amount(self) -> str:
+        """What the thesis prints, or a dash."""
+        return "–" if math.isnan(self.printed) else f"{self.printed:+.2f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Conclusions:
+    """What the records of one command show.
+
+    Attributes:
+        table: The table beside the thesis's numbers, in Markdown.
+        scores: The main score of every model or condition by what it is of, to stand beside those
+            of other protocols; plain text.
+        caption: What a reader must know of it; plain text.
+        settings: How the records were made, by name; plain text.
+        comparisons: What is compared.
+        note: How that was tested; plain text.
+    """
+
+    table: str
+    scores: dict[str, str]
+    caption: str
+    settings: dict[str, str]
+    comparisons: Sequence[Comparison]
+    note: str
+
+
+def describe_place(dataset: str, size: Sequence[int]) -> str:
+    """What scores of several protocols have in common.
+
+    Example:
+        >>> from experiments.common.conclusions import describe_place
+        >>> describe_place("ISBI-2012", (256, 256))
+        'ISBI-2012, 256 × 256'
+    """
+    return f"{dataset}, {size[0]} × {size[1]}"
+
+
+def describe_setting(size: Sequence[int], weights: str, trainings: str) -> str:
+    """The setting of a comparison.
+
+    Example:
+        >>> from experiments.common.conclusions import describe_setting
+        >>> describe_setting((96, 128), "random weights", "5 folds × 1")
+        '96 × 128, random weights, 5 folds × 1'
+    """
+    return f"{size[0]} × {size[1]}, {weights}, {trainings}"
+
+
+def describe_weights(name: str | None) -> str:
+    """Initial weights, as a record names them, for a reader."""
+    if name is None:
+        return "random weights"
+    return "ImageNet weights" if name == "imagenet" else f"weights {name}"
+
+
+def alike(records: Sequence[dict[str, Any]], *fields: str) -> list[list[dict[str, Any]]]:
+    """Groups of records of one dataset and size, with equal weights, loss and `fields`."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for record in records:
+        dataset, size = record["dataset"], record["image_size"]
+        values = [record[field] for field in ("weights", "loss", *fields)]
+        key = (dataset["name"], dataset["metadata_sha256"], *size, *values)
+        groups.setdefault(key, []).append(record)
+    return list(groups.values())
+
+
+def direction(low: float, high: float) -> str:
+    """The verdict of an interval alone."""
+    if low > 0:
+        return "higher"
+    return "lower" if high < 0 else NOT_SHOWN
+
+
+def group(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """The comparisons of each claim in each setting of each dataset, in order."""
+    groups: dict[tuple, list[Comparison]] = {}
+    for each in comparisons:
+        groups.setdefault((each.claim, each.place), []).append(each)
+    return list(groups.values())
+
+
+def sentence(comparisons: Sequence[Comparison]) -> str:
+    """What a group of comparisons says, in Markdown."""
+    first = comparisons[0]
+    said = _one(first) if len(comparisons) == 1 else _several(comparisons)
+    where = escape_markdown(f"protocol {first.protocol}, {first.setting}")
+    text = escape_markdown(f"{said} {_consequence(comparisons)}")
+    return f"**{escape_markdown(first.dataset)}** ({where}): {text}"
+
+
+def _one(each: Comparison) -> str:
+    details = [f"95% interval over {each.over} {each.low:+.2f} to {each.high:+.2f}"]
+    if each.untrained:
+        details.append(each.untrained)
+    if not math.isnan(each.p):
+        details.append(f"p = {each.p:.3f} after Holm's correction")
+    if not math.isnan(each.printed):
+        details.append(f"the thesis prints {each.printed:+.2f}")
+    if each.verdict in (*HIGHER, *LOWER):
+        direction = "higher" if each.verdict in HIGHER else "lower"
+        return (
+            f"the {each.metric} of {each.contender} is {abs(each.difference):.2f} points "
+            f"{direction} than that of {each.baseline} ({'; '.join(details)})."
+        )
+    return (
+        f"no difference in {each.metric} is shown between {each.contender} and {each.baseline}: "
+        f"{each.difference:+.2f} points ({'; '.join(details)})."
+    )
+
+
+def _several(comparisons: Sequence[Comparison]) -> str:
+    """Like comparisons, sorted by verdict; a baseline that all have is named once."""
+    metric, over = comparisons[0].metric, comparisons[0].over
+    several_baselines = len({each.baseline for each in comparisons}) > 1
+    compared = "" if several_baselines else f" with {comparisons[0].baseline}"
+
+    def name(each: Comparison) -> str:
+        return f"{each.contender} less {each.baseline}" if several_baselines else each.contender
+
+    kinds = {
+        "higher": [each for each in comparisons if each.verdict in HIGHER],
+        "lower": [each for each in comparisons if each.verdict in LOWER],
+    }
+    rest = [each for each in comparisons if each.verdict not in (*HIGHER, *LOWER)]
+    kinds[NOT_SHOWN] = rest
+    parts = [
+        f"{kind}: " + ", ".join(f"{name(each)} {each.amount}{_caveat(each)}" for each in found)
+        for kind, found in kinds.items()
+        if found
+    ]
+    return (
+        f"{metric} in {len(comparisons)} comparisons{compared} (points, 95% intervals over {over}) "
+        f"– {'; '.join(parts)}."
+    )
+
+
+def _caveat(each: Comparison) -> str:
+    return f" – {each.untrained}" if each.untrained else ""
+
+
+def _consequence(comparisons: Sequence[Comparison]) -> str:
+    claim, counts = comparisons[0].claim, Counter(each.bearing for each in comparisons)
+    if not claim.made:
+        return f"Whether {claim}: {_count(counts, ANSWERS)}."
+    if len(counts) == 1:
+        [bearing] = counts
+        ruled_out = bearing == WEAKENS and not any(e.verdict in LOWER for e in comparisons)
+        reason = ": a gain as large as the thesis's is ruled out" if ruled_out else ""
+        return f"{CONSEQUENCES[bearing].format(claim)}{reason}."
+    verbs = {SUPPORTS: "supported", WEAKENS: "weakened", OPEN: "left open"}
+    return f"The claim that {claim} is {_count(counts, verbs)}."
+
+
+def _count(counts: Counter, words: dict[str, str]) -> str:
+    if len(counts) == 1:
+        return words[next(iter(counts))]
+    return ", ".join(f"{words[name]} by {counts[name]}" for name in words if counts[name])

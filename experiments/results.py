@@ -1,0 +1,254 @@
+"""The results page and the README's table, written from the records of published runs.
+
+    python -m experiments.results
+
+It reads `results/published`, see `results/README.md`, and writes `docs/results.md` and the table
+between two comments of `README.md`. Each sentence follows from its numbers; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.common.cli import run_cli
+from experiments.common.conclusions import Comparison, group, sentence
+from experiments.common.markup import escape_markdown, markdown_table
+from experiments.common.runs import Command, Run, read_runs
+from melanet.console import Parser
+from melanet.data import InputError
+from melanet.data.files import atomic_write
+
+if TYPE_CHECKING:
+    from experiments.common.table import Table
+
+BEGIN, END = "<!-- results: python -m experiments.results -->", "<!-- end of results -->"
+NO_RUNS = "No run with its records is published yet."
+EARLIER = (
+    "Earlier results, whose records were not kept, are in [earlier_results.md](earlier_results.md)."
+)
+HOW_TO_READ = (
+    "A difference is shown if p is below 0.05 after Holm's correction; between protocols, on the "
+    "same images, if the interval excludes 0; on one split never. It supports or weakens a claim "
+    "of the thesis accordingly. A claim is also weakened where a gain as large as the thesis's "
+    "lies above the interval. Everything else leaves it open."
+)
+MISSING_NAMED = 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the page and the table; returns the exit code."""
+    options = parse(arguments)
+
+    def command() -> None:
+        results = Results(read_runs(options.runs))
+        readme = fill_readme(options.readme, results)  # may be refused, before anything is written
+        atomic_write(options.page, results_page(results))
+        atomic_write(options.readme, readme)
+        print(f"{len(results.runs)} published runs: {options.page}, {options.readme}")
+
+    return run_cli(command)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line as options."""
+    parser = Parser(prog="python -m experiments.results", description="Writes the results page.")
+    add = parser.add_argument
+    add("--runs", type=Path, default=Path("results/published"), metavar="DIR",
+        help="folder of the published runs; default: %(default)s")  # fmt: skip
+    add("--page", type=Path, default=Path("docs/results.md"), help="default: %(default)s")
+    add("--readme", type=Path, default=Path("README.md"), help="default: %(default)s")
+    return parser.parse_args(arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The published runs with what they say."""
+
+    runs: Sequence[Run]
+
+    @property
+    def commands(self) -> list[Command]:
+        """The commands that have made a record."""
+        return [command for run in self.runs for command in run.commands if command.records]
+
+    @property
+    def of_runs(self) -> list[Comparison]:
+        """The comparisons within each run."""
+        return [each for command in self.commands for each in command.conclusions.comparisons]
+
+    @functools.cached_property
+    def of_protocols(self) -> list[Comparison]:
+        """How much protocols differ, for every table that was run under several."""
+        tables: dict[str, Table] = {}
+        records: dict[str, list[dict[str, Any]]] = {}
+        for command in self.commands:
+            tables[command.table.name] = command.table
+            records.setdefault(command.table.name, []).extend(command.records)
+        return [
+            each
+            for name, table in tables.items()
+            for each in table.compare_protocols(records[name])
+        ]
+
+    @property
+    def notes(self) -> list[str]:
+        """How comparisons were tested, in Markdown."""
+        notes = dict.fromkeys(command.conclusions.note for command in self.commands)
+        return [escape_markdown(note) for note in notes]
+
+    @property
+    def headlines(self) -> list[Comparison]:
+        """Those of the thesis's protocol, or of another where it was not run, and of protocols."""
+        by_thesis = {(c.claim, c.dataset) for c in self.of_runs if c.protocol == "thesis"}
+        return [
+            c
+            for c in self.of_runs
+            if c.protocol == "thesis" or (c.claim, c.dataset) not in by_thesis
+        ] + self.of_protocols
+
+
+def results_page(results: Results) -> str:
+    """`docs/results.md`."""
+    parts = [
+        "# Results on real images",
+        "Written by `python -m experiments.results` from the records in `results/published`; add a "
+        "run there (see [its README](../results/README.md)), and do not edit this page.",
+    ]
+    if results.headlines:
+        sentences = [sentence(found) for found in group(results.headlines)]
+        listed = "\n".join(f"{number}. {text}" for number, text in enumerate(sentences, 1))
+        parts += ["## What to believe", listed, HOW_TO_READ, *results.notes]
+    parts += ["## Runs", _list_runs(results.runs)] if results.runs else [NO_RUNS]
+    for run in results.runs:
+        parts += _run_section(run)
+    if results.of_protocols:
+        beside = _protocols_side_by_side(results.commands)
+        parts += ["## What a protocol allows", beside, comparison_table(results.of_protocols)]
+    return "\n\n".join([*parts, "## Earlier results", EARLIER]) + "\n"
+
+
+def fill_readme(path: Path, results: Results) -> str:
+    """The text of the README with its table of results.
+
+    Raises:
+        InputError: If it has no place for it.
+    """
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"{path}: has no lines {BEGIN} and {END} for the table")
+    table = comparison_table(results.headlines) if results.headlines else NO_RUNS
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> str:
+    """One row per claim and setting, one line in a cell per comparison."""
+    headings = ["Claim or question", "On", "Measured, 95% interval", "Thesis", "Verdict"]
+    return markdown_table(headings, [_row(found) for found in group(comparisons)])
+
+
+def _row(comparisons: Sequence[Comparison]) -> list[str]:
+    first = comparisons[0]
+    measured = [
+        f"{c.contender} less {c.baseline}, {c.metric}: {c.amount}, over {c.over}"
+        for c in comparisons
+    ]
+    verdicts = [
+        f"{c.untrained or c.verdict}: {c.bearing if c.claim.made else c.answer}"
+        for c in comparisons
+    ]
+    columns = [
+        [f"{first.claim}" if first.claim.made else f"{first.claim}?"],
+        [first.place],
+        measured,
+        [c.printed_amount for c in comparisons],
+        verdicts,
+    ]
+    return ["<br>".join(map(escape_markdown, lines)) for lines in columns]
+
+
+def _protocols_side_by_side(commands: Sequence[Command]) -> str:
+    """Scores of what was run under several protocols, a column for each."""
+    scores: dict[tuple[str, str], dict[str, str]] = {}
+    for command in commands:
+        for name, score in command.conclusions.scores.items():
+            of_protocols = scores.setdefault((command.table.name, name), {})
+            of_protocols[command.options.protocol] = score
+    several = {name: found for (_, name), found in scores.items() if len(found) > 1}
+    protocols = list(dict.fromkeys(protocol for found in several.values() for protocol in found))
+    rows = [
+        [escape_markdown(name), *(found.get(protocol, "–") for protocol in protocols)]
+        for name, found in several.items()
+    ]
+    return markdown_table(["Mean ± sd, percent", *(f"`{name}`" for name in protocols)], rows)
+
+
+def _list_runs(runs: Sequence[Run]) -> str:
+    rows = [
+        [
+            f"[{escape_markdown(run.title)}](../results/published/{run.name})",
+            _progress(run),
+            f"{run.hours:.1f}",
+            escape_markdown(run.machines),
+            escape_markdown(" ".join(run.reductions)),
+        ]
+        for run in runs
+    ]
+    headings = ["Run", "Trainings", "Hours of training", "Machine", "Smaller than the thesis's in"]
+    return markdown_table(headings, rows)
+
+
+def _progress(run: Run) -> str:
+    missing = sum(len(command.missing) for command in run.commands)
+    done = len(run.records)
+    return f"{done} of {done + missing}, unfinished" if missing else f"{done}"
+
+
+def _run_section(run: Run) -> list[str]:
+    parts = [f"## {escape_markdown(run.title)}"]
+    if run.reductions:
+        parts.append(escape_markdown(" ".join(run.reductions)))
+    for command in run.commands:
+        parts += _command_section(command)
+    return parts
+
+
+def _command_section(command: Command) -> list[str]:
+    """Title, command, what is missing, the table, its comparisons and its settings."""
+    protocol = command.options.protocol
+    parts = [
+        f"### {escape_markdown(command.table.title)} (`{protocol}`)",
+        f"```sh\n{command.text}\n```",
+    ]
+    if command.missing:
+        parts.append(_name_missing(command))
+    if not command.records:
+        return parts
+    found = command.conclusions
+    parts += [found.table, escape_markdown(found.caption)]
+    if found.comparisons:
+        parts.append(comparison_table(found.comparisons))
+    settings = "; ".join(f"{name}: {text}" for name, text in found.settings.items())
+    return [*parts, f"Settings – {escape_markdown(settings)}."]
+
+
+def _name_missing(command: Command) -> str:
+    """A sentence on the trainings that have no record yet."""
+    missing, done = command.missing, len(command.records)
+    named = ", ".join(missing[:MISSING_NAMED])
+    more = f" and {len(missing) - MISSING_NAMED} more" if len(missing) > MISSING_NAMED else ""
+    return (
+        f"**Unfinished: {done} of {done + len(missing)} trainings.** Missing: "
+        f"{escape_markdown(named)}{more}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""The results page and the README's table are what their command writes."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import results
+from experiments.common.runs import read_runs
+from tests.experiments.example_records import classification_record, folds_of, write_run
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "results" / "published"
+RUN = "run: python -m experiments.results"
+SEGMENTATION = (
+    "python -m experiments.table_3_1 --data DIR --datasets cvc_clinicdb --folds 4 --repeats 1"
+)
+MELANOMA = "python -m experiments.table_2_1 --data DIR --weights vgg16.h5 --repeats 2"
+
+
+def test_the_page_and_the_readme_are_those_of_the_records():
+    found = results.Results(read_runs(PUBLISHED))
+    assert (ROOT / "docs/results.md").read_text(encoding="utf-8") == results.results_page(found), (
+        RUN
+    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == results.fill_readme(ROOT / "README.md", found), RUN
+
+
+def test_git_tracks_the_records_of_published_runs_and_nothing_else(tmp_path):
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    run, own = Path("results/published/cvc"), Path("results/table_3_1")
+    kept = [run / "run.json", run / "records/a-1.json", Path("results/README.md")]
+    other = [
+        run / "predictions/a-1/x.png", run / "models/a-1.keras", run / "gans/a.json",
+        run / "index.html", run / "records/.partial-a-1.json", run / "records/.a-1.json.lock",
+        Path("results/published/x.png"), own / "records/a-1.json", own / "table.md",
+    ]  # fmt: skip
+    for path in (*kept, *other):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+
+    def git(*words):
+        done = subprocess.run(["git", *words], cwd=tmp_path, capture_output=True, check=True)
+        return done.stdout.decode().split()
+
+    git("init")
+    found = git("ls-files", "--others", "--exclude-standard")
+    assert sorted(found) == sorted([".gitignore", *map(str, kept)])
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes page and README from runs; returns their texts."""
+    (tmp_path / "README.md").write_text(f"before\n{results.BEGIN}\nold\n{results.END}\nafter\n")
+
+    def write():
+        places = {name: str(tmp_path / name) for name in ("runs", "page.md", "README.md")}
+        words = ["--runs", places["runs"], "--page", places["page.md"]]
+        assert results.main([*words, "--readme", places["README.md"]]) == 0
+        return [(tmp_path / name).read_text() for name in ("page.md", "README.md")]
+
+    return write
+
+
+def test_without_runs_the_page_names_the_earlier_results(written):
+    page, readme = written()
+    assert "## What to believe" not in page
+    assert results.NO_RUNS in page
+    assert "(earlier_results.md)" in page
+    assert readme.startswith("before\n")
+    assert readme.endswith("after\n")
+    assert "old" not in readme
+
+
+def test_a_run_is_a_section_and_says_what_to_believe(tmp_path, written):
+    records = folds_of(0.1)
+    reductions = ["96 × 128 pixels instead of 192 × 256."]
+    write_run(tmp_path / "runs" / "cvc", records, commands=[SEGMENTATION], reductions=reductions)
+    page, readme = written()
+    beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
+    assert "1. **CVC-ClinicDB** (protocol thesis, 96 × 128, random weights, 4 folds × 1)" in beliefs
+    assert "the Jaccard of Sharp U-Net is 10.50 points higher than that of U-Net" in beliefs
+    assert "the thesis prints +5.87" in beliefs
+    assert "This supports the claim that sharp skip connections" in beliefs
+    assert "| CVC-ClinicDB | thesis | 70.02 ± 9.37 |" in page
+    assert "unfinished" not in page.lower()
+    assert reductions[0] in page
+    assert "| 8 | 4.0 | A processor, 2 cores |" in page
+    assert "+10.50 (" in readme
+    assert "better: supports" in readme
+
+
+def test_what_never_left_a_constant_prediction_is_evidence_for_nothing(tmp_path, written):
+    records = folds_of(0.1)
+    for record in records:
+        if record["model"] == "unet":
+            record["best_constant"] = {"jaccard": 0.9, "dice": 0.95}
+    write_run(tmp_path / "runs" / "cvc", records, commands=[SEGMENTATION])
+    page, readme = written()
+    assert "4 of 4 trainings of U-Net never left a constant prediction: leaves open" in readme
+    assert "This leaves open whether sharp skip connections" in page
+
+
+def test_an_unfinished_run_says_so(tmp_path, written):
+    write_run(tmp_path / "runs" / "cvc", folds_of(0.1)[:-1], commands=[SEGMENTATION])
+    page, readme = written()
+    assert "**Unfinished: 7 of 8 trainings.** Missing: cvc_clinicdb-sharp_unet-r0-f3." in page
+    assert "7 of 8, unfinished" in page
+    assert "4 folds × 1, 3 of 4 so far" in readme
+
+
+def test_a_run_without_a_record_yet_is_only_listed(tmp_path, written):
+    write_run(tmp_path / "runs" / "cvc", [], commands=[SEGMENTATION])
+    page, readme = written()
+    assert "0 of 8, unfinished" in page
+    assert "## What to believe" not in page
+    assert results.NO_RUNS in readme
+
+
+def test_protocols_are_compared_on_the_same_images(tmp_path, written):
+    easy = [
+        {**r, "scores": [{**s, "jaccard": s["jaccard"] + 0.05} for s in r["scores"]]}
+        for r in folds_of(0.1)
+    ]
+    clean = f"{SEGMENTATION} --protocol clean"
+    write_run(tmp_path / "runs" / "a", easy, commands=[SEGMENTATION])
+    write_run(tmp_path / "runs" / "b", folds_of(0.1, protocol="clean"), commands=[clean])
+    page, readme = written()
+    section = page.partition("## What a protocol allows")[2]
+    assert "U-Net under thesis less U-Net under clean, Jaccard: +5.00 (+5.00 to +5.00)" in section
+    assert "higher: yes<br>higher: yes" in section
+    assert "Whether splitting the images of a group flatters: yes." in page
+    assert readme.count("sharp skip connections") == 1  # of the thesis's protocol
+
+
+def test_a_run_of_chapter_2_answers_the_table_s_questions(tmp_path, written):
+    plain, found = [0.6] * 2 + [0.4] * 18 + [0.1] * 20, [0.9] * 16 + [0.4] * 4 + [0.6, *[0.1] * 19]
+    records = [
+        classification_record(condition, seed, scores)
+        for seed in (0, 1)
+        for condition, scores in (("vgg_gap", plain), ("melanet", found))
+    ]
+    write_run(tmp_path / "runs" / "isic", records, commands=[MELANOMA])
+    page, readme = written()
+    beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
+    assert "the sensitivity of MelaNet is 70.00 points higher than that of VGG-GAP" in beliefs
+    assert "the thesis prints +44.00" in beliefs
+    assert "Whether MelaNet keeps the specificity: " in beliefs
+    assert "few synthetic images" not in beliefs  # neither augmented condition is there
+    assert "weights vgg16.h5, 2 seeds" in readme
+    assert "| MelaNet | thesis | 81.18 | 70.67 |" in page
+    assert "Unfinished: 4 of 8" in page
+
+
+def test_a_readme_without_a_place_is_refused_before_anything_is_written(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("nothing\n")
+    words = ["--runs", str(tmp_path), "--page", str(tmp_path / "page.md")]
+    assert results.main([*words, "--readme", str(tmp_path / "README.md")]) == 2
+    assert "README.md: has no lines" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_writing_the_page_needs_no_tensorflow(tmp_path):
+    write_run(tmp_path / "cvc", folds_of(0.1), commands=[SEGMENTATION])
+    write_run(
+        tmp_path / "isic", [classification_record("vgg_gap", 0, [0.9, 0.1])], commands=[MELANOMA]
+    )
+    code = (
+        "import sys; from pathlib import Path; from experiments.results import *; "
+        "from experiments.common.runs import read_runs; "
+        f"results_page(Results(read_runs(Path({str(tmp_path)!r})))); "
+        "sys.exit('tensorflow' in sys.modules or 'matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
