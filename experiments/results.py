@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.common.cli import run_cli
-from experiments.common.conclusions import Comparison, group, sentence
+from experiments.common.conclusions import Comparison, by_verdict, group, sentence
 from experiments.common.markup import escape_markdown, markdown_table
 from experiments.common.runs import Command, Run, read_runs
 from melanet.console import Parser
@@ -144,34 +146,57 @@ def fill_readme(path: Path, results: Results) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"{path}: has no lines {BEGIN} and {END} for the table")
-    table = comparison_table(results.headlines) if results.headlines else NO_RUNS
+    table = summary_table(results.headlines) if results.headlines else NO_RUNS
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
-    """One row per claim and setting, one line in a cell per comparison."""
-    headings = ["Claim or question", "On", "Measured, 95% interval", "Thesis", "Verdict"]
-    return markdown_table(headings, [_row(found) for found in group(comparisons)])
-
-
-def _row(comparisons: Sequence[Comparison]) -> list[str]:
-    first = comparisons[0]
-    measured = [
-        f"{c.contender} less {c.baseline}, {c.metric}: {c.amount}, over {c.over}"
+    """One row per comparison."""
+    headings = ["Claim or question", "On", "Compared", "Difference, 95% interval", "Thesis"]
+    rows = [
+        [
+            c.claim.heading,
+            c.place,
+            f"{c.metric}: {c.contender} less {c.baseline}",
+            f"{c.amount} over {c.over}",
+            c.printed_amount,
+            f"{c.untrained or c.verdict}: {c.answer}",
+        ]
         for c in comparisons
     ]
-    verdicts = [
-        f"{c.untrained or c.verdict}: {c.bearing if c.claim.made else c.answer}"
-        for c in comparisons
+    return markdown_table([*headings, "Verdict"], [list(map(escape_markdown, row)) for row in rows])
+
+
+def summary_table(comparisons: Sequence[Comparison]) -> str:
+    """One row per claim and setting."""
+    headings = ["Claim or question", "On", "Difference, 95% interval", "Thesis", "Verdict"]
+    rows = [_summary_row(found) for found in group(comparisons)]
+    return markdown_table(headings, [list(map(escape_markdown, row)) for row in rows])
+
+
+def _summary_row(comparisons: Sequence[Comparison]) -> list[str]:
+    first, answers = comparisons[0], Counter(c.answer for c in comparisons)
+    measured = "; ".join(
+        f"{kind}: {_range([c.difference for c in found])} "
+        f"({_range([limit for c in found for limit in (c.low, c.high)])})"
+        for kind, found in by_verdict(comparisons).items()
+    )
+    printed = [c.printed for c in comparisons if not math.isnan(c.printed)]
+    counted = ", ".join(f"{name} ({n} of {len(comparisons)})" for name, n in answers.items())
+    return [
+        first.claim.heading,
+        first.place,
+        f"{first.metric} {measured}",
+        _range(printed) if printed else "–",
+        first.answer if len(comparisons) == 1 else counted,
     ]
-    columns = [
-        [f"{first.claim}" if first.claim.made else f"{first.claim}?"],
-        [first.place],
-        measured,
-        [c.printed_amount for c in comparisons],
-        verdicts,
-    ]
-    return ["<br>".join(map(escape_markdown, lines)) for lines in columns]
+
+
+def _range(values: Sequence[float]) -> str:
+    """The only value, or the lowest and the highest of those that are known."""
+    known = [value for value in values if not math.isnan(value)] or [math.nan]
+    low, high = (f"{value:+.2f}" for value in (min(known), max(known)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _protocols_side_by_side(commands: Sequence[Command]) -> str:

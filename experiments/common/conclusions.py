@@ -38,6 +38,11 @@ class Claim:
     def __str__(self) -> str:
         return f"{self.text} ({self.place})" if self.place else self.text
 
+    @property
+    def heading(self) -> str:
+        """The claim, or what is asked."""
+        return f"{self}" if self.made else f"{self}?"
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:
@@ -107,13 +112,14 @@ class Comparison:
             return OPEN
         if self.verdict in HIGHER:
             return SUPPORTS
-        ruled_out = self.verdict == NOT_SHOWN and self.printed > max(self.high, 0)
+        tested = self.claim.made and self.verdict == NOT_SHOWN
+        ruled_out = tested and self.printed > max(self.high, 0)
         return WEAKENS if self.verdict in LOWER or ruled_out else OPEN
 
     @property
     def answer(self) -> str:
-        """Whether the claim is true, as a word."""
-        return ANSWERS[self.bearing]
+        """What it does to a claim of the thesis, or whether what is asked is so."""
+        return self.bearing if self.claim.made else ANSWERS[self.bearing]
 
     @property
     def amount(self) -> str:
@@ -203,6 +209,17 @@ def group(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
     return list(groups.values())
 
 
+def by_verdict(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
+    """The comparisons by what they show, if any show it: higher, lower, or no difference."""
+    kinds: dict[str, list[Comparison]] = {"higher": [], "lower": [], NOT_SHOWN: []}
+    for each in comparisons:
+        kind = (
+            "higher" if each.verdict in HIGHER else "lower" if each.verdict in LOWER else NOT_SHOWN
+        )
+        kinds[kind].append(each)
+    return {kind: found for kind, found in kinds.items() if found}
+
+
 def sentence(comparisons: Sequence[Comparison]) -> str:
     """What a group of comparisons says, in Markdown."""
     first = comparisons[0]
@@ -241,16 +258,9 @@ def _several(comparisons: Sequence[Comparison]) -> str:
     def name(each: Comparison) -> str:
         return f"{each.contender} less {each.baseline}" if several_baselines else each.contender
 
-    kinds = {
-        "higher": [each for each in comparisons if each.verdict in HIGHER],
-        "lower": [each for each in comparisons if each.verdict in LOWER],
-    }
-    rest = [each for each in comparisons if each.verdict not in (*HIGHER, *LOWER)]
-    kinds[NOT_SHOWN] = rest
     parts = [
         f"{kind}: " + ", ".join(f"{name(each)} {each.amount}{_caveat(each)}" for each in found)
-        for kind, found in kinds.items()
-        if found
+        for kind, found in by_verdict(comparisons).items()
     ]
     return (
         f"{metric} in {len(comparisons)} comparisons{compared} (points, 95% intervals over {over}) "
@@ -259,7 +269,7 @@ def _several(comparisons: Sequence[Comparison]) -> str:
 
 
 def _caveat(each: Comparison) -> str:
-    return f" – {each.untrained}" if each.untrained else ""
+    return " (did not learn)" if each.untrained else ""
 
 
 def _consequence(comparisons: Sequence[Comparison]) -> str:

@@ -104,9 +104,15 @@ def classification_record(condition, seed, scores, protocol="thesis"):
 
 
 def write_run(folder, records, **said):
-    """A published run of these records; `said` is in its `run.json`."""
+    """A published run of these records; `said`, such as its `commands`, is in its file."""
     (folder / "records").mkdir(parents=True)
     for record in records:
         (folder / "records" / f"{record['key']}.json").write_text(json.dumps(record))
-    (folder / "run.json").write_text(json.dumps({"title": "A run", "reductions": [], **said}))
+    write_run_file(folder, *said.pop("commands"), **said)
     return folder
+
+
+def write_run_file(folder, *commands, **said):
+    """The file that publishes the records in a folder."""
+    content = {"title": "A run", "commands": commands, "reductions": [], **said}
+    (folder / "run.json").write_text(json.dumps(content))

@@ -89,8 +89,9 @@ def test_a_run_is_a_section_and_says_what_to_believe(tmp_path, written):
     assert "unfinished" not in page.lower()
     assert reductions[0] in page
     assert "| 8 | 4.0 | A processor, 2 cores |" in page
-    assert "+10.50 (" in readme
-    assert "better: supports" in readme
+    assert "better: supports" in page
+    assert "| Jaccard higher: +10.50 (" in readme
+    assert "| +5.87 | supports |" in readme
 
 
 def test_what_never_left_a_constant_prediction_is_evidence_for_nothing(tmp_path, written):
@@ -100,7 +101,8 @@ def test_what_never_left_a_constant_prediction_is_evidence_for_nothing(tmp_path,
             record["best_constant"] = {"jaccard": 0.9, "dice": 0.95}
     write_run(tmp_path / "runs" / "cvc", records, commands=[SEGMENTATION])
     page, readme = written()
-    assert "4 of 4 trainings of U-Net never left a constant prediction: leaves open" in readme
+    assert "4 of 4 trainings of U-Net never left a constant prediction: leaves open" in page
+    assert "| leaves open |" in readme
     assert "This leaves open whether sharp skip connections" in page
 
 
@@ -130,8 +132,9 @@ def test_protocols_are_compared_on_the_same_images(tmp_path, written):
     write_run(tmp_path / "runs" / "b", folds_of(0.1, protocol="clean"), commands=[clean])
     page, readme = written()
     section = page.partition("## What a protocol allows")[2]
-    assert "U-Net under thesis less U-Net under clean, Jaccard: +5.00 (+5.00 to +5.00)" in section
-    assert "higher: yes<br>higher: yes" in section
+    assert "U-Net under thesis less U-Net under clean | +5.00 (+5.00 to +5.00) over 16" in section
+    assert section.count("| higher: yes |") == 2
+    assert "| yes (2 of 2) |" in readme
     assert "Whether splitting the images of a group flatters: yes." in page
     assert readme.count("sharp skip connections") == 1  # of the thesis's protocol
 

@@ -15,10 +15,12 @@ from experiments.classification.saved import REQUIRED_FIELDS
 from experiments.classification.splits import split_images
 from experiments.classification.trial import BAGGED_TREES
 from experiments.common.records import write_record
+from experiments.common.runs import read_run
 from experiments.common.table import parse, run_table
 from experiments.table_2_2 import TABLE as NORMAL
 from experiments.table_2_3 import TABLE as PNEUMONIA
 from melanet.data import InputError, open_dataset
+from tests.experiments.example_records import write_run_file
 
 SMALL = ["--weights", "none", "--epochs", "1", "--gan-epochs", "1", "--gan-filters", "4", "4",
          "--image-size", "32", "32", "--precision", "float32",
@@ -70,6 +72,11 @@ def test_all_conditions_go_from_datasets_to_the_page(xrays, tmp_path):
         assert len(features) == negatives + sizes[record["condition"]] + len(split.test)
     saved = {path.name.rsplit(".", 1)[0] for path in (out / "models").iterdir()}
     assert saved == {record["key"] for record in records}
+    covid = f"python -m experiments.table_2_2 --data DIR {' '.join(SMALL)}"
+    write_run_file(out, f"{covid} {' '.join(trees[:-1])}", f"{covid} --models vgg_gap")
+    trees_run, published = read_run(out).commands
+    assert (len(trees_run.records), len(published.records), published.missing) == (1, 4, [])
+    assert len(published.conclusions.comparisons) == 7
     table = out / "table_2_2"
     assert (table / "index.html").read_text().count("data:image/png;base64,") == 1 + 4 + 1 + 2
     assert len(pd.read_csv(table / "table.csv")) == 4

@@ -22,6 +22,7 @@ from experiments.classification.synthesis import CycleGANConfig
 from experiments.classification.table import cyclegan_config
 from experiments.classification.trial import ClassifierSettings
 from experiments.common.records import CODE_VERSIONS, write_record
+from experiments.common.runs import read_run
 from experiments.common.table import parse, run_table
 from experiments.table_2_1 import TABLE
 from melanet.classifiers import vgg_gap
@@ -30,6 +31,7 @@ from melanet.data import DatasetInfo, open_dataset
 from melanet.losses import focal_loss
 from melanet.saving import save_model
 from melanet.trees import BaggedTrees
+from tests.experiments.example_records import write_run_file
 
 SMALL = ["--dataset", "phantom", "--weights", "none", "--epochs", "1", "--gan-epochs", "1",
          "--gan-filters", "4", "4", "--image-size", "32", "32",
@@ -80,6 +82,12 @@ def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path)
     stamps = {path: path.stat().st_mtime_ns for path in out.rglob("*.json")}
     assert run_table(TABLE, words(dermoscopy, out)) == 0  # everything is done already
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    write_run_file(out, f"python -m experiments.table_2_1 --data DIR {' '.join(SMALL)}")
+    run = read_run(out)
+    [published] = run.commands
+    assert (len(published.records), published.missing) == (4, [])
+    assert len(published.conclusions.comparisons) == 5
+    assert run.hours > 0
 
 
 def test_the_options_alone_tell_the_titles_of_the_trials(dermoscopy, tmp_path):

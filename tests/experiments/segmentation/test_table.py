@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 
 from experiments.common.published import DATASET_TITLES
+from experiments.common.runs import read_run
 from experiments.common.table import parse, run_table
 from experiments.table_3_1 import TABLE
 from melanet.saving import load_model, read_model_info
 from sharpunet import sharp_unet, unet
 from tests.conftest import write_dsb2018
+from tests.experiments.example_records import write_run_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images found:UserWarning")
 #: Table 3.1 with two-level networks of four filters.
@@ -240,6 +242,12 @@ def test_a_run_goes_on_from_its_records_alone(small_phantom, tmp_path, monkeypat
     assert (here / "table.md").read_text() == (there / "table.md").read_text()
     drawn = {path.stem for path in (here / "figures").glob("*.png")}
     assert drawn == {"learning-curves", "fold-by-fold"}  # no predictions came with the records
+    command = f"python -m experiments.table_3_1 --data DIR --datasets phantom {' '.join(SMALL)}"
+    write_run_file(here, command)
+    [published] = read_run(here).commands
+    assert (len(published.records), published.missing) == (4, [])
+    [comparison] = published.conclusions.comparisons
+    assert comparison.place == "Phantom: protocol thesis, 16 × 16, random weights, 2 folds × 1"
 
 
 @pytest.mark.parametrize(
