@@ -16,7 +16,7 @@ def test_one_page_shows_both_chapters(tmp_path, monkeypatch, capsys):
     page = (out / "index.html").read_text()
     for title in (reproduce.SEGMENTATION.title, reproduce.CLASSIFICATION.title):
         assert f'<h2 class="section">{title}</h2>' in page
-    assert "first filters 16 and 8" in page
+    assert "first filters 16 and 16" in page
     assert (out / "segmentation" / "table.csv").is_file()
     assert (out / "classification" / "table.csv").is_file()
     assert f"Open {out / 'index.html'}" in capsys.readouterr().out
