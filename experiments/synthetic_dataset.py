@@ -22,6 +22,7 @@ from experiments.common.cli import bounded_int, run_cli
 from experiments.common.markup import escape_markdown
 from experiments.common.records import provenance, read_record
 from experiments.common.report import save_figure
+from experiments.common.weights import initial_weights
 from melanet import lazy
 from melanet.console import Parser, progress_bar
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset
@@ -206,7 +207,7 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
 
     shape = model.first_to_second.input_shape[1:]
     if options.encoder in CLASSIFIER_NAMES:
-        weights = None if options.weights == "none" else options.weights
+        weights = initial_weights(options.weights)
         seed_everything(options.seed)
         try:
             network = melanet.CLASSIFIERS[options.encoder](shape, weights=weights)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from experiments.common.own_models import (
 )
 from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.table import Table, prepare_dataset
+from experiments.common.weights import file_hash, initial_weights
 from melanet import lazy
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
@@ -235,7 +235,7 @@ class ClassificationTable(Table):
             )
         protocol = self.protocols[options.protocol]
         epochs = options.epochs or protocol.epochs
-        weights = None if options.weights == "none" else options.weights
+        weights = initial_weights(options.weights)
         preprocessing = "imagenet" if protocol.imagenet_preprocessing else "none"
         if is_own(model):
             used = _check_own(model, (*size, dataset.info.channels), weights, preprocessing)
@@ -246,7 +246,7 @@ class ClassificationTable(Table):
             protocol=options.protocol,
             model=model,
             weights=weights,
-            weights_sha256=_file_hash(weights),
+            weights_sha256=file_hash(weights),
             epochs=epochs,
             batch_size=options.batch_size,
             image_size=size,
@@ -393,10 +393,3 @@ def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]
         raise InputError(
             f"--weights {weights}: cannot be downloaded ({error}); give a weights file, or none"
         ) from None
-
-
-def _file_hash(weights: str | None) -> str | None:
-    """SHA-256 of a weights file: another content makes another trial."""
-    if weights is None or not Path(weights).is_file():
-        return None
-    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()

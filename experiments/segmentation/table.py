@@ -24,6 +24,7 @@ from experiments.common.own_models import (
 )
 from experiments.common.published import SEGMENTATION_TITLES, Scores
 from experiments.common.table import Table, prepare_dataset
+from experiments.common.weights import file_hash, initial_weights
 from experiments.segmentation.protocols import (
     SEGMENTATION_PROTOCOLS,
     SegmentationProtocol,
@@ -49,6 +50,7 @@ else:
     report = lazy.module("experiments.segmentation.report")
     distribution = lazy.module("melanet.distribution")
 
+Shape = tuple[int, int, int]
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
     ("unet", "sharp_unet"),
@@ -93,8 +95,9 @@ class SegmentationTable(Table):
             help=f"default: those of {', '.join(self.datasets)} that are there")  # fmt: skip
         add("--models", nargs="+", default=list(self.models), type=model_name(self.builders),
             metavar="NAME", help=f"{', '.join(self.builders)}, {HELP}")  # fmt: skip
-        add("--weights", choices=("imagenet", "none"), default="imagenet",
-            help="initial weights of the encoders of TernausNet and ResNet-50")  # fmt: skip
+        add("--weights", default="imagenet", help="initial weights of the encoders of TernausNet "
+            "and ResNet-50: imagenet, none, or a file: of an encoder without its top, as Keras "
+            "publishes it, or of a whole model; then name the --models that it fits")  # fmt: skip
         add("--loss", choices=LOSS_NAMES, default="cross_entropy", help="default: %(default)s")
         add("--folds", type=bounded_int(2), default=5, help="default: %(default)s")
         add("--repeats", type=bounded_int(1, 1000), default=5, help="default: %(default)s")
@@ -163,9 +166,9 @@ class SegmentationTable(Table):
             numbers = {"folds": options.folds, "repeats": options.repeats, "classes": classes}
             for split in splits(dataset.metadata, options.protocol, **numbers):
                 for name, build in builders.items():
-                    pretrained = has_encoder(build) and options.weights != "none"
+                    weights = initial_weights(options.weights) if has_encoder(build) else None
                     own = dataclasses.replace(
-                        settings, weights=options.weights if pretrained else None
+                        settings, weights=weights, weights_sha256=file_hash(weights)
                     )
                     trials.append(
                         SegmentationTrial(
@@ -181,9 +184,10 @@ class SegmentationTable(Table):
                     )
         if not options.dry_run:
             waiting = [trial for trial in trials if not trial.record_path(options.out).exists()]
-            for name in dict.fromkeys(trial.model for trial in waiting if trial.settings.weights):
+            pretrained = {trial.model: trial for trial in waiting if trial.settings.weights}
+            for name, trial in pretrained.items():
                 if not is_own(name):
-                    _check_weights(name, builders[name], options.weights)
+                    _check_weights(trial, options.weights)
         return trials
 
     def report(
@@ -295,7 +299,7 @@ def _distribute(options: argparse.Namespace) -> str:
 
 
 def _check_model(
-    name: str, build: ModelBuilder, input_shape: tuple[int, int, int], classes: int, weights: str
+    name: str, build: ModelBuilder, input_shape: Shape, classes: int, weights: str
 ) -> None:
     """Checks that a model suits the images, one's own by building it."""
     from experiments.segmentation.trial import has_encoder
@@ -303,7 +307,7 @@ def _check_model(
     if not is_own(name):
         _check_size(build, input_shape[:2])
         return
-    encoder = {"weights": None if weights == "none" else weights} if has_encoder(build) else {}
+    encoder = {"weights": initial_weights(weights)} if has_encoder(build) else {}
     check_model(name, build, input_shape, classes, (*input_shape[:2], classes), **encoder)
 
 
@@ -317,13 +321,15 @@ def _check_size(build: ModelBuilder, size: tuple[int, int]) -> None:
         raise InputError(f"--image-size: {error}") from None
 
 
-def _check_weights(model: str, build: ModelBuilder, weights: str) -> None:
-    """Builds the model once: unavailable weights are reported before hours of work."""
+def _check_weights(trial: SegmentationTrial, weights: str) -> None:
+    """Builds its model once: unavailable weights are reported before hours of work."""
     try:
-        build((32, 32, 3), weights=weights)
+        trial.build_model()
     except Exception as error:  # Keras has no class of its own for a failed download
         reason = str(error).strip().splitlines()[0]
+        cure = "use none for random weights"
+        if file_hash(weights):
+            cure = f"name the --models that it fits, or {cure}"
         raise InputError(
-            f"--weights {weights}: not available for {model} ({reason}); use none for random "
-            "weights"
+            f"--weights {weights}: not available for {trial.model} ({reason}); {cure}"
         ) from None

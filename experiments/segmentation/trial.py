@@ -13,6 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from experiments.common.records import (
+    ADDED,
     CODE_VERSIONS,
     describe_model,
     events_path,
@@ -55,7 +56,8 @@ class SegmentationSettings:
         learning_rate: Of Adam.
         epochs, patience, watch, plateau, keep_aspect_ratio: As in `SegmentationProtocol`.
         loss: A name in `sharpunet.LOSSES`.
-        weights: Initial weights of an encoder: `"imagenet"`, or None for random ones.
+        weights: Initial weights of an encoder: `"imagenet"`, None for random ones, or a file.
+        weights_sha256: Hash of that file.
     """
 
     protocol: str
@@ -73,6 +75,7 @@ class SegmentationSettings:
     deterministic: bool = True
     distribute: str = "none"
     cache: Cache = "memory"
+    weights_sha256: str | None = dataclasses.field(default=None, metadata=ADDED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,12 +131,13 @@ class SegmentationTrial(Trial):
             dataclasses.asdict(self.split),
             hashed_settings(self.settings),
             self.seed,
-            model_hash(self.build, self._input_shape, self.dataset.info.classes),
+            model_hash(self.build, self.input_shape, self.dataset.info.classes),
             CODE_VERSIONS["segmentation"],
         ]
 
     @property
-    def _input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of its images."""
         return (*self.settings.image_size, self.dataset.info.channels)
 
     def train_and_test(self, out: Path) -> dict[str, Any] | None:
@@ -195,7 +199,7 @@ class SegmentationTrial(Trial):
             )
         return train(
             self._compiled_model,
-            (self.build, self._input_shape, self.dataset.info.classes, settings),
+            (self.build, self.input_shape, self.dataset.info.classes, settings),
             batches,
             epochs=settings.epochs,
             stopping=keras.callbacks.EarlyStopping(
@@ -212,7 +216,7 @@ class SegmentationTrial(Trial):
     def build_model(self) -> keras.Model:
         """The model with new weights, under the current Keras dtype policy."""
         encoder = {"weights": self.settings.weights} if has_encoder(self.build) else {}
-        return self.build(self._input_shape, self.dataset.info.classes, **encoder)
+        return self.build(self.input_shape, self.dataset.info.classes, **encoder)
 
     def _compiled_model(self) -> keras.Model:
         info, settings = self.dataset.info, self.settings

@@ -1,10 +1,13 @@
 """Table 3.2 and the kernel ablation: many models in one table."""
 
 import dataclasses
+import hashlib
 import json
 from functools import partial
+from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 from experiments import kernel_ablation, table_3_2
@@ -70,6 +73,47 @@ def test_unavailable_weights_are_reported_before_the_first_training(
     options = parse(table, words(small_phantom, tmp_path, "--models", "unet"))
     trials = table.plan([small_phantom], options)
     assert {trial.settings.weights for trial in trials} == {None}
+
+
+def test_an_encoder_starts_from_a_file_that_its_trial_knows_by_content(
+    small_phantom, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    encoder = keras.applications.VGG16(include_top=False, weights=None)
+    encoder.save_weights("vgg16.weights.h5")
+    chosen = ("--weights", "vgg16.weights.h5", "--models", "unet", "ternausnet16")
+    table = table_3_2.TABLE
+    options = parse(table, words(small_phantom, tmp_path, *chosen))
+    plain, pretrained = table.plan([small_phantom], options)[:2]
+    assert (plain.settings.weights, plain.settings.weights_sha256) == (None, None)
+    found = hashlib.sha256(Path("vgg16.weights.h5").read_bytes()).hexdigest()
+    assert pretrained.settings.weights_sha256 == found
+    loaded = pretrained.build_model().get_layer("block1_conv2").get_weights()[0]
+    np.testing.assert_array_equal(loaded, encoder.get_layer("block1_conv2").get_weights()[0])
+    key = pretrained.key
+    Path("vgg16.weights.h5").rename("moved.weights.h5")
+    options.weights = "moved.weights.h5"
+    assert table.plan([small_phantom], options)[1].key == key
+
+
+def test_a_weights_file_of_another_encoder_is_refused_with_a_cure(
+    small_phantom, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    keras.applications.VGG16(include_top=False, weights=None).save_weights("vgg16.weights.h5")
+    chosen = ("--weights", "vgg16.weights.h5", "--models", "unet_resnet50")
+    options = parse(table_3_2.TABLE, words(small_phantom, tmp_path, *chosen))
+    reason = r"--weights vgg16.weights.h5: not available for unet_resnet50 .*name the --models"
+    with pytest.raises(InputError, match=reason):
+        table_3_2.TABLE.plan([small_phantom], options)
+
+
+@pytest.mark.parametrize("weights", ["missing.h5", "vgg16"])
+def test_a_missing_weights_file_is_refused(weights, small_phantom, tmp_path):
+    chosen = ("--weights", weights, "--models", "ternausnet16")
+    options = parse(table_3_2.TABLE, words(small_phantom, tmp_path, *chosen))
+    with pytest.raises(InputError, match=f"--weights {weights}: .*no such file"):
+        table_3_2.TABLE.plan([small_phantom], options)
 
 
 def test_image_sides_must_suit_the_deepest_model(small_phantom, tmp_path):
