@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ def resolve_precision(precision: str) -> str:
     """The Keras dtype policy that `"auto"` stands for on this machine; others as they are.
 
     bfloat16 on NVIDIA GPUs of compute capability 8.0 or more and on CPUs that compute it natively,
-    float16 on GPUs of 7.0 or more, else float32.
+    float16 on GPUs of 7.0 or more, else float32. Warns of a format that a CPU only emulates.
 
     Args:
         precision: A name in `PRECISIONS`.
@@ -36,7 +37,14 @@ def resolve_precision(precision: str) -> str:
         >>> resolve_precision("float32")
         'float32'
     """
-    return _fastest()[0] if precision == "auto" else precision
+    fastest = _fastest()[0]
+    if precision not in ("auto", "float32", fastest) and not tf.config.list_physical_devices("GPU"):
+        warnings.warn(
+            f"--precision {precision}: this CPU emulates it, up to a hundred times slower; use "
+            f"{fastest}",
+            stacklevel=2,
+        )
+    return fastest if precision == "auto" else precision
 
 
 def describe_precision(policy: str) -> str:

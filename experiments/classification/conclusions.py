@@ -134,7 +134,7 @@ def _comparison(
         claim=claim,
         dataset=first["dataset"]["title"],
         protocol=protocol or first["protocol"],
-        setting=describe_setting(first["image_size"], weights, trainings),
+        setting=describe_setting(first, weights, trainings),
         contender=contender,
         baseline=baseline,
         metric=METRICS[metric].title,

@@ -165,15 +165,18 @@ def describe_place(dataset: str, size: Sequence[int]) -> str:
     return f"{dataset}, {size[0]} × {size[1]}"
 
 
-def describe_setting(size: Sequence[int], weights: str, trainings: str) -> str:
-    """The setting of a comparison.
+def describe_setting(record: dict[str, Any], weights: str, trainings: str) -> str:
+    """The setting of a comparison of which `record` is one of the records.
 
     Example:
         >>> from experiments.common.conclusions import describe_setting
-        >>> describe_setting((96, 128), "random weights", "5 folds × 1")
-        '96 × 128, random weights, 5 folds × 1'
+        >>> record = {"image_size": (96, 128), "precision": "mixed_bfloat16"}
+        >>> describe_setting(record, "random weights", "5 folds × 1")
+        '96 × 128, random weights, bfloat16, 5 folds × 1'
     """
-    return f"{size[0]} × {size[1]}, {weights}, {trainings}"
+    height, width = record["image_size"]
+    precision = record["precision"].removeprefix("mixed_")
+    return f"{height} × {width}, {weights}, {precision}, {trainings}"
 
 
 def describe_weights(name: str | None) -> str:
@@ -184,11 +187,11 @@ def describe_weights(name: str | None) -> str:
 
 
 def alike(records: Sequence[dict[str, Any]], *fields: str) -> list[list[dict[str, Any]]]:
-    """Groups of records of one dataset and size, with equal weights, loss and `fields`."""
+    """Groups of records of one dataset and size, alike in weights, loss, precision and `fields`."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for record in records:
         dataset, size = record["dataset"], record["image_size"]
-        values = [record[field] for field in ("weights", "loss", *fields)]
+        values = [record[field] for field in ("weights", "loss", "precision", *fields)]
         key = (dataset["name"], dataset["metadata_sha256"], *size, *values)
         groups.setdefault(key, []).append(record)
     return list(groups.values())

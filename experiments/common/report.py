@@ -161,7 +161,9 @@ def describe_provenance(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     if "," in commits:
         commits += " (several versions of the code made these results)"
     return {
-        "precision": distinct_values(records, lambda r: r.get("precision_reason", r["precision"])),
+        "precision": distinct_values(
+            records, lambda r: r.get("precision_reason", r["precision"]).removesuffix(".")
+        ),
         "seeds": distinct_values(records, lambda r: r["seed"]),
         "distribution": distinct_values(records, _describe_distribution),
         "deterministic kernels": distinct_values(records, lambda r: r["deterministic"]),

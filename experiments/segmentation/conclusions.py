@@ -151,7 +151,7 @@ def _by_image(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
 def _setting(records: Sequence[dict[str, Any]], trainings: str) -> str:
     used = dict.fromkeys(record["weights"] for record in records)
     weights = " and ".join(describe_weights(name) for name in used)
-    return describe_setting(records[0]["image_size"], weights, trainings)
+    return describe_setting(records[0], weights, trainings)
 
 
 def _count(options: argparse.Namespace, runs: int, planned: int) -> str:

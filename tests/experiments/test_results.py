@@ -81,7 +81,10 @@ def test_a_run_is_a_section_and_says_what_to_believe(tmp_path, written):
     write_run(tmp_path / "runs" / "cvc", records, commands=[SEGMENTATION], reductions=reductions)
     page, readme = written()
     beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
-    assert "1. **CVC-ClinicDB** (protocol thesis, 96 × 128, random weights, 4 folds × 1)" in beliefs
+    assert (
+        "1. **CVC-ClinicDB** (protocol thesis, 96 × 128, random weights, float32, 4 folds × 1)"
+        in beliefs
+    )
     assert "the Jaccard of Sharp U-Net is 10.50 points higher than that of U-Net" in beliefs
     assert "the thesis prints +5.87" in beliefs
     assert "This supports the claim that sharp skip connections" in beliefs
@@ -153,7 +156,7 @@ def test_a_run_of_chapter_2_answers_the_table_s_questions(tmp_path, written):
     assert "the thesis prints +44.00" in beliefs
     assert "Whether MelaNet keeps the specificity: " in beliefs
     assert "few synthetic images" not in beliefs  # neither augmented condition is there
-    assert "weights vgg16.h5, 2 seeds" in readme
+    assert "weights vgg16.h5, float32, 2 seeds" in readme
     assert "| MelaNet | thesis | 81.18 | 70.67 |" in page
     assert "Unfinished: 4 of 8" in page
 

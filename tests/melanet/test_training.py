@@ -19,7 +19,7 @@ from tests.conftest import logged_values
 
 
 def test_precision_is_as_asked_and_the_policy_is_restored():
-    assert resolve_precision("mixed_float16") == "mixed_float16"
+    assert resolve_precision("float32") == "float32"
     assert resolve_precision("auto") in PRECISIONS[1:]
     with precision_policy("mixed_bfloat16"):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
@@ -41,6 +41,13 @@ def test_auto_is_bfloat16_where_the_cpu_computes_it(monkeypatch, flags, policy, 
     assert describe_precision(policy) == f"{policy}: {reason}."
     other = "mixed_float16: chosen by --precision; auto would be"
     assert describe_precision("mixed_float16") == f"{other} {policy}, because {reason}."
+
+
+def test_a_format_that_the_cpu_emulates_is_taken_with_a_warning(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(precision, "cpu_information", lambda: {"flags": "avx2"})
+    with pytest.warns(UserWarning, match=r"mixed_float16: this CPU emulates it.*use float32"):
+        assert resolve_precision("mixed_float16") == "mixed_float16"
 
 
 @pytest.mark.parametrize(

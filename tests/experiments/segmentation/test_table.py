@@ -247,7 +247,10 @@ def test_a_run_goes_on_from_its_records_alone(small_phantom, tmp_path, monkeypat
     [published] = read_run(here).commands
     assert (len(published.records), published.missing) == (4, [])
     [comparison] = published.conclusions.comparisons
-    assert comparison.place == "Phantom: protocol thesis, 16 × 16, random weights, 2 folds × 1"
+    assert (
+        comparison.place
+        == "Phantom: protocol thesis, 16 × 16, random weights, float32, 2 folds × 1"
+    )
 
 
 @pytest.mark.parametrize(
