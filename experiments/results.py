@@ -123,7 +123,7 @@ def results_page(results: Results) -> str:
         "run there (see [its README](../results/README.md)), and do not edit this page.",
     ]
     if results.headlines:
-        sentences = [sentence(found) for found in group(results.headlines)]
+        sentences = [sentence(found).markdown for found in group(results.headlines)]
         listed = "\n".join(f"{number}. {text}" for number, text in enumerate(sentences, 1))
         parts += ["## What to believe", listed, HOW_TO_READ, *results.notes]
     parts += ["## Runs", _list_runs(results.runs)] if results.runs else [NO_RUNS]

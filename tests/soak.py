@@ -35,6 +35,7 @@ from tqdm import tqdm
 import melanet.checkpoint
 from experiments import table_2_1, table_3_1
 from experiments.common.cli import run_cli
+from experiments.common.report import SECTION_FILE
 from experiments.common.table import run_table
 from melanet.augmentation import augment_offline
 from melanet.checkpoint import EpochCheckpoint
@@ -306,7 +307,7 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*")):
         # A page shows seconds; its table and its figures are compared themselves. A lock may stay
         # if its holder was killed right after the write; it is empty, and nobody waits for it.
-        timed = path.name in ("index.html", VERIFIED_FILE)
+        timed = path.name in ("index.html", SECTION_FILE, VERIFIED_FILE)
         if path.is_file() and not timed and path.suffix != ".lock":
             yield str(path.relative_to(folder)), _hash(path)
 

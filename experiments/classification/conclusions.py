@@ -18,9 +18,8 @@ from experiments.common.conclusions import (
     describe_setting,
     describe_weights,
 )
-from experiments.common.markup import markdown_table
 from experiments.common.published import CLASSIFIER_TITLES
-from experiments.common.report import markdown_cells
+from experiments.common.report import unmarked
 from experiments.common.significance import holm
 
 if TYPE_CHECKING:
@@ -41,9 +40,9 @@ def conclude(
     runs = report.runs_frame(records)
     summary = report.summarise(runs, list(table.metrics))
     of_thesis = records[0]["dataset"]["name"] == table.datasets[0]
-    cells = markdown_cells(report.add_published_rows(table, summary, of_thesis=of_thesis))
     return Conclusions(
-        table=markdown_table(list(cells), cells.to_numpy().tolist()),
+        cells=report.add_published_rows(table, summary, of_thesis=of_thesis),
+        emphasise=unmarked,
         scores={
             _name_score(table, records, row): report.cell(row, "auc")
             for row in summary.itertuples()

@@ -6,9 +6,13 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.common.markup import escape_markdown
+from experiments.common.markup import escape_markdown, markdown_table
+from experiments.common.report import Emphasise, markdown_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HIGHER, LOWER, NOT_SHOWN = ("better", "higher"), ("worse", "lower"), "no difference shown"
 SUPPORTS, WEAKENS, OPEN = "supports", "weakens", "leaves open"
@@ -137,7 +141,8 @@ class Conclusions:
     """What the records of one command show.
 
     Attributes:
-        table: The table beside the thesis's numbers, in Markdown.
+        cells: The table beside the thesis's numbers, as text.
+        emphasise: Marks the best of the cells.
         scores: The main score of every model or condition by what it is of, to stand beside those
             of other protocols; plain text.
         caption: What a reader must know of it; plain text.
@@ -146,12 +151,19 @@ class Conclusions:
         note: How that was tested; plain text.
     """
 
-    table: str
+    cells: pd.DataFrame
+    emphasise: Emphasise
     scores: dict[str, str]
     caption: str
     settings: dict[str, str]
     comparisons: Sequence[Comparison]
     note: str
+
+    @property
+    def table(self) -> str:
+        """The table in Markdown."""
+        cells = markdown_cells(self.cells, self.emphasise)
+        return markdown_table(list(cells), cells.to_numpy().tolist())
 
 
 def describe_place(dataset: str, size: Sequence[int]) -> str:
@@ -223,13 +235,39 @@ def by_verdict(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]
     return {kind: found for kind, found in kinds.items() if found}
 
 
-def sentence(comparisons: Sequence[Comparison]) -> str:
-    """What a group of comparisons says, in Markdown."""
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """What a group of comparisons says, as plain text.
+
+    Attributes:
+        dataset: On what.
+        where: Protocol and setting.
+        text: What was found, and what it does to the claim.
+        answers: How often each answer was found.
+    """
+
+    dataset: str
+    where: str
+    text: str
+    answers: dict[str, int]
+
+    @property
+    def markdown(self) -> str:
+        """As a paragraph of Markdown."""
+        dataset, where, text = map(escape_markdown, (self.dataset, self.where, self.text))
+        return f"**{dataset}** ({where}): {text}"
+
+
+def sentence(comparisons: Sequence[Comparison]) -> Sentence:
+    """What a group of comparisons says."""
     first = comparisons[0]
     said = _one(first) if len(comparisons) == 1 else _several(comparisons)
-    where = escape_markdown(f"protocol {first.protocol}, {first.setting}")
-    text = escape_markdown(f"{said} {_consequence(comparisons)}")
-    return f"**{escape_markdown(first.dataset)}** ({where}): {text}"
+    return Sentence(
+        dataset=first.dataset,
+        where=f"protocol {first.protocol}, {first.setting}",
+        text=f"{said} {_consequence(comparisons)}",
+        answers=dict(Counter(each.answer for each in comparisons)),
+    )
 
 
 def _one(each: Comparison) -> str:

@@ -1,4 +1,8 @@
-"""Reports: a section per table (cells, figures, how it was made), and one page of all sections."""
+"""Reports: a section per table (cells, figures, how it was made), and one page of all sections.
+
+A section is kept as `section.json` beside its figures, so that `experiments.report` can gather the
+sections of many tables without their datasets.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import base64
 import dataclasses
 import html
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.common.markup import escape_latex, escape_markdown
 from experiments.common.style import styled
 from melanet import lazy
+from melanet.data import InputError
 from melanet.data.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib import text as mpl_text
     from matplotlib.figure import Figure
+
+    from experiments.common.conclusions import Comparison
 else:
     jinja2 = lazy.module("jinja2")
     plt = lazy.module("matplotlib.pyplot")
@@ -32,6 +40,25 @@ Figures = dict[str, tuple[str, "Figure"]]
 Emphasise = Callable[["pd.DataFrame", str], "pd.DataFrame"]
 
 
+SECTION_FILE = "section.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure on a page.
+
+    Attributes:
+        name: Name of its files.
+        caption: Plain text.
+        png, pdf: Data URIs.
+    """
+
+    name: str
+    caption: str
+    png: str
+    pdf: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """One table with all that belongs to it.
@@ -40,23 +67,76 @@ class Section:
         title: Plain text.
         caption: Plain text.
         table: The table as HTML.
+        latex: The table in LaTeX.
         markdown: Title, table and caption as Markdown.
-        figures: Pairs of a caption and a data URI.
+        figures: Its figures.
         settings: How it was made, by name.
-        runs: A table of every run as HTML.
-        comparison: A table of differences as HTML; empty if nothing is compared.
+        runs: A table of every run as HTML; empty if it is not there.
+        comparison, comparison_latex: A table of differences; empty if nothing is compared.
         comparison_note: What its columns are.
+        comparisons: The differences with what they say of the thesis's claims.
+        command: What makes it, with `DIR` for the folder of the data.
+        missing: Titles of trainings that are not done yet.
     """
 
     title: str
     caption: str
     table: str
+    latex: str
     markdown: str
-    figures: Sequence[tuple[str, str]]
+    figures: Sequence[Picture]
     settings: dict[str, str]
-    runs: str
+    runs: str = ""
     comparison: str = ""
+    comparison_latex: str = ""
     comparison_note: str = ""
+    comparisons: Sequence[Comparison] = ()
+    command: str = ""
+    missing: Sequence[str] = ()
+
+
+def keep_section(folder: Path, section: Section) -> None:
+    """Writes `section.json`; the figures lie in `figures` already."""
+    values = dataclasses.asdict(section)
+    values["figures"] = [[picture.name, picture.caption] for picture in section.figures]
+    atomic_write(folder / SECTION_FILE, json.dumps(values, indent=1) + "\n")
+
+
+def read_section(path: Path) -> Section:
+    """Reads a section that `keep_section` has written, with the figures beside it.
+
+    Raises:
+        InputError: If it is damaged, or a figure is gone.
+    """
+    from experiments.common.conclusions import Claim, Comparison
+
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        figures = [_read_picture(path.parent, *named) for named in values.pop("figures")]
+        comparisons = [
+            Comparison(**{**each, "claim": Claim(**each["claim"])})
+            for each in values.pop("comparisons")
+        ]
+        return Section(**values, figures=figures, comparisons=comparisons)
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: is no section of a report ({error}); run its table again, which trains "
+            "nothing anew, or remove the file"
+        ) from None
+
+
+def _read_picture(folder: Path, name: str, caption: str) -> Picture:
+    png, pdf = ((folder / "figures" / f"{name}.{kind}").read_bytes() for kind in ("png", "pdf"))
+    return Picture(name, caption, _data_uri("image/png", png), _data_uri("application/pdf", pdf))
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def unmarked(cells: pd.DataFrame, style: str) -> pd.DataFrame:
+    """Cells of which none is marked."""
+    return cells
 
 
 def write_section(
@@ -66,7 +146,7 @@ def write_section(
     caption: str,
     numbers: pd.DataFrame,
     shown: pd.DataFrame,
-    emphasise: Emphasise = lambda cells, style: cells,
+    emphasise: Emphasise = unmarked,
     figures: Figures,
     settings: dict[str, str],
     runs: pd.DataFrame,
@@ -94,41 +174,50 @@ def write_section(
     markdown = "\n\n".join(
         [escape_markdown(title), _markdown_table(in_markdown), escape_markdown(caption)]
     )
-    compared = ""
+    compared = compared_latex = ""
     if comparison is not None and len(comparison):
         compared = comparison.to_html(index=False, border=0)
         lines = _markdown_table(_escaped(comparison, escape_markdown))
         markdown += f"\n\nIs the difference real?\n\n{lines}\n\n{comparison_note}"
-        in_latex = _escaped(comparison, escape_latex)
+        compared_latex = latex_table(comparison)
         atomic_write(out / "comparison.csv", comparison.to_csv(index=False))
-        atomic_write(out / "comparison.tex", in_latex.to_latex(index=False))
+        atomic_write(out / "comparison.tex", compared_latex)
     else:
         for kind in ("csv", "tex"):  # of an earlier run, of other models
             (out / f"comparison.{kind}").unlink(missing_ok=True)
     markdown += "\n"
-    latex = emphasise(_escaped(shown, escape_latex), r"\textbf{{{}}}")
-    table = emphasise(_escaped(shown, html.escape), "<b>{}</b>")
+    latex = latex_table(shown, emphasise)
     atomic_write(out / "table.csv", numbers.to_csv(index=False))
     atomic_write(out / "table.md", markdown)
-    atomic_write(out / "table.tex", latex.to_latex(index=False))
+    atomic_write(out / "table.tex", latex)
     return Section(
         title=title,
         caption=caption,
-        table=table.to_html(index=False, escape=False, border=0),
+        table=html_table(shown, emphasise),
+        latex=latex,
         markdown=markdown,
-        figures=[
-            (text, save_figure(out, name, figure)) for name, (text, figure) in figures.items()
-        ],
+        figures=[save_figure(out, name, figure, text) for name, (text, figure) in figures.items()],
         settings=settings,
         runs=runs.round(3).to_html(index=False, border=0),
         comparison=compared,
+        comparison_latex=compared_latex,
         comparison_note=comparison_note,
     )
 
 
-def markdown_cells(
-    shown: pd.DataFrame, emphasise: Emphasise = lambda cells, style: cells
-) -> pd.DataFrame:
+def html_table(shown: pd.DataFrame, emphasise: Emphasise = unmarked) -> str:
+    """A table as HTML, the best cells bold."""
+    cells = emphasise(_escaped(shown, html.escape), "<b>{}</b>")
+    return cells.to_html(index=False, escape=False, border=0)
+
+
+def latex_table(shown: pd.DataFrame, emphasise: Emphasise = unmarked) -> str:
+    """A table in LaTeX, for booktabs, the best cells bold."""
+    cells = emphasise(_escaped(shown, escape_latex), r"\textbf{{{}}}")
+    return cells.to_latex(index=False)
+
+
+def markdown_cells(shown: pd.DataFrame, emphasise: Emphasise = unmarked) -> pd.DataFrame:
     """Cells and headings of a table in Markdown, the best ones bold."""
     return emphasise(_escaped(shown, escape_markdown), "**{}**")
 
@@ -142,12 +231,48 @@ def _markdown_table(cells: pd.DataFrame) -> str:
     return cells.to_markdown(index=False, disable_numparse=True)
 
 
-def write_page(path: Path, title: str, sections: Sequence[Section]) -> Path:
-    """Writes one self-contained HTML page of all sections."""
-    source = (Path(__file__).parent / "page.html").read_text()
-    template = jinja2.Environment(autoescape=True).from_string(source)
-    atomic_write(path, template.render(title=title, sections=sections))
-    return path
+def write_report(out: Path, title: str, sections: Sequence[Section]) -> Path:
+    """Writes all sections as one self-contained page, `index.html`, and as `report.tex`.
+
+    A figure of all differences goes into `figures/differences.pdf` and `.png`.
+
+    Args:
+        out: Where they go.
+        title: Heading of the page.
+        sections: What it shows.
+
+    Returns:
+        The page.
+    """
+    from experiments.common.conclusions import group, sentence
+    from experiments.common.forest import forest_plot
+
+    compared = [each for section in sections for each in section.comparisons]
+    forest = None
+    if compared:
+        caption = "All differences of this page with their 95% intervals, beside the thesis's."
+        forest = save_figure(out, "differences", forest_plot(compared), caption)
+    values = {
+        "title": title,
+        "sections": sections,
+        "sentences": [sentence(found) for found in group(compared)],
+        "forest": forest,
+    }
+    page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    # LaTeX has braces of its own.
+    latex = jinja2.Environment(
+        block_start_string="<%", block_end_string="%>", variable_start_string="<<",
+        variable_end_string=">>", comment_start_string="<#", comment_end_string="#>",
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    latex.filters["latex"] = escape_latex
+    for name, environment, source in (
+        ("report.tex", latex, "report.tex"),
+        ("index.html", page, "page.html"),
+    ):
+        template = environment.from_string((Path(__file__).parent / source).read_text())
+        atomic_write(out / name, template.render(values))
+    return out / "index.html"
 
 
 def distinct_values(records: Sequence[dict[str, Any]], get: Callable[[dict[str, Any]], Any]) -> str:
@@ -194,23 +319,21 @@ def _hardware(hardware) -> str:
 
 
 @styled
-def save_figure(out: Path, name: str, figure: Figure) -> str:
-    """Writes `figures/NAME.pdf` and `.png` and closes the figure; returns the PNG as a data URI.
+def save_figure(out: Path, name: str, figure: Figure, caption: str = "") -> Picture:
+    """Writes `figures/NAME.pdf` and `.png` and closes the figure.
 
     Texts are drawn as they are, wherever they were made: a name may hold `$`.
     """
     texts: Any = figure.findobj(mpl_text.Text)
     for text in texts:
         text.set_parse_math(False)
-    content = {}
     # Without its date, so that the same figure is the same file.
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, metadata=metadata)
-        content[kind] = buffer.getvalue()
-        atomic_write(out / "figures" / f"{name}.{kind}", content[kind])
+        atomic_write(out / "figures" / f"{name}.{kind}", buffer.getvalue())
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(content["png"]).decode()
+    return _read_picture(out, name, caption)
 
 
 def _describe_distribution(record) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 import abc
 import argparse
 import dataclasses
+import shlex
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -209,7 +211,35 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
         epilog="; ".join(f"{name}: {each.text}" for name, each in table.protocols.items()),
     )
     table.add_arguments(parser, Path("results") / (table.results or table.name))
-    return parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(words)
+    options.command = command_text(table.name, words)
+    return options
+
+
+def command_text(name: str, words: Sequence[str]) -> str:
+    """A command for a reader: `DIR` for the folder of the data, no other folder of this machine.
+
+    Example:
+        >>> from experiments.common.table import command_text
+        >>> command_text("table_3_1", ["--data", "/home/me/images", "--out=here", "--folds", "3"])
+        'python -m experiments.table_3_1 --data DIR --folds 3'
+    """
+    shown, left = [], [part for word in words for part in _split_flag(word)]
+    while left:
+        word = left.pop(0)
+        if word in ("--out", "--prepared"):
+            del left[:1]
+        elif word == "--data":
+            shown += [word, "DIR"]
+            del left[:1]
+        else:
+            shown.append(Path(word).name if Path(word).is_absolute() else word)
+    return shlex.join(["python", "-m", f"experiments.{name}", *shown])
+
+
+def _split_flag(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--") else [word]
 
 
 def run_stages(table: Table, options: argparse.Namespace) -> report.Section:
@@ -227,7 +257,13 @@ def run_stages(table: Table, options: argparse.Namespace) -> report.Section:
         list_trials(take_shard(trials, options.shard), options.out)
         raise EarlyExit
     records = run_trials(trials, options.out, options.shard)
-    return table.report(datasets, trials, records, options.out)
+    section = dataclasses.replace(
+        table.report(datasets, trials, records, options.out),
+        comparisons=table.conclude(records, options).comparisons,
+        command=options.command,
+    )
+    report.keep_section(table.page_folder(options.out), section)
+    return section
 
 
 def run_report(make_sections: Callable[[], Sequence[report.Section]], out: Path, title: str) -> int:
@@ -240,7 +276,7 @@ def run_report(make_sections: Callable[[], Sequence[report.Section]], out: Path,
     def command():
         sections = make_sections()
         heading = sections[0].title if len(sections) == 1 else title
-        page = report.write_page(out / "index.html", heading, sections)
+        page = report.write_report(out, heading, sections)
         print(*(section.markdown for section in sections), sep="\n")
         print(f"Open {page}")
         # A chief that is killed before this finds the other hosts when it restarts.

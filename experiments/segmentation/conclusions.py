@@ -17,9 +17,7 @@ from experiments.common.conclusions import (
     describe_weights,
     direction,
 )
-from experiments.common.markup import markdown_table
 from experiments.common.published import SEGMENTATION_TITLES
-from experiments.common.report import markdown_cells
 from experiments.common.significance import bootstrap, comparisons
 from experiments.segmentation import report
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS
@@ -42,9 +40,10 @@ def conclude(
     summary = report.summarise(runs, SEGMENTATION_PROTOCOLS[options.protocol].ddof)
     titles = _titles(records)
     published = {key: scores for key, scores in table.published.items() if key[0] in titles}
-    cells = markdown_cells(*report.make_cells(summary, published, titles))
+    cells, emphasise = report.make_cells(summary, published, titles)
     return Conclusions(
-        table=markdown_table(list(cells), cells.to_numpy().tolist()),
+        cells=cells,
+        emphasise=emphasise,
         scores={
             _name_score(row, titles, records): report.format_score(
                 getattr(row, f"{METRIC}_mean"), getattr(row, f"{METRIC}_sd")

@@ -70,19 +70,20 @@ def check_print(figure):
             assert inside or not extent.width, text.get_text()
 
 
-def test_a_figure_is_saved_as_pdf_and_png_and_returned_as_the_png(tmp_path):
+def test_a_figure_is_saved_as_pdf_and_png_and_returned_for_a_page(tmp_path):
     @styled
     def draw():
         figure, axes = plt.subplots(figsize=(2, 1))
         axes.set_title("price: $5 or $6_a")
         return figure
 
-    uri = save_figure(tmp_path, "plot", draw())
+    picture = save_figure(tmp_path, "plot", draw())
     png = (tmp_path / "figures/plot.png").read_bytes()
-    assert base64.b64decode(uri.removeprefix("data:image/png;base64,")) == png
+    assert base64.b64decode(picture.png.removeprefix("data:image/png;base64,")) == png
     assert Image.open(io.BytesIO(png)).width == 440
     pdf = (tmp_path / "figures/plot.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
+    assert base64.b64decode(picture.pdf.removeprefix("data:application/pdf;base64,")) == pdf
     save_figure(tmp_path, "again", draw())
     assert (tmp_path / "figures/again.pdf").read_bytes() == pdf
     assert not plt.get_fignums()

@@ -15,7 +15,10 @@ def test_one_page_shows_both_chapters(tmp_path, monkeypatch, capsys):
     assert reproduce.main(["--out", str(out), "--prepared", str(tmp_path / "prepared")]) == 0
     page = (out / "index.html").read_text()
     for title in (reproduce.SEGMENTATION.title, reproduce.CLASSIFICATION.title):
-        assert f'<h2 class="section">{title}</h2>' in page
+        assert f">{title}</h2>" in page
+    found = page.partition('id="found"')[2].partition("</ul>")[0]
+    assert found.count("<li><b>Phantom</b>") >= 3  # sharp or plain, ranking, sensitivity
+    assert (out / "report.tex").is_file()
     assert "first filters 16 and 16" in page
     assert (out / "segmentation" / "table.csv").is_file()
     assert (out / "classification" / "table.csv").is_file()

@@ -40,7 +40,7 @@ def compared(mean, low, high, verdict, contender="Sharp U-Net", claim=CLAIM, pri
 )
 def test_the_result_chooses_the_sentence(numbers, verdict, printed, words, bearing):
     each = compared(*numbers, verdict, printed=printed)
-    said = sentence([each])
+    said = sentence([each]).markdown
     assert words in said
     assert each.bearing.startswith(bearing)
     assert f"This {bearing}" in said
@@ -54,19 +54,19 @@ def test_several_comparisons_of_one_claim_are_one_sentence():
     worse = compared(-2, -3, -1, "worse", "Sharp TernausNet-16")
     none = compared(0, -1, 1, "no difference shown")
     [found] = group([better, worse, none])
-    said = sentence(found)
+    said = sentence(found).markdown
     assert "Jaccard in 3 comparisons with U-Net (points, 95% intervals over splits)" in said
     assert "higher: Wide Sharp U-Net +3.00 (+1.00 to +5.00)" in said
     assert "lower: Sharp TernausNet-16 -2.00" in said
     assert "supported by 1, weakened by 1, left open by 1." in said
-    assert "This supports the claim" in sentence([better, better])
+    assert "This supports the claim" in sentence([better, better]).markdown
     other = dataclasses.replace(better, baseline="Wide U-Net")
-    assert "Wide Sharp U-Net less Wide U-Net +3.00" in sentence([none, other])
+    assert "Wide Sharp U-Net less Wide U-Net +3.00" in sentence([none, other]).markdown
 
 
 def test_what_the_thesis_does_not_claim_is_answered():
     asked = Claim("this costs nothing", made=False)
     no, yes = compared(-3, -5, -1, "lower", claim=asked), compared(3, 1, 5, "higher", claim=asked)
-    assert sentence([no]).endswith("Whether this costs nothing: no.")
-    assert sentence([yes, no]).endswith("Whether this costs nothing: yes by 1, no by 1.")
+    assert sentence([no]).markdown.endswith("Whether this costs nothing: no.")
+    assert sentence([yes, no]).markdown.endswith("Whether this costs nothing: yes by 1, no by 1.")
     assert len(group([no, compared(3, 1, 5, "better")])) == 2

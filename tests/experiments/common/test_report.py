@@ -67,7 +67,7 @@ def test_a_figure_that_was_drawn_in_another_style_is_saved_all_the_same(tmp_path
         axes.plot([0], [0], label=BROKEN_MATH)
         axes.legend()
         figure.suptitle(BROKEN_MATH)
-    assert save_figure(tmp_path, "drawn", figure).startswith("data:image/png")
+    assert save_figure(tmp_path, "drawn", figure).png.startswith("data:image/png")
 
 
 @pytest.mark.parametrize("name", [NAME, BROKEN_MATH])
