@@ -2,11 +2,12 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: help reproduce test bench bench-gpu soak lint format lock clean
+.PHONY: help reproduce test docs bench bench-gpu soak lint format lock clean
 
 help:
 	@echo "make reproduce   run both chapters on embedded phantoms (minutes, CPU)"
 	@echo "make test        run every test; make test DATA=DIR also those on real images"
+	@echo "make docs        build the site; open build/docs/index.html"
 	@echo "make soak        kill, interrupt and corrupt everything at random, and compare (long)"
 	@echo "make bench       time everything beside its peers; writes docs/benchmarks.md (long)"
 	@echo "make lint        check style and types"
@@ -18,6 +19,10 @@ reproduce: .venv/installed
 
 test: .venv/installed
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data=$(DATA)) tests
+
+docs: .venv/installed
+	@$(RUN) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
+	@echo "Open build/docs/index.html"
 
 bench: .venv/installed
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable .[bench]
@@ -41,7 +46,7 @@ format: .venv/installed
 	@$(RUN) -m ruff format .
 
 lock:
-	uv pip compile setup.py --extra experiments --extra notebooks --extra test --universal --python-version 3.11 --upgrade \
+	uv pip compile setup.py --extra demo --extra docs --extra experiments --extra notebooks --extra test --universal --python-version 3.11 --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.txt
 
 clean:

@@ -47,6 +47,8 @@ setup(
         # Peers to be measured beside; not in requirements.txt. On a machine without a GPU, the
         # index https://download.pytorch.org/whl/cpu has a PyTorch of a tenth of the size.
         "bench": ["monai>=1.5", "segmentation-models-pytorch>=0.5", "torch>=2.9"],
+        "demo": ["gradio>=6"],
+        "docs": ["furo>=2025.7", "myst-nb>=1.3", "sphinx>=8.2"],
         "experiments": [
             "imbalanced-learn>=0.14",
             "jinja2>=3.1",
@@ -55,6 +57,6 @@ setup(
             "umap-learn>=0.5.7",
         ],
         "notebooks": ["ipykernel>=6.29", "matplotlib>=3.9", "nbclient>=0.10", "nbformat>=5.10"],
-        "test": ["mypy>=1.15", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "test": ["mypy>=1.15", "playwright>=1.50", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
     },
 )

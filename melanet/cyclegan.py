@@ -344,8 +344,8 @@ def build_cyclegan(
     Args:
         input_shape: `(height, width, channels)`; sides are multiples of 16.
         domains: Names of the two domains.
-        generator_filters: Filters of the first block of both `unet_generator`s.
-        discriminator_filters: Filters of the first block of both `patchgan_discriminator`s.
+        generator_filters: Filters of the first block of the generators, see `unet_generator`.
+        discriminator_filters: Filters of the first block of the discriminators.
         norm: `"instance"` (thesis) or `"layer"` (released), as in `unet_generator`.
         name: Name of the model.
 

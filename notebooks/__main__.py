@@ -6,13 +6,16 @@ A notebook remembers the code that made its outputs, so that a test can tell whe
 """
 
 import argparse
+import base64
 import hashlib
+import io
 import sys
 import tempfile
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 FOLDER = Path(__file__).parent
 #: Seconds that a cell may take.
@@ -42,8 +45,19 @@ def store(path: Path) -> None:
         cell.metadata.pop("execution", None)  # when it ran
         if cell.cell_type == "code":  # nothing that a program logs belongs on the page
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = smaller(output.data["image/png"])
     notebook.metadata["code_sha256"] = code_hash(notebook)
     nbformat.write(notebook, path)
+
+
+def smaller(picture: str) -> str:
+    """A PNG in 256 colours, in base64 as it came: a notebook stays small enough to keep."""
+    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    packed = io.BytesIO()
+    image.quantize(256, Image.Quantize.MEDIANCUT).save(packed, "png", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()
 
 
 def run(notebook: nbformat.NotebookNode, scratch: Path) -> None:

@@ -78,7 +78,7 @@ def test_all_conditions_go_from_datasets_to_the_page(xrays, tmp_path):
     assert (len(trees_run.records), len(published.records), published.missing) == (1, 4, [])
     assert len(published.conclusions.comparisons) == 7
     table = out / "table_2_2"
-    assert (table / "index.html").read_text().count("data:image/png;base64,") == 1 + 4 + 1 + 2
+    assert (table / "index.html").read_text().count("data:image/png;base64,") == 1 + 4 + 1 + 2 + 1
     assert len(pd.read_csv(table / "table.csv")) == 4
     assert "54.34" in (table / "table.md").read_text()
     generators = list((out / "gans").glob("*.keras"))

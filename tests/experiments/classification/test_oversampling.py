@@ -89,7 +89,7 @@ def test_conditions_go_from_a_dataset_to_the_page(lesions, tiny, tmp_path):
         assert [score["id"] for score in record["validation_scores"]] == list(split.validation)
         assert "val_loss" not in record["history"]  # it chooses the threshold, nothing else
     page = (out / "index.html").read_text()
-    assert page.count("data:image/png;base64,") == 6  # those of table 2.1, and the reliability
+    assert page.count("data:image/png;base64,") == 7  # those of table 2.1, and the reliability
     assert "as many optimizer steps" in page
     table = pd.read_csv(out / "table.csv")
     assert {"ece_mean", "brier_mean", "chosen_sensitivity_low"} <= set(table)

@@ -241,7 +241,7 @@ def test_a_run_goes_on_from_its_records_alone(small_phantom, tmp_path, monkeypat
     assert "4 of 4 trials are done already" in capsys.readouterr().out
     assert (here / "table.md").read_text() == (there / "table.md").read_text()
     drawn = {path.stem for path in (here / "figures").glob("*.png")}
-    assert drawn == {"learning-curves", "fold-by-fold"}  # no predictions came with the records
+    assert drawn == {"differences", "learning-curves", "fold-by-fold"}  # no predictions came along
     command = f"python -m experiments.table_3_1 --data DIR --datasets phantom {' '.join(SMALL)}"
     write_run_file(here, command)
     [published] = read_run(here).commands
