@@ -2,10 +2,11 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: help reproduce test docs bench bench-gpu soak lint format lock clean
+.PHONY: help reproduce demo test docs bench bench-gpu soak lint format lock clean
 
 help:
 	@echo "make reproduce   run both chapters on embedded phantoms (minutes, CPU)"
+	@echo "make demo        show in a browser what the models of make reproduce do; RESULTS=DIR for others"
 	@echo "make test        run every test; make test DATA=DIR also those on real images"
 	@echo "make docs        build the site; open build/docs/index.html"
 	@echo "make soak        kill, interrupt and corrupt everything at random, and compare (long)"
@@ -19,6 +20,9 @@ reproduce: .venv/installed
 
 test: .venv/installed
 	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal $(if $(DATA),--data=$(DATA)) tests
+
+demo: .venv/installed
+	@$(RUN) -m experiments.demo $(if $(RESULTS),--results $(RESULTS))
 
 docs: .venv/installed
 	@$(RUN) -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs build/docs

@@ -28,7 +28,7 @@ SEGMENTATION = dataclasses.replace(
     title="Chapter 3: U-Net and Sharp U-Net on the phantom, beside table 3.1",
     datasets=["phantom"],
 )
-SEGMENTATION_OPTIONS = ["--repeats", "1", "--epochs", "20", "--batch-size", "4"]
+SEGMENTATION_OPTIONS = ["--repeats", "1", "--epochs", "20", "--batch-size", "4", "--save-models"]
 CLASSIFICATION = dataclasses.replace(
     table_2_1.TABLE, title="Chapter 2: VGG-GAP and MelaNet on the phantom, beside table 2.1"
 )
@@ -40,7 +40,7 @@ CLASSIFICATION_OPTIONS = [
     *("--dataset", "phantom", "--conditions", "vgg_gap", "melanet", "--repeats", "3"),
     *("--weights", "none", "--epochs", "16", "--gan-epochs", "30", "--gan-filters", "16", "16"),
     *("--gan-rates", "1e-3", "1e-3", "--gan-decay", "--gan-norm", "layer"),
-    *("--adversarial-loss", "least_squares", "--identity-weight", "5"),
+    *("--adversarial-loss", "least_squares", "--identity-weight", "5", "--save-models"),
 ]
 
 

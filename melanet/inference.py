@@ -434,6 +434,48 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     atomic_write(path, png.getvalue())
 
 
+def predicted_classes(outputs: np.ndarray, threshold: float) -> np.ndarray:
+    """The class of each image: of two, the last one from the threshold on; else the likeliest.
+
+    Args:
+        outputs: Probabilities, `(images, classes)`.
+        threshold: A probability.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.inference import predicted_classes
+        >>> predicted_classes(np.array([[0.7, 0.3], [0.9, 0.1]]), 0.2).tolist()
+        [1, 0]
+    """
+    if outputs.shape[1] == 2:
+        return (outputs[:, 1] >= threshold).astype(int)
+    return outputs.argmax(axis=-1)
+
+
+def heat_overlay(original: np.ndarray, heat: np.ndarray, info: ModelInfo) -> np.ndarray:
+    """An image in its own size under a heat map, such as of `melanet.grad_cam`.
+
+    Args:
+        original: uint8 `(height, width, channels)`.
+        heat: `info.image_size`, in [0, 1].
+        info: What the model needs.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import ModelInfo
+        >>> from melanet.inference import heat_overlay
+        >>> info = ModelInfo("classification", (8, 8), 3, ("benign", "malignant"))
+        >>> heat_overlay(np.zeros((5, 7, 3), "uint8"), np.ones((8, 8)), info).shape
+        (5, 7, 3)
+    """
+    plane = np.round(255 * to_original(heat, original.shape[:2], info)).astype("uint8")
+    colours = cv2.applyColorMap(plane, cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
+    return np.round((1 - HEAT) * original + HEAT * colours).astype("uint8")
+
+
 def _classify(
     out: Path,
     model: keras.Model,
@@ -445,18 +487,13 @@ def _classify(
     from melanet.explain import grad_cam
 
     outputs = checked_outputs(model, batch, names)
-    chosen = outputs.argmax(axis=-1)
-    if outputs.shape[1] == 2:
-        chosen = (outputs[:, 1] >= info.threshold).astype(int)
+    chosen = predicted_classes(outputs, info.threshold)
     maps = grad_cam(model, batch, class_index=chosen)
     rows = []
     for name, original, output, index, heat in zip(
         names, originals, outputs, chosen, maps, strict=True
     ):
-        plane = np.round(255 * to_original(heat, original.shape[:2], info)).astype("uint8")
-        colours = cv2.applyColorMap(plane, cv2.COLORMAP_VIRIDIS)[:, :, ::-1]
-        mixed = (1 - HEAT) * original + HEAT * colours
-        write_png(out / "grad_cam" / f"{name}.png", np.round(mixed).astype("uint8"))
+        write_png(out / "grad_cam" / f"{name}.png", heat_overlay(original, heat, info))
         values = [round(float(value), 6) for value in output]
         shares = dict(zip(map("probability_{}".format, info.class_names), values, strict=True))
         rows.append({"predicted": info.class_names[index], **shares})

@@ -58,7 +58,7 @@ def translate_images(
     out = Path(out)
     model = load_model(generator)
     network = to_float32(getattr(model, "first_to_second", model))
-    info = _info(network, generator, image_size)
+    info = generator_info(network, generator, image_size)
 
     def write(
         network: keras.Model,
@@ -89,8 +89,25 @@ def translate_images(
     )
 
 
-def _info(network: keras.Model, path: str | Path, size: tuple[int, int] | None) -> ModelInfo:
-    """How images are read for a generator: its size and channels, in [0, 255]."""
+def generator_info(
+    network: keras.Model, path: str | Path, size: tuple[int, int] | None
+) -> ModelInfo:
+    """How images are read for a generator: its size and channels, in [0, 255].
+
+    Args:
+        network: The generator.
+        path: Its file, for messages.
+        size: `(height, width)` at which it shall translate; its own if None.
+
+    Raises:
+        InputError: If it is no generator, or does not translate images of this size.
+
+    Example:
+        >>> from melanet import unet_generator
+        >>> from melanet.translation import generator_info
+        >>> generator_info(unet_generator((16, 16, 3), filters=4), "generator.keras", None).channels
+        3
+    """
     given: Any
     made: Any
     given, made = (getattr(network, name, None) for name in ("input_shape", "output_shape"))

@@ -88,11 +88,11 @@ def _segment(
     for name, original, output in zip(
         names, originals, checked_outputs(model, batch, names), strict=True
     ):
-        classes = _classes(output, original.shape[:2], info)
+        classes = pixel_classes(output, original.shape[:2], info)
         several = output.shape[-1] > 1
         stored = classes if several else classes * np.uint8(255)
         write_png(out / "masks" / f"{name}.png", stored)
-        write_png(out / "overlays" / f"{name}.png", _overlay(original, classes))
+        write_png(out / "overlays" / f"{name}.png", outlined(original, classes))
         titles = info.class_names or ("foreground",)
         indices = range(len(titles)) if several else [1]
         shares = {
@@ -103,8 +103,24 @@ def _segment(
     return rows
 
 
-def _classes(output: np.ndarray, size: tuple[int, ...], info: ModelInfo) -> np.ndarray:
-    """The class of every pixel in the original size; of one class, 0 and 1."""
+def pixel_classes(output: np.ndarray, size: tuple[int, ...], info: ModelInfo) -> np.ndarray:
+    """The class of every pixel in the original size; of one class, 0 and 1.
+
+    Args:
+        output: Probabilities, `(height, width, classes)`, as the model gives them.
+        size: `(height, width)` of the original.
+        info: What the model needs.
+
+    Returns:
+        uint8 `size`.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet import ModelInfo
+        >>> from sharpunet.inference import pixel_classes
+        >>> pixel_classes(np.ones((8, 8, 1)), (4, 4), ModelInfo("segmentation", (8, 8), 1)).sum()
+        np.uint64(16)
+    """
     if output.shape[-1] == 1:
         return (to_original(output[:, :, 0], size, info) > info.threshold).astype("uint8")
     best = np.full(size, -np.inf, "float32")
@@ -116,8 +132,22 @@ def _classes(output: np.ndarray, size: tuple[int, ...], info: ModelInfo) -> np.n
     return classes
 
 
-def _overlay(original: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The image in colour with an outline around every object."""
+def outlined(original: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The image in colour with an outline around every object.
+
+    Args:
+        original: uint8 `(height, width, channels)`.
+        classes: The class of every pixel; 0 is the background.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.inference import outlined
+        >>> outlined(np.zeros((4, 4, 1), "uint8"), np.ones((4, 4), "uint8")).shape
+        (4, 4, 3)
+    """
     drawn = np.repeat(original, 4 - original.shape[2], axis=2)[:, :, :3].copy()
     thickness = max(1, round(max(drawn.shape) / 400))
     for index in np.unique(classes[classes > 0]):

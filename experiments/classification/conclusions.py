@@ -150,7 +150,9 @@ def _corrected(found: Sequence[tuple[Comparison, SeedDifference]]) -> list[Compa
     """The comparisons with the verdicts of corrected p-values."""
     p_values = holm([difference.p for _, difference in found])
     return [
-        dataclasses.replace(comparison, p=float(p), verdict=difference.verdict(p))
+        dataclasses.replace(
+            comparison, p=float(p), verdict=difference.verdict(p), caution=difference.caution(p)
+        )
         for (comparison, difference), p in zip(found, p_values, strict=True)
     ]
 

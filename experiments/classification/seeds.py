@@ -116,6 +116,11 @@ class SeedDifference(Difference):
             return NOT_SHOWN
         return "higher" if self.mean > 0 else "lower"
 
+    def caution(self, p: float) -> str:
+        """Why a small p shows nothing, `p` being corrected; empty if it does, or is not small."""
+        small = p < SIGNIFICANCE_LEVEL
+        return "not every seed has its sign" if small and not self.agree else ""
+
 
 def compare_seeds(
     pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], name: str, seed: int = 0

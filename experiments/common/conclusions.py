@@ -82,6 +82,7 @@ class Comparison:
         over: What the interval is over.
         printed: The difference that the thesis prints; NaN if it prints none.
         untrained: What did not learn, for a reader: then nothing is shown. Empty if all did.
+        caution: Why a small p shows nothing here. Empty if it would.
     """
 
     claim: Claim
@@ -99,6 +100,7 @@ class Comparison:
     over: str = "splits"
     printed: float = math.nan
     untrained: str = ""
+    caution: str = ""
 
     @property
     def place(self) -> str:
@@ -275,7 +277,8 @@ def _one(each: Comparison) -> str:
     if each.untrained:
         details.append(each.untrained)
     if not math.isnan(each.p):
-        details.append(f"p = {each.p:.3f} after Holm's correction")
+        caution = f", but {each.caution}" if each.caution else ""
+        details.append(f"p = {each.p:.3f} after Holm's correction{caution}")
     if not math.isnan(each.printed):
         details.append(f"the thesis prints {each.printed:+.2f}")
     if each.verdict in (*HIGHER, *LOWER):

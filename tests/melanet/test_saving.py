@@ -148,3 +148,20 @@ def test_half_precision_becomes_float32_with_the_same_weights():
     single = to_float32(half)
     assert single.layers[0].compute_dtype == "float32"
     np.testing.assert_array_equal(single.get_weights()[0], half.get_weights()[0])
+
+
+def test_a_file_without_the_optimizer_is_small_and_leaves_the_model_as_it_was(tmp_path):
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(1000)])
+    model.compile("adam", "mse")
+    model.fit(np.zeros((2, 100)), np.zeros((2, 1000)), verbose=0)
+    optimizer = model.optimizer
+    save_model(model, tmp_path / "all.keras")
+    save_model(model, tmp_path / "weights.keras", include_optimizer=False)
+    sizes = [(tmp_path / name).stat().st_size for name in ("all.keras", "weights.keras")]
+    assert sizes[1] < 0.4 * sizes[0]  # Adam keeps two numbers for every weight
+    assert model.compiled
+    assert model.optimizer is optimizer
+    assert load_model(tmp_path / "all.keras").optimizer.iterations == 1
+    alone = load_model(tmp_path / "weights.keras")
+    assert not alone.compiled
+    np.testing.assert_array_equal(alone.get_weights()[0], model.get_weights()[0])

@@ -70,9 +70,7 @@ def test_all_four_conditions_go_from_a_dataset_to_the_page(dermoscopy, tmp_path)
         assert record["weights"] is None
         assert [score["positive"] for score in record["scores"]] == [True] + [False] * 4
     page = (out / "index.html").read_text()
-    assert (
-        page.count("data:image/png;base64,") == 6
-    )  # 2.3, 2.4, 2.6, 2.7, 2.16; differences
+    assert page.count("data:image/png;base64,") == 6  # 2.3, 2.4, 2.6, 2.7, 2.16; differences
     markdown = (out / "table.md").read_text()
     assert "84.46 (the NPV)" in markdown
     assert "26.67" in markdown

@@ -49,6 +49,14 @@ def test_the_result_chooses_the_sentence(numbers, verdict, printed, words, beari
     assert said.startswith("**ISBI-2012** (protocol thesis, 96 × 128, random weights, 5 folds × 1)")
 
 
+def test_a_small_p_that_shows_nothing_is_explained():
+    doubtful = dataclasses.replace(
+        compared(5.0, 1, 9, "no difference shown"), caution="not every seed has its sign"
+    )
+    text = sentence([doubtful]).text
+    assert "p = 0.010 after Holm's correction, but not every seed has its sign)" in text
+
+
 def test_several_comparisons_of_one_claim_are_one_sentence():
     better = compared(3, 1, 5, "better", "Wide Sharp U-Net")
     worse = compared(-2, -3, -1, "worse", "Sharp TernausNet-16")

@@ -1,0 +1,1 @@
+"""The demo: trained models on images of one's own, in a browser."""
