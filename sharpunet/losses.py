@@ -16,7 +16,8 @@ class _ImageLoss(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         weights = metrics.image_weights(sample_weight)
         if weights is not None:
-            weights = ops.reshape(weights, (-1, 1, 1))  # for pixels, or for a mean over them
+            # For pixels, or for a mean over them.
+            weights = ops.reshape(weights, (-1, *(1,) * (len(y_pred.shape) - 2)))
         return super().__call__(y_true, y_pred, weights)
 
 
@@ -94,8 +95,8 @@ class FocalTversky(keras.losses.Loss):
     def call(self, y_true, y_pred, weights=None):
         y_true, y_pred = _as_targets(y_true, y_pred)
         weights = 1.0 if weights is None else ops.cast(weights, "float32")
-        weights = ops.reshape(weights, (-1, 1, 1, 1))
-        pixels = (0, 1, 2)
+        weights = ops.reshape(weights, (-1, *(1,) * (len(y_pred.shape) - 1)))
+        pixels = tuple(range(len(y_pred.shape) - 1))
         true_positives = ops.sum(weights * y_true * y_pred, axis=pixels)
         false_positives = ops.sum(weights * (1 - y_true) * y_pred, axis=pixels)
         false_negatives = ops.sum(weights * y_true * (1 - y_pred), axis=pixels)
@@ -148,8 +149,10 @@ class Boundary(_ImageLoss):
         y_true, y_pred = _as_targets(y_true, y_pred)
         distance = signed_distance(y_true, self.reach)
         # One value per image, so that several devices can share a batch.
-        region = ops.mean(_cross_entropy(y_true, y_pred), axis=(1, 2), keepdims=True)
-        return region + self.weight * ops.mean(y_pred * distance, axis=(1, 2, 3))[:, None, None]
+        pixels = tuple(range(1, len(y_pred.shape) - 1))
+        region = ops.mean(_cross_entropy(y_true, y_pred), axis=pixels, keepdims=True)
+        outline = ops.mean(ops.mean(y_pred * distance, axis=-1), axis=pixels, keepdims=True)
+        return region + self.weight * outline
 
     def get_config(self):
         return {**super().get_config(), "weight": self.weight, "reach": self.reach}
@@ -161,7 +164,7 @@ def signed_distance(masks: Any, reach: int) -> Any:
     It is measured to the nearest pixel on the other side, by centres.
 
     Args:
-        masks: 0 or 1, `(batch, height, width, classes)`.
+        masks: 0 or 1, `(batch, height, width, classes)`, or of volumes.
         reach: Longest distance; also the distance where a mask is empty or full.
 
     Returns:
@@ -193,7 +196,7 @@ def _cross_entropy(y_true, y_pred):
 def _distance(inside, reach):
     """Euclidean distance of each pixel of `inside` to the nearest one outside it; 0 outside."""
     squared = inside * float(reach**2)
-    for axis in (1, 2):
+    for axis in range(1, len(inside.shape) - 1):
         squared = _lower_envelope(squared, axis, reach)
     return ops.sqrt(squared)
 
@@ -201,11 +204,12 @@ def _distance(inside, reach):
 def _lower_envelope(values, axis, reach):
     """Minimum of `values` + offset ** 2 over all offsets along an axis, one pass of two."""
     side = ops.shape(values)[axis]
-    padding = [(reach, reach) if place == axis else (0, 0) for place in range(4)]
+    places = len(values.shape)
+    padding = [(reach, reach) if place == axis else (0, 0) for place in range(places)]
     padded = ops.pad(values, padding, constant_values=float(reach**2))
     least = values
     for offset in range(-reach, reach + 1):
-        window = [slice(None)] * 4
+        window = [slice(None)] * places
         window[axis] = slice(reach + offset, reach + offset + side)
         least = ops.minimum(least, padded[tuple(window)] + offset**2)
     return least

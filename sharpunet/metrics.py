@@ -29,8 +29,9 @@ def jaccard(
     background included, which a large background dominates.
 
     Args:
-        y_true: Masks, `(images, height, width, classes)`, 0 or 1: a foreground mask for one
-            class, one-hot with the background for more.
+        y_true: Masks, `(images, height, width, classes)` or, of volumes, `(volumes, depth, height,
+            width, classes)`, 0 or 1: a foreground mask for one class, one-hot with the background
+            for more.
         y_pred: Probabilities of the same shape. With one class, a pixel above `threshold` is
             foreground; with more, a pixel has its most probable class.
         threshold: Probability above which a pixel is foreground (one class only). 0.5 is the
@@ -44,8 +45,8 @@ def jaccard(
         `average=None` always one, `(images, classes)`.
 
     Raises:
-        ValueError: If the shapes differ or are not 4-D, there is no image, `y_true` has values
-            other than 0 and 1, `y_pred` has NaN, or `average` is unknown.
+        ValueError: If the shapes differ or are not 4-D or 5-D, there is no image, `y_true` has
+            values other than 0 and 1, `y_pred` has NaN, or `average` is unknown.
 
     Example:
         >>> import numpy as np
@@ -127,7 +128,7 @@ class _StreamingIndex(keras.metrics.MeanMetricWrapper):
         y_true, y_pred = as_masks(y_true, y_pred)
         y_true = ops.cast(y_true > 0.5, "float32")  # a mask of 0 and 255 too
         scores = self._index(y_true, y_pred, self.threshold, self.average)
-        broken = ops.any(ops.isnan(y_pred), axis=(1, 2, 3))
+        broken = ops.any(ops.isnan(y_pred), axis=tuple(range(1, len(y_pred.shape))))
         return ops.where(broken, float("nan"), scores)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -213,7 +214,7 @@ def as_masks(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         y_pred: Predicted masks.
 
     Raises:
-        ValueError: If they are not both `(images, height, width, classes)`.
+        ValueError: If they are not both `(images, height, width, classes)`, or of volumes.
 
     Example:
         >>> import numpy as np
@@ -223,7 +224,7 @@ def as_masks(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """
     y_true, y_pred = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
     sides = list(zip(y_true.shape, y_pred.shape, strict=False))
-    if not len(y_true.shape) == len(y_pred.shape) == 4 or any(
+    if not len(y_true.shape) == len(y_pred.shape) in _RANKS or any(
         None not in pair and pair[0] != pair[1] for pair in sides
     ):
         raise ValueError(
@@ -260,14 +261,18 @@ def image_weights(sample_weight: Any) -> Any:
     return ops.reshape(sample_weight, (-1,)) if shape else sample_weight
 
 
-_SHAPES = "`y_true` and `y_pred` must both be (images, height, width, classes)"
+_RANKS = (4, 5)
+_SHAPES = (
+    "`y_true` and `y_pred` must both be (images, height, width, classes), or (volumes, depth, "
+    "height, width, classes)"
+)
 
 
 def _score(index, y_true, y_pred, threshold, average, per_image):
     if average not in (*AVERAGES, None):
         raise ValueError(f'`average` must be "macro", "micro" or None. Received: {average!r}')
     y_true, y_pred = np.asarray(y_true, "float32"), np.asarray(y_pred, "float32")
-    if y_true.shape != y_pred.shape or y_true.ndim != 4 or not len(y_true):
+    if y_true.shape != y_pred.shape or y_true.ndim not in _RANKS or not len(y_true):
         raise ValueError(
             f"{_SHAPES}, with one image or more. Received shapes {y_true.shape} and {y_pred.shape}"
         )
@@ -289,7 +294,8 @@ def _areas(y_true, y_pred, threshold, average):
         predicted = ops.cast(y_pred > threshold, "float32")
     else:
         predicted = ops.one_hot(ops.argmax(y_pred, axis=-1), classes, dtype="float32")
-    axes = (1, 2, 3) if average == "micro" else (1, 2)
+    spatial = tuple(range(1, len(y_true.shape) - 1))
+    axes = (*spatial, -1) if average == "micro" else spatial
     both = ops.sum(y_true * predicted, axis=axes)
     return both, ops.sum(y_true, axis=axes), ops.sum(predicted, axis=axes)
 

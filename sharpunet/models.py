@@ -1,7 +1,8 @@
-"""U-Net and Sharp U-Net, wide ones, and ones with an ImageNet encoder (sections 3.2.2 to 3.3.4).
+"""U-Net and Sharp U-Net, wide ones, ones for volumes, and ones with an ImageNet encoder.
 
-Every model is an encoder, a decoder and a head: `_encode` or a network of `keras.applications`,
-`_decode`, and `_mask_head`.
+Sections 3.2.2 to 3.3.4, and 4.3.3 for volumes. Every model is an encoder, a decoder and a head:
+`_encode` or a network of `keras.applications`, `_decode`, and `_mask_head`. The same code builds
+those of images and of volumes: the input's shape has the dimensions.
 """
 
 import sys
@@ -14,10 +15,12 @@ from keras import layers
 
 from sharpunet.layers import Kernel, SharpBlock
 
-#: `(height, width, channels)`; a side may be None for any size.
-Shape = tuple[int | None, int | None, int]
+#: `(height, width, channels)`, or of volumes `(depth, height, width, channels)`; a side may be None
+#: for any size.
+Shape = tuple[int | None, ...]
 
 FILTERS = (32, 64, 128, 256, 512)
+FILTERS_3D = (16, 32, 64, 128)
 WIDE_FILTERS = (35, 70, 140, 280, 560)
 WIDE_UP_FILTERS = (256, 128, 64, 32)  # the published code leaves these as in `unet`
 DECODER_FILTERS = (256, 128, 64, 32, 16)
@@ -35,11 +38,11 @@ def unet(
 
     Each block has two 3x3 convolutions with ReLU. Between blocks are 2x2 max pooling in the encoder
     and 2x2 transposed convolutions in the decoder; a 1x1 convolution ends it. 7,759,521 parameters
-    for 1 input channel, 7,760,097 for 3.
+    for 1 input channel, 7,760,097 for 3. Of volumes everything has a third dimension.
 
     Args:
-        input_shape: `(height, width, channels)`. The sides must be multiples of
-            `2 ** (len(filters) - 1)`, or None for any such size.
+        input_shape: `(height, width, channels)`, or `(depth, height, width, channels)`. The sides
+            must be multiples of `2 ** (len(filters) - 1)`, or None for any such size.
         classes: Number of classes. 1 gives a sigmoid map of the foreground; more give a softmax
             over all classes, background included.
         filters: Filters of each encoder block, from the finest to the bridge.
@@ -48,8 +51,8 @@ def unet(
         name: Name of the model.
 
     Returns:
-        A `keras.Model` from images in [0, 1], `(batch, height, width, channels)`, to
-        probabilities, `(batch, height, width, classes)`, float32 under any dtype policy.
+        A `keras.Model` from images in [0, 1], `(batch, *input_shape)`, to probabilities of the same
+        size, `(batch, height, width, classes)`, float32 under any dtype policy.
 
     Raises:
         ValueError: If the poolings do not divide a side, a number is not positive, or
@@ -76,7 +79,7 @@ def sharp_unet(
     """Sharp U-Net: `unet` with a `SharpBlock` on every skip connection (figure 3.1).
 
     It has the trainable parameters of `unet`, and 3 * 3 * M frozen weights for a skip connection
-    of M channels (4,320 in all).
+    of M channels (4,320 in all); of volumes 3 * 3 * 3 * M.
 
     See `unet` for the other arguments, returns and errors.
 
@@ -138,6 +141,52 @@ def wide_sharp_unet(
     )
 
 
+def unet3d(
+    input_shape: Shape = (64, 64, 64, 1),
+    classes: int = 1,
+    *,
+    filters: Sequence[int] = FILTERS_3D,
+    up_filters: Sequence[int] | None = None,
+    name: str = "unet3d",
+) -> keras.Model:
+    """`unet` for volumes, with 16 to 128 filters; 1,400,561 parameters for 1 input channel.
+
+    See `unet` for arguments, returns and errors.
+
+    Example:
+        >>> from sharpunet import unet3d
+        >>> unet3d((16, 32, 32, 1)).count_params()
+        1400561
+    """
+    return unet(input_shape, classes, filters=filters, up_filters=up_filters, name=name)
+
+
+def sharp_unet3d(
+    input_shape: Shape = (64, 64, 64, 1),
+    classes: int = 1,
+    *,
+    filters: Sequence[int] = FILTERS_3D,
+    up_filters: Sequence[int] | None = None,
+    kernel: Kernel = "laplacian",
+    name: str = "sharp_unet3d",
+) -> keras.Model:
+    """Sharp U-Net for volumes (section 4.3.3): `unet3d` with a `SharpBlock` on every skip.
+
+    The blocks add 3 * 3 * 3 * (16 + 32 + 64) = 3,024 frozen weights.
+
+    See `sharp_unet` for arguments, returns and errors.
+
+    Example:
+        >>> from sharpunet import sharp_unet3d, unet3d
+        >>> shape = (16, 32, 32, 1)
+        >>> sharp_unet3d(shape).count_params() - unet3d(shape).count_params()
+        3024
+    """
+    return sharp_unet(
+        input_shape, classes, filters=filters, up_filters=up_filters, kernel=kernel, name=name
+    )
+
+
 def encoder_unet(
     encoder: str | Callable[..., keras.Model],
     input_shape: Shape = (192, 256, 3),
@@ -191,8 +240,11 @@ def encoder_unet(
     if skip not in ("plain", "sharp"):
         raise ValueError(f'`skip` must be "plain" or "sharp". Received: {skip!r}')
     _check_arguments(input_shape, classes, (*decoder_filters, 1))
-    if input_shape[-1] not in (1, 3):
-        raise ValueError(f"`input_shape` must have 1 or 3 channels. Received: {input_shape}")
+    if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
+        raise ValueError(
+            "`input_shape` must be (height, width, channels), with 1 or 3 channels. "
+            f"Received: {input_shape}"
+        )
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ValueError(f"`weights`: no such file: {weights}")
     build = _find_encoder(encoder)
@@ -325,6 +377,10 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
         sharp_unet_resnet50,
     )
 }
+#: Those for volumes.
+VOLUME_MODELS: dict[str, Callable[..., keras.Model]] = {
+    build.__name__: build for build in (unet3d, sharp_unet3d)
+}
 
 
 def _unet(input_shape, classes, filters, up_filters, connect, name) -> keras.Model:
@@ -344,7 +400,7 @@ def _encode(x, filters):
     """The feature map of every block, finest first."""
     maps = [_convolutions(x, filters[0])]
     for count in filters[1:]:
-        maps.append(_convolutions(layers.MaxPooling2D(2)(maps[-1]), count))
+        maps.append(_convolutions(_layer("MaxPooling{}D", maps[-1])(2)(maps[-1]), count))
     return maps
 
 
@@ -361,9 +417,14 @@ def _decode(x, skips, filters, up_filters, upsample, connect, convolve):
 def _mask_head(x, classes, size=1):
     # float32 in mixed precision too: half-precision probabilities have no tails for the loss.
     activation = "sigmoid" if classes == 1 else "softmax"
-    return layers.Conv2D(
+    return _layer("Conv{}D", x)(
         classes, size, padding="same", activation=activation, dtype="float32", name="mask"
     )(x)
+
+
+def _layer(kind, x):
+    """The layer of a kind for the dimensions of a feature map, such as `Conv2D` or `Conv3D`."""
+    return getattr(layers, kind.format(len(x.shape) - 2))
 
 
 def _keep(skip):
@@ -375,7 +436,7 @@ def _sharpen(kernel, learned=False):
 
 
 def _transpose(x, filters):
-    return layers.Conv2DTranspose(filters, 2, strides=2)(x)
+    return _layer("Conv{}DTranspose", x)(filters, 2, strides=2)(x)
 
 
 def _upsample(x, filters):
@@ -384,7 +445,7 @@ def _upsample(x, filters):
 
 def _convolutions(x, filters):
     for _ in range(2):
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        x = _layer("Conv{}D", x)(filters, 3, padding="same", activation="relu")(x)
     return x
 
 
@@ -476,18 +537,19 @@ def _check_arguments(input_shape, classes, filters):
         raise ValueError(f"`classes` must be 1 or more. Received: {classes}")
     if len(filters) < 2 or min(filters) < 1:
         raise ValueError(f"`filters` must be two or more positive numbers. Received: {filters}")
-    if len(input_shape) != 3:
+    if len(input_shape) not in (3, 4):
         raise ValueError(
-            f"`input_shape` must be (height, width, channels). Received: {input_shape}"
+            "`input_shape` must be (height, width, channels), or (depth, height, width, channels). "
+            f"Received: {input_shape}"
         )
-    check_sides(input_shape[:2], poolings=len(filters) - 1)
+    check_sides(input_shape[:-1], poolings=len(filters) - 1)
 
 
 def check_sides(size: Sequence[int | None], poolings: int = 4) -> None:
-    """Checks that `poolings` halvings divide the sides of an image.
+    """Checks that `poolings` halvings divide the sides of an image or a volume.
 
     Args:
-        size: `(height, width)` in pixels, None for a side that is not known.
+        size: `(height, width)` or `(depth, height, width)`, None for a side that is not known.
         poolings: Number of halvings.
 
     Raises:
@@ -502,7 +564,8 @@ def check_sides(size: Sequence[int | None], poolings: int = 4) -> None:
         if side is not None and (side < factor or side % factor):
             below = max(side // factor, 1) * factor
             raise ValueError(
-                f"height and width must be multiples of {factor}, because {poolings} poolings "
-                f"halve them: {below} or {below + factor} would do for {side}. "
+                f"{'depth, ' * (len(size) == 3)}height and width must be multiples of {factor}, "
+                f"because {poolings} poolings halve them: {below} or {below + factor} would do for "
+                f"{side}. "
                 f"Received: {tuple(size)}"
             )

@@ -23,8 +23,8 @@ def sharpen_skips(model: keras.Model, kernel: Kernel = "laplacian") -> keras.Mod
     they may be where you do not want them.
 
     Args:
-        model: A functional Keras model of images, `(batch, height, width, channels)`, trained or
-            not. It is not changed.
+        model: A functional Keras model of images, `(batch, height, width, channels)`, or of
+            volumes, `(batch, depth, height, width, channels)`, trained or not. It is not changed.
         kernel: See `SharpBlock`.
 
     Returns:
@@ -42,7 +42,7 @@ def sharpen_skips(model: keras.Model, kernel: Kernel = "laplacian") -> keras.Mod
     """
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
         raise ValueError(f"`model` must be a functional keras.Model. Received: {model!r}")
-    sharpening_kernel(kernel)
+    sharpening_kernel(kernel, len(model.inputs[0].shape) - 2)
     upsampled: set[str] = set()  # names of the decoder's feature maps
     gates = _gates(model)
     copies: list[tuple] = []
@@ -94,7 +94,9 @@ def _copy_layer(layer):
 
 def _is_spatial(x) -> bool:
     """Whether `x` is a feature map of more than one pixel; one pixel has nothing to sharpen."""
-    return isinstance(x, keras.KerasTensor) and len(x.shape) == 4 and tuple(x.shape[1:3]) != (1, 1)
+    if not isinstance(x, keras.KerasTensor) or len(x.shape) not in (4, 5):
+        return False
+    return any(side != 1 for side in x.shape[1:-1])
 
 
 def _gates(model) -> set[str]:
@@ -123,7 +125,8 @@ def _merges_reached(layer, seen) -> set[str]:
 
 def _enlarges(layer, inputs, output) -> bool:
     """Whether a layer at least doubles the sides; judged by its name if they are unknown."""
-    sides = [side for x in (*inputs, output) for side in x.shape[1:3]]
+    sides = [side for x in (*inputs, output) for side in x.shape[1:-1]]
     if not inputs or None in sides:
         return any(word in type(layer).__name__ for word in _ENLARGING)
-    return all(output.shape[side] >= 2 * max(x.shape[side] for x in inputs) for side in (1, 2))
+    spatial = range(1, len(output.shape) - 1)
+    return all(output.shape[side] >= 2 * max(x.shape[side] for x in inputs) for side in spatial)
