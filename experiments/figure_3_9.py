@@ -121,9 +121,9 @@ def run(options: argparse.Namespace) -> None:
     if not distribution.is_chief():
         exit_worker()
     ids = evenly_spaced(trials[0].split.test, options.images)
-    size = trials[0].settings.image_size
+    height, width = trials[0].settings.image_size
     keep = trials[0].settings.keep_aspect_ratio
-    loaded = load_dataset((dataset, ids), image_size=size, keep_aspect_ratio=keep)
+    loaded = load_dataset((dataset, ids), image_size=(height, width), keep_aspect_ratio=keep)
     batches = loaded.as_numpy_iterator()
     images, masks = map(np.concatenate, zip(*batches, strict=True))
     save_figure(options.out, NAME, heat_maps(models, ids, images, masks, class_index))

@@ -74,11 +74,16 @@ def exit_worker() -> NoReturn:
     raise EarlyExit
 
 
-def add_common_arguments(parser: argparse.ArgumentParser, out: Path) -> None:
+def add_common_arguments(
+    parser: argparse.ArgumentParser,
+    out: Path,
+    sides: tuple[str, ...] = ("H", "W"),
+    size_help: str = "in pixels; default: the thesis's",
+) -> None:
     """Adds the flags that every table's command has."""
     add = parser.add_argument
-    add("--image-size", type=bounded_int(1, MAX_SIDE), nargs=2, metavar=("H", "W"),
-        help="in pixels; default: the thesis's")  # fmt: skip
+    add("--image-size", type=bounded_int(1, MAX_SIDE), nargs=len(sides), metavar=sides,
+        help=size_help)  # fmt: skip
     add("--batch-size", type=bounded_int(1), default=16, help="default: %(default)s")
     add(
         "--precision",

@@ -188,9 +188,9 @@ def describe_setting(record: dict[str, Any], weights: str, trainings: str) -> st
         >>> describe_setting(record, "random weights", "5 folds × 1")
         '96 × 128, random weights, bfloat16, 5 folds × 1'
     """
-    height, width = record["image_size"]
     precision = record["precision"].removeprefix("mixed_")
-    return f"{height} × {width}, {weights}, {precision}, {trainings}"
+    size = " × ".join(map(str, record["image_size"]))
+    return f"{size}, {weights}, {precision}, {trainings}"
 
 
 def describe_weights(name: str | None) -> str:

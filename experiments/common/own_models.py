@@ -92,7 +92,7 @@ def accepted(build: Builder, **options: Any) -> dict[str, Any]:
 def check_model(
     name: str,
     build: Builder,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int,
     output_shape: tuple[int, ...],
     **options: Any,

@@ -64,6 +64,8 @@ SEGMENTATION_TITLES = {
     "unet_resnet50": "U-Net + ResNet-50",
     "sharp_unet_resnet50": "Sharp U-Net + ResNet-50",
 }
+#: With those of models that the thesis only points to (section 4.3.3).
+MODEL_TITLES = {**SEGMENTATION_TITLES, "unet3d": "3D U-Net", "sharp_unet3d": "Sharp 3D U-Net"}
 
 #: Table 3.2, all on CVC-ClinicDB.
 TABLE_3_2: dict[tuple[str, str], Scores] = {

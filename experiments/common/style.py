@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from experiments.common.published import SEGMENTATION_TITLES
+from experiments.common.published import MODEL_TITLES, SEGMENTATION_TITLES
 from melanet import lazy
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ COLOURS = (
 #: Models and conditions that have one colour in every figure: baselines grey, the thesis's red.
 _NAMED_COLOURS = {
     **dict(zip(SEGMENTATION_TITLES, COLOURS, strict=True)),
+    **dict(zip(("unet3d", "sharp_unet3d"), COLOURS, strict=False)),
     **dict(zip(("vgg_gap", "melanet", "augment_5x", "augment_10x"), COLOURS, strict=False)),
     **dict(zip(("real", "both", "own", "synthetic"), COLOURS, strict=False)),
 }
@@ -102,7 +103,7 @@ def class_colours(labels: Sequence[str], others: Iterable[str] = ()) -> dict[str
     return colours | dict(zip(found, itertools.cycle(SYNTHETIC), strict=False))
 
 
-def readable(name: str, titles: Mapping[str, str] = SEGMENTATION_TITLES) -> str:
+def readable(name: str, titles: Mapping[str, str] = MODEL_TITLES) -> str:
     """The title of a model or condition; its name without underscores if it has none."""
     return titles.get(name) or name.replace("_", " ").strip()
 

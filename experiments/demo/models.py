@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from experiments.common.published import (
     CLASSIFIER_TITLES,
     DATASET_TITLES,
-    SEGMENTATION_TITLES,
+    MODEL_TITLES,
 )
 from melanet import lazy
 from melanet.data import InputError
@@ -36,7 +36,7 @@ KEY = re.compile(r"-[0-9a-f]{8}$")
 NUMBERS = {"s": "seed", "r": "repeat", "f": "fold"}
 TITLES = {
     **{"phantom": "Phantom", "melanet": "MelaNet", **DATASET_TITLES},
-    **SEGMENTATION_TITLES,
+    **MODEL_TITLES,
     **CLASSIFIER_TITLES,
 }
 #: Networks in memory at a time.

@@ -17,7 +17,7 @@ from experiments.common.conclusions import (
     describe_weights,
     direction,
 )
-from experiments.common.published import SEGMENTATION_TITLES
+from experiments.common.published import MODEL_TITLES
 from experiments.common.significance import bootstrap, comparisons
 from experiments.segmentation import report
 from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS
@@ -175,7 +175,7 @@ def _describe_untrained(records: Sequence[dict[str, Any]]) -> str:
 
 
 def _model_title(model: str) -> str:
-    return SEGMENTATION_TITLES.get(model, model)
+    return MODEL_TITLES.get(model, model)
 
 
 def _titles(records: Sequence[dict[str, Any]]) -> dict[str, str]:

@@ -43,6 +43,7 @@ from experiments.common.style import (
 )
 from melanet.data import ImageDataset
 from sharpunet.data import load_dataset
+from sharpunet.data.volumes import read_volume, volume_slices
 
 #: Names of the classes after the background, where they have some.
 CLASS_NAMES = {"covid_ct": ("ground-glass", "consolidation", "pleural effusion")}
@@ -336,6 +337,89 @@ def cases(
               Patch(color=MISSED, label="under-segmented")]  # fmt: skip
     legend_below(figure, legend, columns=3)
     return figure
+
+
+@styled
+def planes(
+    records: Sequence[dict[str, Any]], dataset: ImageDataset, out: Path, each: int = 2
+) -> Figure:
+    """Axial, coronal and sagittal planes of the hardest volumes: image, truth and each model.
+
+    The planes go through the middle of the true foreground. Of more than one class, all but the
+    background counts as foreground.
+
+    Args:
+        records: Records of one dataset of volumes.
+        dataset: The dataset.
+        out: The results folder, with the predictions.
+        each: Volumes at most.
+    """
+    first = [record for record in records if record["repeat"] == 0]
+    models = list(dict.fromkeys(record["model"] for record in first))
+    jaccard = {model: _jaccard_by_id(first, model) for model in models}
+    hardest = sorted(
+        jaccard[models[0]], key=lambda id: np.mean([jaccard[model].get(id, 0) for model in models])
+    )[:each]
+    rows = [
+        (id, f"{id}\n{plane}", pictures)
+        for id in hardest
+        for plane, pictures in _planes(dataset, id, first, models, out)
+    ]
+    figure, grid = _image_rows(len(rows), models, {"": rows[0][2][0]})
+    for axes_row, (id, title, (image, truth, *found)) in zip(grid, rows, strict=True):
+        axes_row[0].set_ylabel(title, fontsize=SMALL)
+        show_image(axes_row[0], image)
+        show_image(axes_row[1], truth.astype(float))
+        for axes, model, predicted in zip(axes_row[2:], models, found, strict=True):
+            show_image(axes, _overlay(image[..., None], truth, predicted))
+            axes.set_xlabel(f"Jaccard {100 * jaccard[model][id]:.1f}", fontsize=SMALL)
+    legend = [Patch(color=FOUND, label="found"), Patch(color=INVENTED, label="over-segmented"),
+              Patch(color=MISSED, label="under-segmented")]  # fmt: skip
+    legend_below(figure, legend, columns=3)
+    return figure
+
+
+def _planes(
+    dataset: ImageDataset,
+    id: str,
+    records: Sequence[dict[str, Any]],
+    models: Sequence[str],
+    out: Path,
+) -> list[tuple[str, list[np.ndarray]]]:
+    """Of each plane its name, the image, the truth and the masks, all square pixels apart."""
+    slices = volume_slices(dataset.ids())[id]
+    volume = read_volume(dataset, slices)
+    threshold = 127.5 if dataset.info.classes == 1 else 0
+    truth = volume.mask > 0
+    found = [_predicted_volume(records, model, id, slices, out) > threshold for model in models]
+    middle = np.argwhere(truth).mean(axis=0) if truth.any() else np.array(truth.shape) / 2
+    spacing = dataset.info.spacing or (1, 1, 1)
+    pictures = []
+    for axis, name in enumerate(("axial", "coronal", "sagittal")):
+        cut = [
+            each.take(int(middle[axis]), axis) for each in (volume.scaled()[..., 0], truth, *found)
+        ]
+        sides = [spacing[other] for other in range(3) if other != axis]
+        pictures.append((name, [_to_square_pixels(each, sides) for each in cut]))
+    return pictures
+
+
+def _predicted_volume(
+    records: Sequence[dict[str, Any]], model: str, id: str, slices: Sequence[str], out: Path
+) -> np.ndarray:
+    [key] = [
+        record["key"]
+        for record in records
+        if record["model"] == model and id in {score["id"] for score in record["scores"]}
+    ]
+    folder = out / "predictions" / key
+    return np.stack([np.asarray(Image.open(folder / f"{name}.png")) for name in slices])
+
+
+def _to_square_pixels(plane: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """A plane with its rows and columns repeated, so that it has the proportions of the body."""
+    times = [max(1, round(side / min(spacing))) for side in spacing]
+    return plane.repeat(times[0], axis=0).repeat(times[1], axis=1)
 
 
 def _choose(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from experiments.common.published import DATASET_TITLES, SEGMENTATION_TITLES, Scores
+from experiments.common.published import DATASET_TITLES, MODEL_TITLES, Scores
 from experiments.common.report import (
     Emphasise,
     Figures,
@@ -94,6 +94,13 @@ def _figures(
                 draw.model_bars(runs, name, dataset.info.title),
             )
         if not _have_predictions(of_dataset, out):
+            continue
+        if len(of_dataset[0]["image_size"]) == 3:
+            figures[f"planes-{name}"] = (
+                f"{dataset.info.title}: three planes through the hardest test volumes, which have "
+                "the lowest Jaccard, averaged over the models.",
+                draw.planes(of_dataset, dataset, out),
+            )
             continue
         if dataset.info.classes > 1:
             figures[f"classes-{name}"] = (
@@ -241,7 +248,7 @@ def describe_settings(records: Sequence[dict[str, Any]]) -> dict[str, str]:
             records,
             lambda r: f"{r['dataset']['name']} " + " / ".join(map(str, r["images"].values())),
         ),
-        "size": distinct_values(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
+        "size": distinct_values(records, lambda r: " × ".join(map(str, r["image_size"]))),
         "epochs at most": distinct_values(records, lambda r: r["epochs"]),
         "early stopping": f"after {first['patience']} epochs without a better validation "
         + ("loss" if first["watch"] == "val_loss" else "Jaccard"),
@@ -286,6 +293,34 @@ def make_caption(records: Sequence[dict[str, Any]], runs: pd.DataFrame) -> str:
         f"Percent, mean ± {sd} over {counted} runs per cell; protocol {first['protocol']}, "
         f"at most {first['epochs']} epochs. Bold: the best of ours. The best constant prediction "
         f"is all background or all of one class.{_list_constant_runs(runs)}"
+        f"{_describe_distances(records)}"
+    )
+
+
+def _describe_distances(records: Sequence[dict[str, Any]]) -> str:
+    """A sentence of surface distances, or nothing where the records have none."""
+    found: dict[str, list[tuple[float | None, float | None]]] = {}
+    for record in records:
+        pairs = [
+            pair
+            for score in record["scores"]
+            for pair in zip(score.get("surface_distance_mm", []), score.get("hausdorff_95_mm", []),
+                strict=True)
+        ]  # fmt: skip
+        found.setdefault(record["model"], []).extend(pairs)
+    said = []
+    for model, pairs in found.items():
+        known = [pair for pair in pairs if None not in pair]
+        if known:
+            mean, far = np.mean(np.array(known, float), axis=0)
+            lacking = len(pairs) - len(known)
+            without = f", {lacking} without a surface left out" if lacking else ""
+            said.append(f"{MODEL_TITLES.get(model, model)} {mean:.2f} and {far:.2f}{without}")
+    if not said:
+        return ""
+    return (
+        " Millimetres between the true and the predicted surface, mean over test volumes of the "
+        f"average and of the 95th percentile: {'; '.join(said)}."
     )
 
 
@@ -293,7 +328,7 @@ def _list_constant_runs(runs: pd.DataFrame) -> str:
     """A sentence that lists the models that never beat the best constant prediction, or nothing."""
     constant = runs[~runs["learned"]].groupby(["dataset", "model"], sort=False).size()
     named = [
-        f"{SEGMENTATION_TITLES.get(model, model)} on {dataset} ({count})"
+        f"{MODEL_TITLES.get(model, model)} on {dataset} ({count})"
         for (dataset, model), count in constant.items()
     ]
     return f" Trainings that never left it: {', '.join(named)}." if named else ""
@@ -338,7 +373,7 @@ def _printed_row(dataset, model, titles, printed) -> dict[str, str]:
 def _tall_row(dataset, model, titles, source, cells, parameters="–", cost="–") -> dict[str, str]:
     return {
         "Dataset": DATASET_TITLES.get(dataset) or titles.get(dataset, dataset),
-        "Model": SEGMENTATION_TITLES.get(model, model),
+        "Model": MODEL_TITLES.get(model, model),
         "": source,
         **{metric.capitalize(): cells[metric] for metric in SCORES},
         "Parameters (trained + other)": parameters,
@@ -360,8 +395,8 @@ def _readable(compared: pd.DataFrame, titles: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Dataset": DATASET_TITLES.get(row.dataset) or titles[row.dataset],
-            "Pair": f"{SEGMENTATION_TITLES.get(row.contender, row.contender)} less "
-            f"{SEGMENTATION_TITLES.get(row.baseline, row.baseline)}",
+            "Pair": f"{MODEL_TITLES.get(row.contender, row.contender)} less "
+            f"{MODEL_TITLES.get(row.baseline, row.baseline)}",
             "Runs": str(row.runs),
             "Difference": f"{row.difference:+.2f}",
             "95% over splits": _interval(row.low, row.high),
@@ -383,9 +418,7 @@ def _row(title, source, models, scores) -> dict[str, str]:
     for model in models:
         for metric in SCORES:
             mean, sd = scores[model][metric] if scores[model] else (np.nan, np.nan)
-            row[f"{SEGMENTATION_TITLES.get(model, model)} {metric.capitalize()}"] = format_score(
-                mean, sd
-            )
+            row[f"{MODEL_TITLES.get(model, model)} {metric.capitalize()}"] = format_score(mean, sd)
     return row
 
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sharpunet
 from experiments.common.cli import add_common_arguments, bounded_int, download_folder
@@ -22,7 +22,7 @@ from experiments.common.own_models import (
     model_name,
     rename_models,
 )
-from experiments.common.published import SEGMENTATION_TITLES, Scores
+from experiments.common.published import MODEL_TITLES, Scores
 from experiments.common.table import Table, prepare_dataset
 from experiments.common.weights import file_hash, initial_weights
 from experiments.segmentation.protocols import (
@@ -43,14 +43,18 @@ if TYPE_CHECKING:
     from experiments.common.conclusions import Comparison, Conclusions
     from experiments.common.report import Section
     from experiments.segmentation import conclusions, report
-    from experiments.segmentation.trial import ModelBuilder, SegmentationTrial
+    from experiments.segmentation.trial import (
+        ModelBuilder,
+        SegmentationSettings,
+        SegmentationTrial,
+    )
     from melanet import distribution
 else:
     conclusions = lazy.module("experiments.segmentation.conclusions")
     report = lazy.module("experiments.segmentation.report")
     distribution = lazy.module("melanet.distribution")
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 #: Every model with its sharp twin.
 SHARP_PAIRS = (
     ("unet", "sharp_unet"),
@@ -89,8 +93,10 @@ class SegmentationTable(Table):
 
     def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
         add = parser.add_argument
-        add("--data", type=Path, required=True, help="folder with one folder per dataset: its "
-            "official download, a dataset, or images and masks of your own")  # fmt: skip
+        generated = all(map(_is_generated, self.datasets))
+        add("--data", type=Path, required=not generated, default=Path(), help="folder with one "
+            "folder per dataset: its official download, a dataset, or images and masks of your own"
+            + "; generated ones need none" * generated)  # fmt: skip
         add("--datasets", "--dataset", nargs="+", metavar="NAME",
             help=f"default: those of {', '.join(self.datasets)} that are there")  # fmt: skip
         add("--models", nargs="+", default=list(self.models), type=model_name(self.builders),
@@ -103,9 +109,9 @@ class SegmentationTable(Table):
         add("--repeats", type=bounded_int(1, 1000), default=5, help="default: %(default)s")
         add("--epochs", type=bounded_int(1),
             help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
-        add("--protocol", choices=self.protocols, default="thesis")
+        add("--protocol", choices=self.protocols, default=next(iter(self.protocols)))
         add_own_arguments(parser)
-        add_common_arguments(parser, out)
+        add_common_arguments(parser, out, self.sides, self.size_help)
 
     def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
         names = list(dict.fromkeys(options.datasets or self._datasets_there(options.data)))
@@ -115,16 +121,20 @@ class SegmentationTable(Table):
                 "--classes, --colours and --group-by: are for images of your own; name their "
                 "folder by --datasets, or leave these flags out"
             )
-        keep = self.protocols[options.protocol].keep_aspect_ratio
         datasets = []
         for name in names:
             given = OwnOptions() if name in BUILDERS else own
             build = partial(prepare, name, options=given)
             folder, flags = options.prepared / name, given.flags()
             dataset = prepare_dataset(options.data, name, folder, build, flags)
-            warn_of_vanished(dataset, options.image_size, keep)
-            datasets.append(_grouped(dataset) if options.protocol == "clean" else dataset)
+            datasets.append(self.finish_dataset(dataset, options))
         return datasets
+
+    def finish_dataset(self, dataset: ImageDataset, options: argparse.Namespace) -> ImageDataset:
+        """The dataset as the protocol splits it, after a look at what might be lost."""
+        keep = self.protocols[options.protocol].keep_aspect_ratio
+        warn_of_vanished(dataset, options.image_size, keep)
+        return _grouped(dataset) if options.protocol == "clean" else dataset
 
     def plan(
         self, datasets: Sequence[ImageDataset], options: argparse.Namespace
@@ -134,21 +144,18 @@ class SegmentationTable(Table):
         Raises:
             InputError: If a size does not suit the models, or there are too few images.
         """
-        from experiments.segmentation.trial import (
-            SegmentationSettings,
-            SegmentationTrial,
-            has_encoder,
-        )
+        from experiments.segmentation.trial import has_encoder
 
         builders = {name: find_builder(name, self.builders) for name in options.models}
-        display_names(builders, SEGMENTATION_TITLES)  # before hours of training
+        display_names(builders, MODEL_TITLES)  # before hours of training
         protocol, trials = self.protocols[options.protocol], []
         for dataset in datasets:
             classes = dataset.info.classes
-            size = tuple(options.image_size or dataset.info.image_size)
+            size = tuple(options.image_size or self.default_size(dataset))
             for name, build in builders.items():
-                _check_model(name, build, (*size, dataset.info.channels), classes, options.weights)
-            settings = SegmentationSettings(
+                self.check_model(name, build, (*size, dataset.info.channels), classes, options)
+            settings = self.settings(
+                options,
                 protocol=options.protocol,
                 epochs=options.epochs or protocol.epochs,
                 batch_size=options.batch_size,
@@ -171,7 +178,7 @@ class SegmentationTable(Table):
                         settings, weights=weights, weights_sha256=file_hash(weights)
                     )
                     trials.append(
-                        SegmentationTrial(
+                        self.trial(
                             dataset,
                             name,
                             split,
@@ -190,6 +197,41 @@ class SegmentationTable(Table):
                     _check_weights(trial, options.weights)
         return trials
 
+    sides: ClassVar[tuple[str, ...]] = ("H", "W")
+    size_help: ClassVar[str] = "in pixels; default: the thesis's"
+
+    @property
+    def trial(self) -> type[SegmentationTrial]:
+        """The class of its trainings."""
+        from experiments.segmentation.trial import SegmentationTrial
+
+        return SegmentationTrial
+
+    def settings(self, options: argparse.Namespace, **settings: Any) -> SegmentationSettings:
+        """Settings of a training, with those that only this kind of table has."""
+        from experiments.segmentation.trial import SegmentationSettings
+
+        return SegmentationSettings(**settings)
+
+    def default_size(self, dataset: ImageDataset) -> tuple[int, ...]:
+        """At which images are trained without `--image-size`."""
+        return dataset.info.image_size
+
+    def check_model(
+        self,
+        name: str,
+        build: ModelBuilder,
+        input_shape: tuple[int, ...],
+        classes: int,
+        options: argparse.Namespace,
+    ) -> None:
+        """Checks that a model suits the images.
+
+        Raises:
+            InputError: If it does not.
+        """
+        _check_model(name, build, input_shape, classes, options.weights)
+
     def report(
         self,
         datasets: Sequence[ImageDataset],
@@ -197,7 +239,7 @@ class SegmentationTable(Table):
         records: Sequence[dict[str, Any]],
         out: Path,
     ) -> Section:
-        names = display_names((trial.model for trial in trials), SEGMENTATION_TITLES)
+        names = display_names((trial.model for trial in trials), MODEL_TITLES)
         first, *others = names.values()
         pairs = [(first, other) for other in others] if any(map(is_own, names)) else self.pairs
         published = self._published_beside(datasets)
@@ -239,7 +281,8 @@ class SegmentationTable(Table):
         ]
         missing = [name for name in self.datasets if name not in there]
         official = [name for name in there if not _is_generated(name)]
-        own = [] if official else _own_datasets(data)
+        generated = all(map(_is_generated, self.datasets))
+        own = [] if official or generated else _own_datasets(data)
         if own:
             print(f"{data}: found images of your own in {', '.join(own)}")
             return own
@@ -311,7 +354,7 @@ def _check_model(
     check_model(name, build, input_shape, classes, (*input_shape[:2], classes), **encoder)
 
 
-def _check_size(build: ModelBuilder, size: tuple[int, int]) -> None:
+def _check_size(build: ModelBuilder, size: tuple[int, ...]) -> None:
     from experiments.segmentation.trial import has_encoder
     from sharpunet.models import check_sides
 

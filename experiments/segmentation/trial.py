@@ -63,7 +63,7 @@ class SegmentationSettings:
     protocol: str
     epochs: int
     batch_size: int
-    image_size: tuple[int, int]
+    image_size: tuple[int, ...]
     precision: str
     learning_rate: float = 1e-3
     patience: int = 20
@@ -136,7 +136,7 @@ class SegmentationTrial(Trial):
         ]
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, ...]:
         """Height, width and channels of its images."""
         return (*self.settings.image_size, self.dataset.info.channels)
 
@@ -146,11 +146,7 @@ class SegmentationTrial(Trial):
         trained = self.train(out)
         if not is_chief():
             return None
-        test = self._load(split.test)
-        truth = np.concatenate([masks for _, masks in test])
-        probabilities = trained.model.predict(test, verbose=0)
-        check_finite(probabilities, self.key)
-        _write_predictions(out / "predictions" / self.key, split.test, probabilities)
+        tested = self.test(trained.model, out)
         if path := self.model_path(out):
             save_model(trained.model, path, self.model_info, include_optimizer=False)
         parts = {"train": split.train, "validation": split.validation, "test": split.test}
@@ -166,15 +162,27 @@ class SegmentationTrial(Trial):
             **recorded_settings(self.settings),
             "precision_reason": describe_precision(self.settings.precision),
             **trained.summary(),
-            "best_constant": _best_constant(truth),
-            "scores": _scores(self.dataset, split.test, truth, probabilities),
+            **tested,
+        }
+
+    def test(self, model: keras.Model, out: Path) -> dict[str, Any]:
+        """Scores of every test image and of the best constant; writes the predictions."""
+        ids = self.split.test
+        test = self._load(ids)
+        truth = np.concatenate([masks for _, masks in test])
+        probabilities = model.predict(test, verbose=0)
+        check_finite(probabilities, self.key)
+        write_predictions(out / "predictions" / self.key, ids, probabilities)
+        return {
+            "best_constant": best_constant(truth),
+            "scores": _scores(self.dataset, ids, truth, probabilities),
         }
 
     def model_path(self, out: Path) -> Path | None:
         return out / "models" / f"{self.key}.keras" if self.save_model else None
 
     @property
-    def model_info(self) -> ModelInfo:
+    def model_info(self) -> ModelInfo | None:
         """What the saved model says of itself."""
         names = class_titles(self.dataset.info)
         return describe_model("segmentation", self.dataset, names, self.settings, self.seed)
@@ -230,9 +238,10 @@ class SegmentationTrial(Trial):
 
     def _load(self, ids: Sequence[str], **order) -> tf.data.Dataset:
         settings = self.settings
+        height, width = settings.image_size
         return load_dataset(
             (self.dataset, ids),
-            image_size=settings.image_size,
+            image_size=(height, width),
             batch_size=settings.batch_size,
             keep_aspect_ratio=settings.keep_aspect_ratio,
             cache=settings.cache,
@@ -245,7 +254,8 @@ def has_encoder(build: ModelBuilder) -> bool:
     return "weights" in inspect.signature(build).parameters
 
 
-def _write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarray) -> None:
+def write_predictions(folder: Path, ids: Sequence[str], probabilities: np.ndarray) -> None:
+    """Writes `ID.png` of every image: probability times 255, or the class index."""
     for id, probability in zip(ids, probabilities, strict=True):
         if probability.shape[-1] == 1:
             grey = np.round(255 * probability[:, :, 0])
@@ -268,7 +278,7 @@ def _scores(
     ]
 
 
-def _best_constant(truth: np.ndarray) -> dict[str, float]:
+def best_constant(truth: np.ndarray) -> dict[str, float]:
     """Scores of the best prediction that is the same for every pixel of every test image."""
     scores = best_constant_scores(truth)
     if truth.shape[-1] > 1:

@@ -70,6 +70,8 @@ class DatasetInfo:
         notes: What was left out of the official files, and anything else worth knowing.
         class_names: Segmentation: names of the classes, the background's first, where they have
             some.
+        spacing: Volumes, whose slices are the images: millimetres between slices, rows and
+            columns, the same for all; empty if it is not known.
 
     Raises:
         ValueError: If a value has the wrong type or is out of range, or `name` is not fit for a
@@ -91,9 +93,10 @@ class DatasetInfo:
     source_fingerprint: str = ""
     notes: str = ""
     class_names: tuple[str, ...] = ()
+    spacing: tuple[float, ...] = ()
 
     def __post_init__(self):
-        for field in ("image_size", "labels", "class_names"):  # JSON has lists only
+        for field in ("image_size", "labels", "class_names", "spacing"):  # JSON has lists only
             if not isinstance(getattr(self, field), list | tuple):
                 raise ValueError(f"`{field}` must be a list")
             object.__setattr__(self, field, tuple(getattr(self, field)))
@@ -116,15 +119,20 @@ class DatasetInfo:
             raise ValueError("`labels` must differ from each other")
         if self.class_names and len(set(self.class_names)) != max(self.classes, 2):
             raise ValueError("`class_names` must be one name per class, the background's first")
+        sides = [side for side in self.spacing if type(side) in (int, float) and 0 < side < 1e3]
+        if len(self.spacing) not in (0, 3) or len(sides) < len(self.spacing):
+            raise ValueError("`spacing` must be three positive numbers of millimetres")
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as `dataset.json` and the names of trials have them.
 
-        Class names are left out where there are none, as in datasets from before there were any.
+        Class names and spacing are left out where there are none, as in datasets from before there
+        were any.
         """
         fields = dataclasses.asdict(self)
-        if not self.class_names:
-            del fields["class_names"]
+        for field in ("class_names", "spacing"):
+            if not fields[field]:
+                del fields[field]
         return fields
 
 

@@ -14,8 +14,18 @@ from melanet.data import (
     write_dataset,
 )
 from melanet.data.errors import os_errors_as_input_errors
-from sharpunet.data import covid_ct, cvc_clinicdb, dsb2018, isbi2012, isic2018, lung, phantom
+from sharpunet.data import (
+    covid_ct,
+    cvc_clinicdb,
+    dsb2018,
+    isbi2012,
+    isic2018,
+    lung,
+    phantom,
+    phantom3d,
+)
 from sharpunet.data import folder as own_images
+from sharpunet.data import nifti_folder as own_volumes
 from sharpunet.data.folder import OwnOptions
 
 if TYPE_CHECKING:
@@ -30,7 +40,7 @@ __getattr__ = lazy.attributes(  # these need TensorFlow
 #: Every dataset by its short name, in the order of table 3.1. A new one is one module and one name.
 BUILDERS: dict[str, DatasetBuilder] = {
     module.BUILDER.info.name: module.BUILDER
-    for module in (cvc_clinicdb, isbi2012, covid_ct, isic2018, dsb2018, lung, phantom)
+    for module in (cvc_clinicdb, isbi2012, covid_ct, isic2018, dsb2018, lung, phantom, phantom3d)
 }
 
 _NO_OPTIONS = OwnOptions()
@@ -62,6 +72,8 @@ def find_builder(
 ) -> DatasetBuilder:
     """Finds the dataset called `name`; a folder with `images` and `masks` is one of your own.
 
+    Volumes of your own (NIfTI) become a dataset of their slices, see `sharpunet.data.volumes`.
+
     Args:
         name: A name in `BUILDERS`, or one of your choice.
         download: Folder of its official files, or with `images` and `masks` for your own.
@@ -82,6 +94,8 @@ def find_builder(
                 f"--classes, --colours and --group-by are for images of your own; {name} is known"
             )
         return BUILDERS[name]
+    if own_volumes.holds_volumes(Path(download)):
+        return own_volumes.make_builder(name, options)
     if (Path(download) / "images").is_dir():
         return own_images.make_builder(name, options)
     instructions = own_images.INSTRUCTIONS

@@ -63,7 +63,7 @@ def slice_volume(
     """
     axes = "LPS" if _lies_axially(nifti_grid(image)) else ""
     grid = nifti_grid(image, axes)
-    _check_same_grid(mask, nifti_grid(mask, axes), image, grid)
+    check_same_grid(mask, nifti_grid(mask, axes), image, grid)
     axis = _axial_axis(image, grid.shape)
 
     def sample(index: int) -> Sample:
@@ -73,7 +73,7 @@ def slice_volume(
             id=id,
             group=group or id,
             image=lambda: window_ct(_take(unpack(image, axes), axis, index), window, image_name),
-            mask=lambda: to_mask(_whole(_take(unpack(mask, axes), axis, index), mask_name)),
+            mask=lambda: to_mask(whole_labels(_take(unpack(mask, axes), axis, index), mask_name)),
             image_name=image_name,
             mask_name=mask_name,
         )
@@ -90,7 +90,23 @@ def _lies_axially(grid: Grid) -> bool:
     return height == width
 
 
-def _check_same_grid(mask: Path, mask_grid: Grid, image: Path, image_grid: Grid) -> None:
+def check_same_grid(mask: Path, mask_grid: Grid, image: Path, image_grid: Grid) -> None:
+    """Checks that a mask lies on its volume.
+
+    Args:
+        mask, image: Their files, for messages.
+        mask_grid, image_grid: Their grids.
+
+    Raises:
+        InputError: If they have other shapes, lie elsewhere, or only one says where it lies.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.readers.nifti import Grid
+        >>> from sharpunet.data.ct import check_same_grid
+        >>> grid = Grid((8, 8, 2), None)
+        >>> check_same_grid(Path("mask.nii"), grid, Path("scan.nii"), grid)
+    """
     if mask_grid.shape != image_grid.shape:
         raise InputError(
             f"{mask}: its shape {mask_grid.shape} differs from the shape {image_grid.shape} of "
@@ -130,7 +146,18 @@ def _take(volume: np.ndarray, axis: int, index: int) -> np.ndarray:
     return volume[:, :, index].T if axis == 2 else volume[index]
 
 
-def _whole(labels: np.ndarray, name: str) -> np.ndarray:
+def whole_labels(labels: np.ndarray, name: str) -> np.ndarray:
+    """Labels as whole numbers, which a scale in a header may have moved a little.
+
+    Raises:
+        InputError: If some are fractions.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.data.ct import whole_labels
+        >>> whole_labels(np.array([0.0, 0.999]), "mask").tolist()
+        [0, 1]
+    """
     whole = np.rint(labels)
     if np.abs(labels - whole).max() > 0.01:  # more than rounding by a scale in the header
         raise InputError(f"{name}: the mask holds fractions; whole numbers are expected")

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -132,15 +132,8 @@ def _read(folder: Path) -> list[Sample]:
         raise InputError(
             f"{folder / 'images'}: nothing to prepare, no image was found. {INSTRUCTIONS}"
         )
-    masks: dict[str, Path] = {}
-    for stem, path in found.items():
-        name = _image_of(stem, images)
-        if name in masks:
-            raise InputError(
-                f"{path}: is a second mask of {name}, after {masks[name].name}; remove one"
-            )
-        masks[name] = path
-    ids = _safe_ids(images)
+    masks = match_masks(found, images)
+    ids = safe_ids(images)
     samples = pair_files(
         images,
         masks,
@@ -165,7 +158,7 @@ def _notes(folder: Path) -> str:
         notes.append(
             f"{len(longer)} masks were found by longer names than their images', as {longer[0]}."
         )
-    if ids := _safe_ids(images):
+    if ids := safe_ids(images):
         stem = next(iter(ids))
         notes.append(
             f"{len(ids)} names were changed, as {images[stem].name} to {ids[stem]}; metadata.csv "
@@ -203,6 +196,33 @@ def _finish(
     ]
 
 
+def match_masks(found: Mapping[str, Path], images: Mapping[str, Path]) -> dict[str, Path]:
+    """Masks by the stems of their images, whose names theirs may have more than.
+
+    Args:
+        found: Mask files by their stems.
+        images: Image files by theirs.
+
+    Raises:
+        InputError: If an image has two masks.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from sharpunet.data.folder import match_masks
+        >>> match_masks({"a_mask": Path("a_mask.png")}, {"a": Path("a.png")})
+        {'a': PosixPath('a_mask.png')}
+    """
+    masks: dict[str, Path] = {}
+    for stem, path in found.items():
+        name = _image_of(stem, images)
+        if name in masks:
+            raise InputError(
+                f"{path}: is a second mask of {name}, after {masks[name].name}; remove one"
+            )
+        masks[name] = path
+    return masks
+
+
 def _image_of(stem: str, images: Mapping[str, Path]) -> str:
     """The stem of a mask's image; the mask's own if there is no such image."""
     match = AFFIX.fullmatch(stem)
@@ -210,8 +230,15 @@ def _image_of(stem: str, images: Mapping[str, Path]) -> str:
     return name if stem not in images and name in images else stem
 
 
-def _safe_ids(stems: Mapping[str, Path]) -> dict[str, str]:
-    """Ids by the names that are not fit as ids, because of spaces, accents and the like."""
+def safe_ids(stems: Iterable[str]) -> dict[str, str]:
+    """Ids by the names that are not fit as ids, because of spaces, accents and the like.
+
+    Example:
+        >>> from sharpunet.data.folder import safe_ids
+        >>> safe_ids(["a", "my scan"])
+        {'my scan': 'my_scan'}
+    """
+    stems = list(stems)
     taken = {stem.lower() for stem in stems}
     ids: dict[str, str] = {}
     for stem in stems:

@@ -67,6 +67,22 @@ def test_both_ways_to_compute_it_agree_and_follow_the_weights():
         np.testing.assert_allclose(given, np.asarray(compute(volume, kernel)), atol=1e-4)
 
 
+def test_both_ways_have_the_same_gradient():
+    import tensorflow as tf
+
+    volume = tf.constant(RANDOM.normal(size=(1, 4, 5, 6, 2)).astype("float32"))
+    upstream = RANDOM.normal(size=volume.shape).astype("float32")
+    block = SharpBlock()
+    block.build(volume.shape)
+    gradients = []
+    for compute in (_box_difference, _depthwise_3d):
+        with tf.GradientTape() as tape:
+            tape.watch(volume)
+            total = tf.reduce_sum(upstream * compute(volume, block.depthwise_kernel))
+        gradients.append(tape.gradient(total, volume).numpy())
+    np.testing.assert_allclose(*gradients, atol=1e-4)
+
+
 def test_any_odd_array_convolves_every_channel_alone():
     kernel = RANDOM.normal(size=(3, 1, 5))
     volume = RANDOM.normal(size=(1, 4, 5, 6, 2)).astype("float32")

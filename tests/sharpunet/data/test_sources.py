@@ -45,8 +45,8 @@ def groups(dataset):
     return dict(zip(dataset.metadata["id"], dataset.metadata["group"], strict=True))
 
 
-def test_the_sources_are_the_datasets_of_table_3_1_and_the_phantom():
-    assert list(BUILDERS) == [*DATASET_TITLES, "phantom"]
+def test_the_sources_are_the_datasets_of_table_3_1_and_the_phantoms():
+    assert list(BUILDERS) == [*DATASET_TITLES, "phantom", "phantom3d"]
     for name, title in DATASET_TITLES.items():
         assert BUILDERS[name].info.title == title
 
