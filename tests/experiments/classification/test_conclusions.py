@@ -36,7 +36,7 @@ def test_classifiers_and_conditions_are_one_answer():
     assert [each.difference for each in raised] == [0, 100, 0, 0]
     assert [each.printed for each in raised] == pytest.approx([34.78, 43.48, 8.69, 10.86], abs=0.01)
     assert [each.bearing for each in raised] == ["weakens", "supports", "weakens", "weakens"]
-    said = sentence(raised)
+    said = sentence(raised).text
     assert "higher: VGG-16, Real + both synthetic +100.00" in said
     assert "supported by 1, weakened by 3" in said
     assert {each.answer for each in cost} == {"open"}

@@ -90,13 +90,15 @@ def test_images_of_every_kind_are_what_they_are_meant_to_be(kind, bigtiff, byteo
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "jpeg", "group4", "packbits"])
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "P", "CMYK", "YCbCr"])
-def test_files_that_pillow_writes_are_read_as_pillow_reads_them(mode, compression, tmp_path):
+def test_files_that_pillow_writes_are_read_as_they_were_written(mode, compression, tmp_path):
     smooth = Image.fromarray(RGB).resize((64, 48), Image.Resampling.BICUBIC)
     if (compression == "group4" and mode != "1") or (compression == "jpeg" and mode in "1P"):
         pytest.skip("no such file")
-    smooth.convert(mode).save(tmp_path / "a.tif", compression=compression)
-    with Image.open(tmp_path / "a.tif") as image:
-        expected = np.asarray(image.convert("L" if mode in "1L" else "RGB"))
+    written = smooth.convert(mode)
+    written.save(tmp_path / "a.tif", compression=compression)
+    if compression == "jpeg":  # with losses, which are the same for every reader
+        written = Image.open(tmp_path / "a.tif")
+    expected = np.asarray(written.convert("L" if mode in "1L" else "RGB"))
     image = read_image(tmp_path / "a.tif")
     assert image.shape == expected.shape
     tolerance = 3 if compression == "jpeg" else int(mode == "YCbCr")
