@@ -67,7 +67,7 @@ def release(options: argparse.Namespace) -> None:
     """
     generator = _existing(options.generator, "--generator")
     source = open_dataset(options.source)
-    model = synthesis.load_cyclegan(generator)
+    model = synthesis.load_translator(generator, (melanet.CycleGAN,))
     source.verify()
     gan_record = _gan_record(options.generator, source)
     _check_fits(model, options.generator, source)

@@ -32,11 +32,28 @@ _EXPORTS = {
         "specificity",
         "youden_threshold",
     ],
+    "melanet.multiclass": [
+        "accuracy",
+        "class_metrics",
+        "confusion",
+        "confusion_shares",
+        "macro_auc",
+        "macro_f_score",
+        "macro_sensitivity",
+    ],
     "melanet.networks": ["patchgan_discriminator", "unet_generator"],
-    "melanet.oversampling": ["oversample", "train_cyclegan", "translate_majority", "undersample"],
+    "melanet.oversampling": [
+        "oversample",
+        "plan_translations",
+        "train_cyclegan",
+        "train_translator",
+        "translate_majority",
+        "undersample",
+    ],
     "melanet.privacy": ["closeness", "nearest", "reidentification"],
     "melanet.quality": ["kernel_distance"],
     "melanet.saving": ["ModelInfo", "load_model", "read_model_info", "save_model"],
+    "melanet.stargan": ["StarGAN", "build_stargan"],
     "melanet.statistics": [
         "bootstrap_auc_difference",
         "delong_test",
@@ -51,4 +68,4 @@ _EXPORTS = {
 __all__ = sorted(name for names in _EXPORTS.values() for name in names)
 __getattr__ = lazy.attributes(__name__, _EXPORTS)
 lazy.import_with_keras("melanet.classifiers", "melanet.layers", "melanet.losses")
-lazy.import_with_keras("melanet.cyclegan", backend="tensorflow")
+lazy.import_with_keras("melanet.cyclegan", "melanet.stargan", backend="tensorflow")

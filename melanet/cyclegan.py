@@ -1,21 +1,17 @@
 """CycleGAN: two generators that translate between two unpaired domains (eq. 2.1 to 2.5)."""
 
-import contextlib
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from melanet import distribution, losses, networks
-from melanet.optimizers import Adam
-
-_NETWORKS = ("first_to_second", "second_to_first", "first_discriminator", "second_discriminator")
+from melanet import losses, networks
+from melanet.adversarial import TranslationModel, translate_with_identity
 
 
 @keras.saving.register_keras_serializable("melanet")
-class CycleGAN(keras.Model):
+class CycleGAN(TranslationModel):
     """Unpaired translation between a first and a second domain.
 
     `fit` takes a `tf.data.Dataset` of `(first, second)` batches: unpaired images of the two domains
@@ -38,6 +34,10 @@ class CycleGAN(keras.Model):
         ('cat', 'dog')
     """
 
+    generators = ("first_to_second", "second_to_first")
+    discriminators = ("first_discriminator", "second_discriminator")
+    settings = (*TranslationModel.settings, "update_order")
+
     def __init__(
         self,
         first_to_second: keras.Model,
@@ -51,17 +51,14 @@ class CycleGAN(keras.Model):
         self.first_to_second, self.second_to_first = first_to_second, second_to_first
         self.first_discriminator = first_discriminator
         self.second_discriminator = second_discriminator
-        first, second = self.domains = tuple(domains)
-        self.terms = [
+        first, second = domains
+        terms = [
             *(f"adversarial_{name}" for name in (second, first)),
             *(f"cycle_{name}" for name in (first, second)),
             *(f"identity_{name}" for name in (first, second)),
             *(f"discriminator_{name}" for name in (first, second)),
-            "generator_loss",
-            "discriminator_loss",
         ]
-        self.loss_trackers = [keras.metrics.Mean(name=term) for term in self.terms]
-        self.built = True
+        self._prepare(domains, terms)
 
     def compile(
         self,
@@ -93,42 +90,20 @@ class CycleGAN(keras.Model):
         Raises:
             ValueError: If a weight is negative, or `adversarial_loss` or `update_order` is unknown.
         """
-        if cycle_weight < 0 or identity_weight < 0:
-            raise ValueError(
-                "`cycle_weight` and `identity_weight` must be 0 or more. "
-                f"Received: {cycle_weight}, {identity_weight}"
-            )
         if update_order not in ("together", "discriminators_first"):
             raise ValueError(
                 '`update_order` must be "together" or "discriminators_first". '
                 f"Received: {update_order!r}"
             )
-        super().compile(optimizer=None, **kwargs)  # Keras's default would be a third optimizer
-        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
-        self.adversarial_loss = losses.validate_variant(adversarial_loss)
+        super().compile(
+            generator_optimizer,
+            discriminator_optimizer,
+            cycle_weight=cycle_weight,
+            identity_weight=identity_weight,
+            adversarial_loss=adversarial_loss,
+            **kwargs,
+        )
         self.update_order = update_order
-        self.generator_optimizer = _with_loss_scaling(generator_optimizer, self.first_to_second)
-        self.discriminator_optimizer = _with_loss_scaling(
-            discriminator_optimizer, self.first_discriminator
-        )
-        self.generator_optimizer.build(self.generator_weights)
-        self.discriminator_optimizer.build(self.discriminator_weights)
-
-    @property
-    def generator_weights(self) -> list[keras.Variable]:
-        """Trainable weights of both generators."""
-        return self.first_to_second.trainable_weights + self.second_to_first.trainable_weights
-
-    @property
-    def discriminator_weights(self) -> list[keras.Variable]:
-        """Trainable weights of both discriminators."""
-        return (
-            self.first_discriminator.trainable_weights + self.second_discriminator.trainable_weights
-        )
-
-    @property
-    def metrics(self):
-        return self.loss_trackers
 
     def call(self, images, training=False):
         """Translates from the first domain to the second."""
@@ -187,10 +162,12 @@ class CycleGAN(keras.Model):
 
     def _compute_losses(self, first, second, discriminate):
         """`discriminate` returns the logits of the fake images and the discriminators' losses."""
-        fake_second, same_second = self._translate_with_identity(
-            self.first_to_second, first, second
+        fake_second, same_second = translate_with_identity(
+            self.first_to_second, self.identity_weight, first, second
         )
-        fake_first, same_first = self._translate_with_identity(self.second_to_first, second, first)
+        fake_first, same_first = translate_with_identity(
+            self.second_to_first, self.identity_weight, second, first
+        )
         cycled_first = self.second_to_first(fake_second, training=True)
         cycled_second = self.first_to_second(fake_first, training=True)
         (fake_1, fake_2), discriminator_terms = discriminate(first, second, fake_first, fake_second)
@@ -207,38 +184,11 @@ class CycleGAN(keras.Model):
         generator = adversarial + self.cycle_weight * cycle + self.identity_weight * identity
         return dict(zip(self.terms, [*terms, generator, discriminator], strict=True))
 
-    def fit(self, *args, **kwargs):
-        """Trains the model; see `keras.Model.fit`. Keras must run on TensorFlow."""
-        if keras.config.backend() != "tensorflow":
-            raise RuntimeError(
-                "CycleGAN.fit needs Keras on TensorFlow (KERAS_BACKEND=tensorflow). "
-                f"Keras runs on {keras.config.backend()}"
-            )
-        with _without_remapper():
-            return super().fit(*args, **kwargs)
-
-    def train_step(self, data):
-        first, second = data
-        # Gradients are summed over the replicas, whose batches may differ in size.
-        fraction = distribution.batch_fraction(tf.shape(first)[0])
+    def _update(self, data, fraction):
         if self.update_order == "together":
-            terms = self._update_together(first, second, fraction)
-        else:
-            terms = self._update_discriminators_first(first, second, fraction)
-        return self._log(terms, first)
-
-    def _update_together(self, first, second, fraction):
-        with tf.GradientTape(persistent=True) as tape:
-            terms = self.compute_losses(first, second)
-            generator_loss = self.generator_optimizer.scale_loss(fraction * terms["generator_loss"])
-            discriminator_loss = self.discriminator_optimizer.scale_loss(
-                fraction * terms["discriminator_loss"]
-            )
-        generator_gradients = tape.gradient(generator_loss, self.generator_weights)
-        discriminator_gradients = tape.gradient(discriminator_loss, self.discriminator_weights)
-        self.generator_optimizer.apply(generator_gradients, self.generator_weights)
-        self.discriminator_optimizer.apply(discriminator_gradients, self.discriminator_weights)
-        return terms
+            return super()._update(data, fraction)
+        first, second = data
+        return self._update_discriminators_first(first, second, fraction)
 
     def _update_discriminators_first(self, first, second, fraction):
         def update_and_discriminate(first, second, fake_first, fake_second):
@@ -272,44 +222,6 @@ class CycleGAN(keras.Model):
         self.discriminator_optimizer.apply(gradients, self.discriminator_weights)
         return terms
 
-    def test_step(self, data):
-        first, second = data
-        return self._log(self.compute_losses(first, second), first)
-
-    def get_config(self):
-        serialised = {
-            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _NETWORKS
-        }
-        return {"name": self.name, "domains": list(self.domains), **serialised}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        built = {name: keras.saving.deserialize_keras_object(config[name]) for name in _NETWORKS}
-        return cls(**{**config, **built})
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return None
-        optimizers = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in ("generator_optimizer", "discriminator_optimizer")
-        }
-        settings = ("cycle_weight", "identity_weight", "adversarial_loss", "update_order")
-        return {**optimizers, **{name: getattr(self, name) for name in settings}}
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def _translate_with_identity(self, generator, images, targets):
-        """Translates `images`, and `targets`, which are in the target domain already.
-
-        Without an identity weight the targets are returned as they are: the term is 0 and free.
-        """
-        if not self.identity_weight:
-            return generator(images, training=True), targets
-        both = generator(tf.concat([images, targets], axis=0), training=True)
-        return tf.split(both, [tf.shape(images)[0], tf.shape(targets)[0]])
-
     def _discriminate(self, first, second, fake_first, fake_second):
         """Logits of the fake images, and the losses of both discriminators."""
         fake_logits, terms = [], []
@@ -323,11 +235,6 @@ class CycleGAN(keras.Model):
             fake_logits.append(on_fake)
             terms.append(losses.discriminator_loss(on_real, on_fake, self.adversarial_loss))
         return fake_logits, terms
-
-    def _log(self, terms, images):
-        for tracker in self.loss_trackers:
-            tracker.update_state(terms[tracker.name], sample_weight=tf.shape(images)[0])
-        return {tracker.name: tracker.result() for tracker in self.loss_trackers}
 
 
 def build_cyclegan(
@@ -372,23 +279,3 @@ def build_cyclegan(
         domains,
         name=name,
     )
-
-
-def _with_loss_scaling(optimizer, network):
-    """The optimizer, or the default; with loss scaling where float16 loses small gradients."""
-    optimizer = optimizer or Adam(2e-4, beta_1=0.5)
-    half = any(layer.dtype_policy.name == "mixed_float16" for layer in (network, *network.layers))
-    if half and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
-
-
-@contextlib.contextmanager
-def _without_remapper() -> Iterator[None]:
-    """Turns off TensorFlow's remapper, which fails on the step's graph and prints an error."""
-    before = tf.config.optimizer.get_experimental_options().get("remapping", True)
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({"remapping": before})

@@ -52,6 +52,33 @@ class ScalarLayerNormalization(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("melanet")
+class AppendClass(keras.layers.Layer):
+    """Appends a class to images: one constant channel per class, 1 where it is that class.
+
+    Called on `[images, classes]`, `(batch, height, width, channels)` and one-hot
+    `(batch, classes)`, it returns `(batch, height, width, channels + classes)` (Choi et al.,
+    arXiv:1711.09020, section 3.1).
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.layers import AppendClass
+        >>> image, second_of_two = np.zeros((1, 4, 4, 3)), np.array([[0.0, 1.0]])
+        >>> np.asarray(AppendClass()([image, second_of_two]))[0, 0, 0].tolist()
+        [0.0, 0.0, 0.0, 0.0, 1.0]
+    """
+
+    def call(self, inputs):
+        images, classes = inputs
+        shape = (*ops.shape(images)[:3], classes.shape[-1])
+        planes = ops.broadcast_to(classes[:, None, None, :], shape)
+        return ops.concatenate([images, planes], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        images, classes = input_shape
+        return (*images[:-1], images[-1] + classes[-1])
+
+
+@keras.saving.register_keras_serializable("melanet")
 class UpsampledConv2D(keras.layers.Conv2D):
     """`UpSampling2D(2)` and `Conv2D(filters, kernel_size, padding="same")` as one convolution.
 

@@ -94,12 +94,16 @@ class LazyMapping(Mapping[str, Any]):
         return len(self._names)
 
 
+_pending: list[str] = []
+
+
 def import_with_keras(*modules: str, backend: str | None = None) -> None:
     """Imports modules as soon as Keras is imported, or now if it already is.
 
     Keras loads a saved model without `custom_objects` only if the classes are registered before.
-    Keras may be imported by a module of the package itself, so the modules listed here refer to
-    each other as modules (`from melanet import losses`), which works while one is half imported.
+    Keras may be imported by a module of the package itself, which is half imported then. The
+    modules listed here refer to such a one as a module (`from melanet import losses`); a module
+    whose names they need as they are imported calls `import_pending` in its last line.
 
     Args:
         *modules: Names of the modules that register serialisable classes.
@@ -114,5 +118,26 @@ def import_with_keras(*modules: str, backend: str | None = None) -> None:
     @wrapt.when_imported("keras")
     def import_all(keras: Any) -> None:
         if backend in (None, keras.config.backend()):
-            for module in modules:
-                importlib.import_module(module)
+            _pending.extend(modules)
+            import_pending()
+
+
+def import_pending() -> None:
+    """Imports the modules of `import_with_keras` that waited for one that was half imported.
+
+    Example:
+        >>> from melanet import lazy
+        >>> lazy.import_pending()
+    """
+    waiting, _pending[:] = list(_pending), []
+    for module in waiting:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            if not _is_half_imported(error.name):
+                raise
+            _pending.append(module)
+
+
+def _is_half_imported(name: str | None) -> bool:
+    return getattr(getattr(sys.modules.get(name or ""), "__spec__", None), "_initializing", False)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 #: Adversarial losses: the thesis's log loss, and the squared error of the released code.
@@ -95,6 +96,26 @@ def cycle_loss(images: Any, reconstructed: Any) -> Any:
     return ops.mean(ops.absolute(difference))
 
 
+def class_loss(labels: Any, logits: Any) -> Any:
+    """Mean cross-entropy of classes that a discriminator sees (Choi et al. 2018, eq. 2 and 3).
+
+    Args:
+        labels: One-hot, `(batch, classes)`.
+        logits: Of the same shape.
+
+    Returns:
+        A float32 scalar.
+
+    Example:
+        >>> import numpy as np
+        >>> from melanet.losses import class_loss
+        >>> round(float(class_loss(np.eye(4), np.zeros((4, 4)))), 3)  # undecided: log 4
+        1.386
+    """
+    labels, logits = (ops.cast(each, "float32") for each in (labels, logits))
+    return ops.mean(ops.categorical_crossentropy(labels, logits, from_logits=True))
+
+
 def validate_variant(variant: str) -> str:
     """Checks the name of an adversarial loss.
 
@@ -121,25 +142,27 @@ def validate_variant(variant: str) -> str:
 
 
 def focal_loss(
-    alpha: float = 0.25, gamma: float = 2.0, variant: str = "thesis"
+    alpha: float | Sequence[float] = 0.25, gamma: float = 2.0, variant: str = "thesis"
 ) -> keras.losses.Loss:
-    """Focal loss of two softmax columns, negative and positive.
+    """Focal loss of softmax columns: of negative and positive, or of any number of classes.
 
     `"thesis"` is eq. 2.6: -α_t (1 - p_t)^γ log(p_t), where α_t is `alpha` for positive samples and
-    `1 - alpha` for negative ones. `"released"` is what the author's code computes: the binary form
-    of eq. 2.6 on each column, then the sum of both. One column of a sample is positive and the
-    other negative, so every sample weighs α + (1 - α) = 1 and `alpha` has no effect.
+    `1 - alpha` for negative ones, or the `alpha` of a sample's class. `"released"` is what the
+    author's code computes for two classes: the binary form of eq. 2.6 on each column, then the sum
+    of both. One column of a sample is positive and the other negative, so every sample weighs
+    α + (1 - α) = 1 and `alpha` has no effect.
 
     Args:
-        alpha: Weight of the positive class, in [0, 1].
+        alpha: Weight of the positive class, in [0, 1], or a weight per class.
         gamma: Focusing parameter, 0 or more; with 0 the loss is a weighted cross-entropy.
         variant: `"thesis"` or `"released"`.
 
     Returns:
-        A loss of `(y_true, y_pred)`, both `(batch, 2)`: one-hot labels and softmax probabilities.
+        A loss of `(y_true, y_pred)`, both `(batch, classes)`: one-hot labels and softmax
+        probabilities; two classes, unless `alpha` has more weights.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or `"released"` gets a weight per class.
 
     Example:
         >>> import numpy as np
@@ -147,18 +170,29 @@ def focal_loss(
         >>> loss = focal_loss()(np.array([[0.0, 1.0]]), np.array([[0.2, 0.8]]))
         >>> round(float(loss), 5)  # -0.25 * 0.2**2 * log(0.8)
         0.00223
+        >>> of_three = focal_loss(alpha=[0.2, 0.3, 0.5])
+        >>> loss = of_three(np.array([[0.0, 0.0, 1.0]]), np.array([[0.1, 0.1, 0.8]]))
+        >>> round(float(loss), 5)  # -0.5 * 0.2**2 * log(0.8)
+        0.00446
     """
-    if not 0 <= alpha <= 1 or gamma < 0:
+    weights = np.atleast_1d(np.asarray(alpha, float)).tolist()
+    if single := np.ndim(alpha) == 0:
+        weights = [1 - weights[0], weights[0]]
+    if len(weights) < 2 or not all(0 <= weight <= 1 for weight in weights) or not gamma >= 0:
         raise ValueError(
-            f"`alpha` must lie in [0, 1] and `gamma` be 0 or more. Received: {alpha}, {gamma}"
+            "`alpha` must lie in [0, 1], or be such a weight for each of two classes or more, and "
+            f"`gamma` be 0 or more. Received: {alpha}, {gamma}"
         )
     if variant == "thesis":
         return keras.losses.CategoricalFocalCrossentropy(
-            alpha=[1 - alpha, alpha], gamma=gamma, name="focal_loss"
+            alpha=weights, gamma=gamma, name="focal_loss"
         )
-    if variant == "released":
-        return ReleasedFocalLoss(alpha, gamma)
-    raise ValueError(f'`variant` must be "thesis" or "released". Received: {variant!r}')
+    if variant == "released" and single:
+        return ReleasedFocalLoss(weights[1], gamma)
+    raise ValueError(
+        '`variant` must be "thesis", or "released" with a single `alpha`. '
+        f"Received: {variant!r}, {alpha}"
+    )
 
 
 @keras.saving.register_keras_serializable("melanet")

@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from melanet import lazy
+
 if keras.config.backend() == "tensorflow":
     import tensorflow as tf
 
@@ -76,3 +78,6 @@ class Adadelta(keras.optimizers.Adadelta):
             grad=tf.cast(tf.convert_to_tensor(grad), variable.dtype),
         )
         return None
+
+
+lazy.import_pending()  # what needs the names of this module

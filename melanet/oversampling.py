@@ -1,4 +1,4 @@
-"""Stage one of Algorithm 1: undersample, train a CycleGAN, translate (section 2.2.3)."""
+"""Stage one of Algorithm 1: undersample, train a translation, translate (sections 2.2.3, 4.3.1)."""
 
 import hashlib
 import itertools
@@ -21,12 +21,16 @@ from melanet.data.loading import (
     load_unpaired,
     make_epoch_counter,
     training_ids,
+    with_labels,
 )
 from melanet.distribution import count_replicas, make_strategy
 from melanet.optimizers import Adam
+from melanet.stargan import StarGAN, build_stargan
 from melanet.training import KeptModels, train
 
 OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
+#: What translates between two classes, and among any number.
+Translator = CycleGAN | StarGAN
 
 
 def undersample(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -86,7 +90,7 @@ def plan_translations(metadata: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return pd.concat(plans, ignore_index=True)
 
 
-def train_cyclegan(
+def train_translator(
     dataset: ImageDataset,
     ids: Sequence[str] | None = None,
     *,
@@ -105,23 +109,24 @@ def train_cyclegan(
     norm: str = "instance",
     distribute: str = "none",
     checkpoint: EpochCheckpoint | None = None,
-    model: CycleGAN | None = None,
+    model: Translator | None = None,
     kept: tuple[KeptModels, Hashable] | None = None,
     **compile_arguments: Any,
-) -> CycleGAN:
-    """Trains a CycleGAN between the two classes of a dataset, undersampled to equal counts.
+) -> Translator:
+    """Trains a translation among the classes of a dataset, undersampled to equal counts.
 
-    An epoch has as many images of each class as the rarer class has.
+    Of two classes it is a CycleGAN, of more a StarGAN (section 4.3.1). An epoch has as many images
+    of each class as the rarest class has.
 
     Args:
-        dataset: A dataset with two labels, the majority first.
+        dataset: A dataset with two labels, the majority first, or more.
         ids: Images to train with; all but the official test images if None.
         image_size: `(height, width)` in pixels, multiples of 16; the dataset's own if None.
         epochs: The thesis trains for 500.
         batch_size: Images of each class per batch; the thesis trains with 1.
         seed: Seed of the undersampling, the weights and the order of the images.
-        redraw: Whether every epoch draws its images of the majority anew from all of them, as the
-            released code does for ISIC-2016. The thesis draws once, before the training.
+        redraw: Whether every epoch draws its images of the other classes anew from all of them, as
+            the released code does for ISIC-2016. The thesis draws once, before the training.
         flip: Whether to mirror half of the images at random, as the released code does.
         cache: As in `melanet.data.load_dataset`.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
@@ -135,41 +140,41 @@ def train_cyclegan(
         norm: As in `build_cyclegan`.
         distribute: Name of a strategy, see `melanet.distribution.make_strategy`.
         checkpoint: Saves the training, which resumes from it; the file stays until `remove`.
-        model: A CycleGAN to train, instead of a new one with `filters`.
+        model: A CycleGAN or a StarGAN to train, instead of a new one with `filters`.
         kept: As in `melanet.training.train`.
-        **compile_arguments: Passed to `CycleGAN.compile`. Optimizers replace those with `rates`.
+        **compile_arguments: Passed to `compile` of the model. Optimizers replace those with
+            `rates`.
 
     Returns:
-        The trained CycleGAN, on one device.
+        The trained model, on one device.
 
     Raises:
-        InputError: If the dataset does not have two labels, a label has too few images, or a batch
-            has fewer images than there are replicas.
+        InputError: If the dataset has fewer than two labels, or not those of `model`, a label has
+            too few images, or a batch has fewer images than there are replicas.
         ValueError: If a given model or optimizer is to be distributed.
 
     Example:
-        >>> from melanet import build_cyclegan, train_cyclegan
+        >>> from melanet import build_cyclegan, train_translator
         >>> from melanet.data import prepare
         >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
         >>> small = build_cyclegan((16, 16, 3), generator_filters=4, discriminator_filters=4)
         >>> ids = lesions.ids()[:3]  # the first is malignant
-        >>> train_cyclegan(lesions, ids, image_size=(16, 16), epochs=1, model=small).domains
+        >>> train_translator(lesions, ids, image_size=(16, 16), epochs=1, model=small).domains
         ('benign', 'malignant')
     """
     strategy = make_strategy(distribute)  # before TensorFlow does anything else
-    first, second = _two_labels(dataset)
+    labels = _labels(dataset, model)
     size = image_size or dataset.info.image_size
     keras.utils.set_random_seed(seed)
-    chosen = _chosen_rows(dataset, ids, (first, second))
+    chosen = _chosen_rows(dataset, ids, labels)
     if not redraw:
         chosen = undersample(chosen, seed)
-    # `load_unpaired` shuffles each class anew in every epoch and stops when the rarer one ends.
-    # Given the whole majority, it therefore draws from it anew, without replacement.
-    domains = [list(chosen["id"][chosen["label"] == label]) for label in (first, second)]
+    # `load_unpaired` shuffles each class anew in every epoch and stops when the rarest one ends.
+    # Given all of a larger one, it therefore draws from it anew, without replacement.
+    domains = [(dataset, list(chosen["id"][chosen["label"] == label])) for label in labels]
     epoch_counter = make_epoch_counter()
-    pairs = load_unpaired(
-        (dataset, domains[0]),
-        (dataset, domains[1]),
+    batches = load_unpaired(
+        *domains,
         image_size=size,
         batch_size=batch_size,
         seed=seed,
@@ -181,30 +186,94 @@ def train_cyclegan(
     given = [name for name in OPTIMIZERS if name in compile_arguments]
     given += [] if model is None else ["model"]
     _check_distributable(strategy, batch_size, given)
-    steps = epochs * int(pairs.cardinality())
+    steps = epochs * int(batches.cardinality())
 
-    def compiled_model() -> CycleGAN:
-        built = model or build_cyclegan(
-            (*size, dataset.info.channels),
-            (first, second),
-            generator_filters=filters[0],
-            discriminator_filters=filters[1],
-            norm=norm,
+    def compiled_model() -> Translator:
+        built = model or build_translator(
+            (*size, dataset.info.channels), labels, filters=filters, norm=norm
         )
         adams = _make_adams(rates, steps, decay, compile_arguments.get("update_order"))
         built.compile(**{**adams, **compile_arguments})
         return built
 
+    takes_pairs = isinstance(model, CycleGAN) if model else len(labels) == 2
     checkpoint = checkpoint or EpochCheckpoint(None)
     checkpoint.epoch_counter = epoch_counter
     return train(
         compiled_model,
-        pairs,
+        batches if takes_pairs else with_labels(batches),
         epochs=epochs,
         callbacks=callbacks,
         checkpoint=checkpoint,
         distribute=distribute,
         kept=kept,
+    )
+
+
+def train_cyclegan(
+    dataset: ImageDataset, ids: Sequence[str] | None = None, **training: Any
+) -> CycleGAN:
+    """Trains a CycleGAN between the two classes of a dataset, undersampled to equal counts.
+
+    Args:
+        dataset: A dataset with two labels, the majority first.
+        ids: Images to train with; all but the official test images if None.
+        **training: Other arguments of `train_translator`.
+
+    Returns:
+        The trained CycleGAN, on one device.
+
+    Raises:
+        InputError: If the dataset does not have two labels; or see `train_translator`.
+
+    Example:
+        >>> from melanet import build_cyclegan, train_cyclegan
+        >>> from melanet.data import prepare
+        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
+        >>> small = build_cyclegan((16, 16, 3), generator_filters=4, discriminator_filters=4)
+        >>> ids = lesions.ids()[:3]  # the first is malignant
+        >>> train_cyclegan(lesions, ids, image_size=(16, 16), epochs=1, model=small).domains
+        ('benign', 'malignant')
+    """
+    if len(dataset.info.labels) != 2:
+        raise InputError(
+            f"{dataset.folder}: has {len(dataset.info.labels)} classes; a CycleGAN needs two, use "
+            "train_translator"
+        )
+    return train_translator(dataset, ids, **training)
+
+
+def build_translator(
+    input_shape: tuple[int, ...],
+    labels: Sequence[str],
+    *,
+    filters: tuple[int, int] = (32, 64),
+    norm: str = "instance",
+) -> Translator:
+    """Builds a CycleGAN between two classes, a StarGAN among more.
+
+    Args:
+        input_shape: `(height, width, channels)`; sides are multiples of 16.
+        labels: Names of the classes.
+        filters: Filters of the first block of the generators and of the discriminators.
+        norm: As in `build_cyclegan`.
+
+    Raises:
+        ValueError: See `build_cyclegan`.
+
+    Example:
+        >>> from melanet.oversampling import build_translator
+        >>> build_translator((16, 16, 1), ["cat", "dog", "owl"], filters=(2, 2)).name
+        'stargan'
+    """
+    build: Callable[..., Translator] = build_cyclegan if len(labels) == 2 else build_stargan
+    generator, discriminator = filters
+    return build(
+        input_shape,
+        tuple(labels),
+        generator_filters=generator,
+        discriminator_filters=discriminator,
+        norm=norm,
     )
 
 
@@ -224,7 +293,7 @@ def _make_adams(
 
 
 def translate_majority(
-    model: CycleGAN,
+    model: Translator,
     dataset: ImageDataset,
     folder: str | Path,
     ids: Sequence[str] | None = None,
@@ -232,15 +301,21 @@ def translate_majority(
     image_size: tuple[int, int] | None = None,
     batch_size: int = 16,
     keep_aspect_ratio: bool | None = None,
+    seed: int = 0,
 ) -> ImageDataset:
-    """Translates every majority image to the minority and writes the results as a dataset.
+    """Translates the majority to the minority and writes the results as a dataset.
+
+    A CycleGAN translates every image of the majority, as the thesis does. A StarGAN translates as
+    many to each rarer class as `plan_translations` says, so that all classes become equal.
 
     Each translated image is stretched to [0, 255] by its own minimum and maximum. Its `source` is
-    `"synthetic"`, its `parent` the image that it was made from. Memory holds one batch, and
+    `"synthetic"`, its `parent` the image that it was made from, its `label` the class that it was
+    translated to. Memory holds one batch, and
     interrupted runs resume with the next image.
 
     Args:
-        model: A CycleGAN from the dataset's first label to its second.
+        model: A CycleGAN from the dataset's first label to its second, or a StarGAN among its
+            labels.
         dataset: The dataset whose majority is translated.
         folder: Where the synthetic dataset will be. If it is there already, made by the same
             generator from the same images, it is opened.
@@ -249,13 +324,14 @@ def translate_majority(
         image_size: `(height, width)` that the model was trained at; the dataset's own if None.
         batch_size: Images per batch.
         keep_aspect_ratio: As the model was trained.
+        seed: Seed of the drawing of the images that a StarGAN translates.
 
     Returns:
-        The synthetic dataset, one image per majority image.
+        The synthetic dataset, one image per translation.
 
     Raises:
-        InputError: If there is no majority image, the generator's output is not finite, or
-            `folder` holds something else.
+        InputError: If there is nothing to translate, the dataset's labels are not the model's, the
+            generator's output is not finite, or `folder` holds something else.
 
     Example:
         >>> from melanet import build_cyclegan, translate_majority
@@ -266,34 +342,60 @@ def translate_majority(
         >>> translate_majority(small, lesions, "synthetic", ids, image_size=(16, 16)).ids()
         ['phantom-0001-as-malignant', 'phantom-0002-as-malignant']
     """
-    first, second = _two_labels(dataset)
-    chosen = _chosen_rows(dataset, ids, (first,))
-    parents = list(chosen["id"][chosen["label"] == first])
+    plan = _plan(model, dataset, ids, seed)
+    parents = list(plan["parent"])
     size = image_size or dataset.info.image_size
+    targets = dict.fromkeys(plan["target"])
     info = DatasetInfo(
         name=f"{dataset.info.name}_synthetic",
-        title=f"{dataset.info.title}, {first} translated to {second}",
+        title=f"{dataset.info.title}, {_majority(dataset, parents)} translated to "
+        f"{' and '.join(targets)}",
         image_size=size,
         channels=dataset.info.channels,
         labels=dataset.info.labels,
-        source_fingerprint=_fingerprint(
-            model.first_to_second, dataset, parents, size, keep_aspect_ratio
-        ),
+        source_fingerprint=_fingerprint(model, dataset, plan, size, keep_aspect_ratio),
     )
     if existing := open_existing(folder, info):
         return existing
 
     def translate_from(number: int) -> Iterator[np.ndarray]:
+        left = plan.iloc[number:]
         images = load_for_translation(
-            (dataset, parents[number:]),
+            (dataset, list(left["parent"])),
             image_size=size,
             batch_size=batch_size,
             keep_aspect_ratio=keep_aspect_ratio,
         )
-        return _stretched(model.translate(images, f"{first}_to_{second}").as_numpy_iterator())
+        return _stretched(_translate(model, images, list(left["target"])).as_numpy_iterator())
 
     translated = _Stream(translate_from, batch_size)
-    return write_dataset(folder, info, _translated_samples(dataset, parents, second, translated))
+    return write_dataset(folder, info, _translated_samples(dataset, plan, translated))
+
+
+def _plan(
+    model: Translator, dataset: ImageDataset, ids: Sequence[str] | None, seed: int
+) -> pd.DataFrame:
+    """Which images are translated to what: a `parent` and a `target` per row."""
+    labels = _labels(dataset, model)
+    if isinstance(model, CycleGAN):
+        first, second = labels
+        rows = _chosen_rows(dataset, ids, (first,))
+        return pd.DataFrame({"parent": rows["id"][rows["label"] == first], "target": second})
+    plan = plan_translations(_chosen_rows(dataset, ids, labels), seed)
+    if plan.empty:
+        raise InputError(f"{dataset.folder}: all classes have equally many images already")
+    return plan
+
+
+def _translate(model: Translator, images: Any, targets: Sequence[str]) -> Any:
+    if isinstance(model, CycleGAN):
+        first, second = model.domains
+        return model.translate(images, f"{first}_to_{second}")
+    return model.translate(images, targets)
+
+
+def _majority(dataset: ImageDataset, parents: Sequence[str]) -> str:
+    return dataset.values("label", parents[:1])[0]
 
 
 def oversample(
@@ -304,25 +406,26 @@ def oversample(
     image_size: tuple[int, int] | None = None,
     keep_aspect_ratio: bool | None = None,
     **training: Any,
-) -> tuple[CycleGAN, ImageDataset]:
+) -> tuple[Translator, ImageDataset]:
     """Lines 1 to 13 of Algorithm 1: from an imbalanced dataset to its synthetic minority.
 
-    The merged training set of line 14 is `load_dataset((dataset, ids), synthetic, shuffle=True)`.
+    Of more than two classes, every one is filled up to the largest (section 4.3.1). The merged
+    training set of line 14 is `load_dataset((dataset, ids), synthetic, shuffle=True)`.
 
     Args:
-        dataset: A dataset with two labels, the majority first.
+        dataset: A dataset with two labels, the majority first, or more.
         folder: Where the synthetic dataset will be; it must be missing or empty.
         ids: Images to train with and to translate; all but the official test images if None.
         image_size: `(height, width)` of the translation in pixels; the dataset's own if None.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
             None.
-        **training: Other arguments of `train_cyclegan`.
+        **training: Other arguments of `train_translator`.
 
     Returns:
-        The trained CycleGAN and the synthetic dataset, one image per majority image.
+        The trained model and the synthetic dataset, see `translate_majority`.
 
     Raises:
-        InputError: See `train_cyclegan`; or, before the training, if `folder` is not empty.
+        InputError: See `train_translator`; or, before the training, if `folder` is not empty.
 
     Example:
         >>> from melanet import build_cyclegan, oversample
@@ -341,15 +444,17 @@ def oversample(
             f"{folder}: exists already; open it with open_dataset, or choose another folder"
         )
     resizing: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
-    model = train_cyclegan(dataset, ids, **resizing, **training)
-    return model, translate_majority(model, dataset, folder, ids, **resizing)
+    model = train_translator(dataset, ids, **resizing, **training)
+    seed = training.get("seed", 0)
+    return model, translate_majority(model, dataset, folder, ids, seed=seed, **resizing)
 
 
 def _translated_samples(
-    dataset: ImageDataset, parents: Sequence[str], label: str, read: Callable[[int], np.ndarray]
+    dataset: ImageDataset, plan: pd.DataFrame, read: Callable[[int], np.ndarray]
 ) -> list[Sample]:
-    """The translation of each of `parents`; `read` returns the one of a number, counted from 0."""
-    groups = dataset.values("group", parents)
+    """The translation of each row of a plan; `read` returns the one of a number, from 0."""
+    groups = dataset.values("group", list(plan["parent"]))
+    rows = zip(plan["parent"], plan["target"], groups, strict=True)
     return [
         Sample(
             id=f"{parent}-as-{label}",
@@ -362,15 +467,23 @@ def _translated_samples(
             source="synthetic",
             parent=parent,
         )
-        for number, (parent, group) in enumerate(zip(parents, groups, strict=True))
+        for number, (parent, label, group) in enumerate(rows)
     ]
 
 
-def _two_labels(dataset: ImageDataset) -> tuple[str, str]:
-    labels = dataset.info.labels
-    if len(labels) != 2:
+def _labels(dataset: ImageDataset, model: Translator | None) -> tuple[str, ...]:
+    """The labels of a dataset, which must be those of the model, if one is given."""
+    labels = tuple(dataset.info.labels)
+    if len(labels) < 2:
         raise InputError(f"{dataset.folder}: has {len(labels)} classes; translation needs two")
-    return labels[0], labels[1]
+    if isinstance(model, StarGAN) and model.domains != labels:
+        raise InputError(
+            f"{dataset.folder}: has the classes {', '.join(labels)}, but the StarGAN translates "
+            f"among {', '.join(model.domains)}"
+        )
+    if isinstance(model, CycleGAN) and len(labels) != 2:
+        raise InputError(f"{dataset.folder}: has {len(labels)} classes; a CycleGAN needs two")
+    return labels
 
 
 def _check_distributable(strategy: Any, batch_size: int, given: Sequence[str]) -> None:
@@ -400,17 +513,19 @@ def _chosen_rows(
 
 
 def _fingerprint(
-    generator: keras.Model,
+    model: Translator,
     dataset: ImageDataset,
-    parents: Sequence[str],
+    plan: pd.DataFrame,
     size: tuple[int, int],
     keep_aspect_ratio: bool | None,
 ) -> str:
     """Hash of the generator's weights, of the images that it translates and of their size."""
     digest = hashlib.sha256()
-    for weight in generator.get_weights():
+    for weight in getattr(model, model.generators[0]).get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())
-    config = [dataset.fingerprint, f"{size} {keep_aspect_ratio}", *parents]
+    config = [dataset.fingerprint, f"{size} {keep_aspect_ratio}", *plan["parent"]]
+    if isinstance(model, StarGAN):
+        config += list(plan["target"])
     digest.update("\n".join(config).encode())
     return digest.hexdigest()[:16]
 

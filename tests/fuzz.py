@@ -34,7 +34,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments.classification.features import read_features
-from experiments.classification.synthesis import load_cyclegan
+from experiments.classification.synthesis import load_translator
 from experiments.common.records import read_record
 from melanet.cyclegan import build_cyclegan
 from melanet.data import BUILDERS as CLASSIFIED
@@ -325,7 +325,7 @@ LOADERS = {
     "features.npz": Loader(make_features, read_features, inside_zip),
     "record.json": Loader(make_record, read_record, text=True),
     "weights.h5": Loader(make_weights, lambda path: _load_weights(small_unet(), path), share=0.1),
-    "gan.keras": Loader(make_cyclegan, load_cyclegan, inside_zip, share=0.05),
+    "gan.keras": Loader(make_cyclegan, load_translator, inside_zip, share=0.05),
     "x.trees": Loader(make_trees, BaggedTrees.load, inside_zip, share=0.05),
 }
 

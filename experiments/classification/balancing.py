@@ -41,20 +41,24 @@ def with_class_weights(batches: tf.data.Dataset, weights: Sequence[float]) -> tf
 
 
 def repeated_ids(dataset: ImageDataset, ids: Sequence[str], seed: int) -> list[str]:
-    """Ids of the rarest class, so often again that all of two classes are equal.
+    """Ids of the rarer classes, so often again that all classes are equal.
 
-    Every image is repeated equally often, up to one; `seed` says which are repeated once more.
+    Every image of a class is repeated equally often, up to one; `seed` says which are repeated
+    once more.
 
     Args:
         dataset: The dataset.
-        ids: The training images, of two classes.
+        ids: The training images.
         seed: Seed of the choice.
     """
     labels = dataset.values("label", ids)
-    (_, most), (rarest, fewest) = Counter(labels).most_common()
-    rare = [id for id, label in zip(ids, labels, strict=True) if label == rarest]
-    order = random.Random(seed).sample(rare, fewest)
-    return [order[place % fewest] for place in range(most - fewest)]
+    (_, most), *others = Counter(labels).most_common()
+    repeated = []
+    for rare, count in others:
+        images = [id for id, label in zip(ids, labels, strict=True) if label == rare]
+        order = random.Random(seed).sample(images, count)
+        repeated += [order[place % count] for place in range(most - count)]
+    return repeated
 
 
 def load_smote() -> Any:

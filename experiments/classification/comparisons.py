@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,13 +38,20 @@ CHOSEN_NOTE = (
 )
 
 
-def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> pd.DataFrame:
+def compare_conditions(
+    records: Sequence[dict[str, Any]],
+    titles: dict[str, str],
+    compare: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None,
+) -> pd.DataFrame:
     """One row per model, seed and condition: how it differs from the first condition, as text.
 
     Args:
         records: Records of classifier trials.
         titles: Titles of the conditions by name.
+        compare: From the records of two conditions to `cells` and `p_values` by name; of two
+            classes if None.
     """
+    compare = compare or _compare
     rows: list[dict[str, str]] = []
     p_values: list[dict[str, float]] = []
     trainings = dict.fromkeys((record["model"], record["seed"]) for record in records)
@@ -53,7 +60,7 @@ def compare_conditions(records: Sequence[dict[str, Any]], titles: dict[str, str]
         alike = [r for r in records if (r["model"], r["seed"]) == (model, seed)]
         baseline, *others = sorted(alike, key=lambda r: list(titles).index(r["condition"]))
         for record in others:
-            found = _compare(baseline, record)
+            found = compare(baseline, record)
             names = {"Model": CLASSIFIER_TITLES.get(model, model)} if several_models else {}
             if several_seeds:
                 names["Seed"] = str(seed)
@@ -77,12 +84,12 @@ def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     true, first, groups = _scores(baseline)
     _, second, _ = _scores(other)
     auc = statistics.bootstrap_auc_difference(true, second, first, groups)
-    cells = {"AUC": _format_difference(auc.difference, auc.low, auc.high)}
+    cells = {"AUC": format_difference(auc.difference, auc.low, auc.high)}
     p_values = {"AUC": auc.p_value}
     thresholds = {"": (THRESHOLD, THRESHOLD)}
     if "validation_scores" in baseline:
         squares = [(scores - true) ** 2 for scores in (second, first)]
-        cells["Brier"] = _format_difference(
+        cells["Brier"] = format_difference(
             *statistics.bootstrap_mean(squares[0] - squares[1], groups)
         )
         thresholds[", chosen"] = (chosen_threshold(other), chosen_threshold(baseline))
@@ -98,7 +105,8 @@ def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {"cells": cells, "p_values": p_values}
 
 
-def _format_difference(difference: float, low: float, high: float) -> str:
+def format_difference(difference: float, low: float, high: float) -> str:
+    """A difference of shares and its interval, in percent points."""
     return f"{100 * difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 

@@ -37,17 +37,17 @@ def conclude(
 ) -> Conclusions:
     """The table of records and the answers to its questions."""
     results = report.Results(table, (), (), records, Path())
-    runs = report.runs_frame(records)
+    runs = table.scoring.runs(records)
     summary = report.summarise(runs, list(table.metrics))
     of_thesis = records[0]["dataset"]["name"] == table.datasets[0]
     return Conclusions(
         cells=report.add_published_rows(table, summary, of_thesis=of_thesis),
         emphasise=unmarked,
         scores={
-            _name_score(table, records, row): report.cell(row, "auc")
+            _name_score(table, records, row): report.cell(row, table.scoring.main_metric)
             for row in summary.itertuples()
         },
-        caption=report.make_caption(results, runs),
+        caption=table.scoring.caption(results, runs),
         settings=report.describe_settings(results),
         comparisons=_answer(table, records, options),
         note=NOTE,
@@ -57,7 +57,9 @@ def conclude(
 def _name_score(table: "ClassificationTable", records: Records, row: Any) -> str:
     first = records[0]
     place = describe_place(first["dataset"]["title"], first["image_size"])
-    return f"{place}: AUC of {_title(table, records, row.model, row.condition)}"
+    return (
+        f"{place}: {table.scoring.main_title} of {_title(table, records, row.model, row.condition)}"
+    )
 
 
 def _answer(
@@ -100,11 +102,12 @@ def compare_protocols(table: "ClassificationTable", records: Records) -> list[Co
                 continue
             baseline, contender = names
             title = _title(table, records, of_one[0]["model"], of_one[0]["condition"])
-            difference = compare_seeds(pairs, "auc")
+            metric = table.scoring.main_metric
+            difference = compare_seeds(pairs, metric)
             comparison = _comparison(
                 claim,
                 pairs,
-                "auc",
+                metric,
                 difference,
                 contender=f"{title} under {contender}",
                 baseline=f"{title} under {baseline}",

@@ -49,22 +49,25 @@ def class_samples(dataset: ImageDataset, count: int = 12) -> Figure:
     """Figure 2.3: training images at even steps, those of the positive class on the left.
 
     Args:
-        dataset: A dataset with classes.
+        dataset: A dataset with classes; of more than two, each has a part, in their order.
         count: Images of each class at most.
     """
-    training = set(training_ids(dataset))
+    training, labels = set(training_ids(dataset)), dataset.info.labels
     sides = {
         label: [id for id in dataset.ids(label=label) if id in training]
-        for label in (dataset.info.labels[-1], dataset.info.labels[0])
+        for label in (labels[::-1] if len(labels) == 2 else labels)
     }
     kind = "training images" if len(training) < len(dataset.ids()) else "images"
-    rows = -(-min(count, max(map(len, sides.values()))) // SAMPLE_COLUMNS)
-    width = TWO_COLUMNS / (2 * SAMPLE_COLUMNS)
-    figure = plt.figure(figsize=(TWO_COLUMNS, rows * width + 0.3))
-    parts: Any = figure.subfigures(1, 2, wspace=0.05)
+    columns = SAMPLE_COLUMNS if len(labels) == 2 else 2
+    rows = -(-min(count, max(map(len, sides.values()))) // columns)
+    width = TWO_COLUMNS / (len(labels) * columns)
+    figure = plt.figure(figsize=(TWO_COLUMNS, rows * width + (0.3 if len(labels) == 2 else 0.5)))
+    parts: Any = figure.subfigures(1, len(labels), wspace=0.05)
+    separator = " " if len(labels) == 2 else "\n"
     for part, (label, ids) in zip(parts, sides.items(), strict=True):
-        grid = part.subplots(rows, SAMPLE_COLUMNS, squeeze=False)
-        part.suptitle(f"{class_title(label)} ({len(ids)} {kind})", fontweight="bold")
+        grid = part.subplots(rows, columns, squeeze=False)
+        title = f"{class_title(label)}{separator}({len(ids)} {kind})"
+        part.suptitle(title, fontweight="bold")
         batches = load_dataset((dataset, evenly_spaced(ids, count)), cache="none")
         images = np.concatenate([images for images, _ in batches.as_numpy_iterator()])
         for axes in grid.flat:
@@ -279,19 +282,27 @@ def umap_panels(
 
 @styled
 def translations(dataset: ImageDataset, synthetic: ImageDataset, count: int = 8) -> Figure:
-    """Figure 2.16: images of the majority at even steps, and each one's translation below it."""
-    rows = synthetic.metadata.iloc[evenly_spaced(range(len(synthetic.metadata)), count)]
+    """Figure 2.16: images of the majority at even steps, and each one's translation below it.
+
+    Every class that was translated to has two rows.
+    """
+    by_target = dict(list(synthetic.metadata.groupby("label", sort=False)))
+    columns = min(count, max(map(len, by_target.values())))
     size = synthetic.info.image_size
-    originals = load_dataset((dataset, list(rows["parent"])), image_size=size, cache="none")
-    images = np.concatenate([batch for batch, _ in originals.as_numpy_iterator()])
-    width = min(1.1, TWO_COLUMNS / len(rows))
-    figure, grid = image_grid(2, len(rows), (width, width * size[0] / size[1]), extra=0.1)
-    for column, file in enumerate(rows["file_name"]):
-        grid[0, column].imshow(images[column], cmap="gray")
-        grid[1, column].imshow(Image.open(synthetic.folder / file), cmap="gray")
-    first, second = dataset.info.labels
-    grid[0, 0].set_ylabel(class_title(first))
-    grid[1, 0].set_ylabel(f"as {class_title(second)}")
+    width = min(1.1, TWO_COLUMNS / columns)
+    shape = (width, width * size[0] / size[1])
+    figure, grid = image_grid(2 * len(by_target), columns, shape, extra=0.1)
+    for place, (target, made) in enumerate(by_target.items()):
+        rows = made.iloc[evenly_spaced(range(len(made)), count)]
+        parents = list(rows["parent"])
+        originals = load_dataset((dataset, parents), image_size=size, cache="none")
+        images = np.concatenate([batch for batch, _ in originals.as_numpy_iterator()])
+        above, below = grid[2 * place], grid[2 * place + 1]
+        for column, file in enumerate(rows["file_name"]):
+            above[column].imshow(images[column], cmap="gray")
+            below[column].imshow(Image.open(synthetic.folder / file), cmap="gray")
+        above[0].set_ylabel(class_title(dataset.values("label", parents[:1])[0]))
+        below[0].set_ylabel(f"as {class_title(target)}")
     for axes in grid.flat:
         hide_frame(axes)
     return figure

@@ -1,7 +1,7 @@
 """The report of a table of chapter 2: its records beside the thesis's numbers, and its figures."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,21 +77,21 @@ class Results:
 
 def make_section(results: Results) -> Section:
     """Writes the table and its figures into the folder of its page."""
-    table, records = results.table, results.records
-    runs = runs_frame(records)
+    table, records, scoring = results.table, results.records, results.table.scoring
+    runs = scoring.runs(records)
     summary = summarise(runs, list(table.metrics))
     return write_section(
         table.page_folder(results.out),
         title=page_title(table, results.datasets[0].info),
-        caption=make_caption(results, runs)
+        caption=scoring.caption(results, runs)
         + " The exact intervals of each run stand among the runs.",
         numbers=summary,
         shown=add_published_rows(table, summary, of_thesis=_is_of_thesis(results.datasets[0].info)),
         figures=table.figures(results),
         settings={**describe_settings(results), **_describe_data(results)},
         runs=runs,
-        comparison=compare_conditions(records, results.titles),
-        comparison_note=COMPARISON_NOTE + (CHOSEN_NOTE if "threshold" in runs else ""),
+        comparison=scoring.compare(records, results.titles),
+        comparison_note=scoring.note + (CHOSEN_NOTE if "threshold" in runs else ""),
     )
 
 
@@ -245,8 +245,8 @@ def melanoma_figures(results: Results) -> Figures:
             f"{name}ROC curves (as figure 2.7); the dots mark the threshold 0.5.",
             figures.roc_curves(of_model, titles),
         )
-    translations = _translations(results, "translations", "(as figure 2.16)")
-    return {**drawn, **translations, **_figures_of_models(results)}
+    drawn |= translations(results, "translations", "(as figure 2.16)")
+    return {**drawn, **_figures_of_models(results)}
 
 
 def oversampling_figures(results: Results) -> Figures:
@@ -349,21 +349,23 @@ def covid_figures(results: Results) -> Figures:
             "class and dataset, evenly picked.",
             figures.umap_panels(panels, results.datasets[0].info.labels),
         )
-    return {**drawn, **_translations(results, "translations_{}", "")}
+    return {**drawn, **translations(results, "translations_{}", "")}
 
 
-def _translations(results: Results, file_name: str, note: str) -> Figures:
-    """One figure per CycleGAN of the first seed."""
+def translations(results: Results, file_name: str, note: str) -> Figures:
+    """One figure per CycleGAN or StarGAN of the first seed."""
     drawn: Figures = {}
     stages = {stage.key: stage for trial in results.trials for stage in trial.synthetic_stages}
     for stage in stages.values():
         folder = stage.folder(results.out)
         if (folder / METADATA_FILE).is_file() and stage.seed == results.trials[0].seed:
-            first, second = stage.dataset.info.labels
+            synthetic = open_dataset(folder)
+            first = stage.dataset.values("label", list(synthetic.metadata["parent"][:1]))[0]
+            targets = " and ".join(dict.fromkeys(synthetic.metadata["label"]))
             drawn[file_name.format(first)] = (
-                f"{first.capitalize()} images and their translations to {second} {note}".strip()
+                f"{first.capitalize()} images and their translations to {targets} {note}".strip()
                 + ".",
-                figures.translations(stage.dataset, open_dataset(folder)),
+                figures.translations(stage.dataset, synthetic),
             )
     return drawn
 
@@ -406,6 +408,30 @@ def make_caption(results: Results, runs: pd.DataFrame) -> str:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """What a page says of records, whose models tell two classes apart, or several.
+
+    Attributes:
+        runs: From records to one row per training.
+        caption: What a reader must know of the table.
+        compare: From records and titles of conditions to how they differ, as text.
+        note: What that comparison is.
+        main_metric: Name of the metric by which protocols are compared.
+        main_title: What it is called.
+    """
+
+    runs: Callable[[Sequence[dict[str, Any]]], pd.DataFrame]
+    caption: Callable[[Results, pd.DataFrame], str]
+    compare: Callable[[Sequence[dict[str, Any]], dict[str, str]], pd.DataFrame]
+    note: str
+    main_metric: str
+    main_title: str
+
+
+TWO_CLASSES = Scoring(runs_frame, make_caption, compare_conditions, COMPARISON_NOTE, "auc", "AUC")
+
+
 def describe_settings(results: Results) -> dict[str, str]:
     """How the results were made: readable settings by name."""
     table, records = results.table, results.records
@@ -420,10 +446,10 @@ def describe_settings(results: Results) -> dict[str, str]:
         ),
         "size": distinct_values(records, lambda r: f"{r['image_size'][0]} × {r['image_size'][1]}"),
         "classifiers": "; ".join(dict.fromkeys(map(_describe_classifier, records))),
-        "CycleGAN": distinct_values(synthetic, _describe_cyclegan) or "none",
+        _name_translator(records): distinct_values(synthetic, _describe_cyclegan) or "none",
         **describe_provenance(records),
         "training time": f"{sum(r['seconds'] for r in records) / 60:.1f} min of classifiers, "
-        f"{sum(gan_seconds.values()) / 60:.1f} min of CycleGANs",
+        f"{sum(gan_seconds.values()) / 60:.1f} min of {_name_translator(records)}s",
     }
     settings["length of trainings"] = _describe_length(records)
     if "validation_scores" in records[0]:
@@ -432,6 +458,10 @@ def describe_settings(results: Results) -> dict[str, str]:
             "validation images, which are never tested"
         )
     return settings
+
+
+def _name_translator(records: Sequence[dict[str, Any]]) -> str:
+    return "CycleGAN" if len(records[0]["dataset"]["labels"]) == 2 else "StarGAN"
 
 
 def _describe_data(results: Results) -> dict[str, str]:

@@ -51,6 +51,31 @@ class Samples:
         return self.score >= self.threshold
 
 
+@dataclasses.dataclass(frozen=True)
+class ClassSamples:
+    """Test images of a training on several classes, and how often each is drawn.
+
+    `label` holds the number of each image's class, `(images,)`; `probabilities` are `(images,
+    classes)`, `weights` `(draws, images)`.
+    """
+
+    label: np.ndarray
+    probabilities: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def called(self) -> np.ndarray:
+        """The class that each image is called."""
+        return self.probabilities.argmax(axis=1)
+
+    def against_the_rest(self) -> list[Samples]:
+        """The samples as those of each class and of the others."""
+        return [
+            Samples(self.label == number, scores, THRESHOLD, self.weights)
+            for number, scores in enumerate(self.probabilities.T)
+        ]
+
+
 def sensitivity(samples: Samples) -> np.ndarray:
     """TP / (TP + FN) of each draw."""
     return samples.share(samples.positive, samples.called)
@@ -81,12 +106,33 @@ def auc(samples: Samples) -> np.ndarray:
         return ((drawn[0] @ right) * drawn[1]).sum(axis=1) / pairs
 
 
+def accuracy(samples: ClassSamples) -> np.ndarray:
+    """Share of the images that are called their own class, of each draw."""
+    right = samples.called == samples.label
+    return (samples.weights @ right) / samples.weights.sum(axis=1)
+
+
+def macro_sensitivity(samples: ClassSamples) -> np.ndarray:
+    """Mean of the sensitivities of all classes, of each draw."""
+    called = samples.called
+    each = [
+        of_class.share(of_class.positive, called == number)
+        for number, of_class in enumerate(samples.against_the_rest())
+    ]
+    return np.mean(each, axis=0)
+
+
+def macro_auc(samples: ClassSamples) -> np.ndarray:
+    """Mean of the areas under the ROC curves of each class against the rest, of each draw."""
+    return np.mean([auc(of_class) for of_class in samples.against_the_rest()], axis=0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A metric of test images, its name for a reader, and whether validation sets the threshold."""
 
     title: str
-    compute: Callable[[Samples], np.ndarray]
+    compute: Callable[[Any], np.ndarray]
     chosen: bool = False
 
 
@@ -101,6 +147,9 @@ METRICS = {
         balanced_accuracy,
         chosen=True,
     ),
+    "accuracy": Metric("accuracy", accuracy),
+    "macro_sensitivity": Metric("mean sensitivity of the classes", macro_sensitivity),
+    "macro_auc": Metric("mean AUC of each class against the rest", macro_auc),
 }
 
 
@@ -172,16 +221,22 @@ def _common_scores(
 
 def _difference(metric: Metric, pair, scores, weights: np.ndarray) -> np.ndarray:
     """Contender less baseline in percent, of each draw."""
-    positive = np.array([score["positive"] for score, _ in scores])
-    values = [
-        metric.compute(
-            Samples(
-                positive,
-                np.array([both[side]["score"] for both in scores]),
-                chosen_threshold(record) if metric.chosen else THRESHOLD,
-                weights,
-            )
-        )
+    baseline, contender = (
+        metric.compute(_samples(metric, record, [both[side] for both in scores], weights))
         for side, record in enumerate(pair)
-    ]
-    return 100 * (values[1] - values[0])
+    )
+    return 100 * (contender - baseline)
+
+
+def _samples(metric: Metric, record, scores, weights: np.ndarray) -> Samples | ClassSamples:
+    if "probabilities" in scores[0]:
+        labels = record["dataset"]["labels"]
+        numbers = np.array([labels.index(score["label"]) for score in scores])
+        probabilities = np.array([score["probabilities"] for score in scores])
+        return ClassSamples(numbers, probabilities, weights)
+    return Samples(
+        np.array([score["positive"] for score in scores]),
+        np.array([score["score"] for score in scores]),
+        chosen_threshold(record) if metric.chosen else THRESHOLD,
+        weights,
+    )

@@ -1,4 +1,4 @@
-"""The first stage of a trial of chapter 2: its CycleGAN, and the synthetic dataset it makes."""
+"""The first stage of a trial of chapter 2: its CycleGAN or StarGAN, and the images it makes."""
 
 import contextlib
 import dataclasses
@@ -19,13 +19,19 @@ from experiments.common.records import (
 )
 from experiments.common.training import KEPT_MODELS
 from melanet.checkpoint import EpochCheckpoint
-from melanet.cyclegan import CycleGAN, build_cyclegan
+from melanet.cyclegan import CycleGAN
 from melanet.data import ImageDataset, InputError
 from melanet.data.caching import Cache
 from melanet.distribution import chief_first, is_chief
-from melanet.oversampling import train_cyclegan, translate_majority
+from melanet.oversampling import (
+    Translator,
+    build_translator,
+    train_translator,
+    translate_majority,
+)
 from melanet.precision import precision_policy
 from melanet.saving import load_model, save_model
+from melanet.stargan import StarGAN
 from melanet.training import EpochBar, EventLog, seed_everything
 
 #: Fields of a CycleGAN's record that the record of a trial repeats.
@@ -36,7 +42,8 @@ LOGGED_FIELDS = ("key", "set", "seconds", *(f.name for f in dataclasses.fields(C
 class SyntheticSetStage:
     """A CycleGAN between the classes of a dataset's training images, and its translations.
 
-    All trials of one seed share it. Only the images of `train` are ever seen.
+    Among more than two classes it is a StarGAN (section 4.3.1). All trials of one seed share it.
+    Only the images of `train` are ever seen.
     """
 
     dataset: ImageDataset
@@ -66,10 +73,16 @@ class SyntheticSetStage:
             dataclasses.asdict(self.cyclegan),
             self.dataset.fingerprint,
             info,
-            model_hash(_random_cyclegan, shape, self.cyclegan.filters, self.cyclegan.norm),
+            model_hash(self._random_model, shape),
             CODE_VERSIONS["synthesis"],
         ]
         return f"{self.dataset.info.name}-s{self.seed}-{config_hash(config)}"
+
+    def _random_model(self, shape: tuple[int, int, int]) -> Translator:
+        labels, config = self.dataset.info.labels, self.cyclegan
+        if len(labels) == 2:  # a hash that says nothing of the names of the classes
+            labels = ("benign", "malignant")
+        return build_translator(shape, labels, filters=config.filters, norm=config.norm)
 
     def folder(self, out: Path) -> Path:
         """Where the synthetic dataset is or will be."""
@@ -97,17 +110,18 @@ class SyntheticSetStage:
                 self.train,
                 image_size=self.image_size,
                 keep_aspect_ratio=self.keep_aspect_ratio,
+                seed=self.seed,
             )
         synthetic.verify()  # it may have been made, and damaged, long ago
         return synthetic, record
 
-    def _trained(self, out: Path) -> tuple[CycleGAN, dict[str, Any]]:
+    def _trained(self, out: Path) -> tuple[Translator, dict[str, Any]]:
         path = self.generator_path(out)
         record_path = path.with_suffix(".json")
         checkpoint = EpochCheckpoint(checkpoint_path(out, f"gan-{self.key}"))
         if path.exists() and record_path.exists():
             checkpoint.remove()  # left if killed right after the record
-            return load_cyclegan(path), read_record(record_path, LOGGED_FIELDS)
+            return load_translator(path), read_record(record_path, LOGGED_FIELDS)
         model = self._train(checkpoint, events_path(out, f"gan-{self.key}"))
         if not is_chief():
             return model, {}
@@ -128,14 +142,15 @@ class SyntheticSetStage:
         checkpoint.remove()
         return model, record
 
-    def _train(self, checkpoint: EpochCheckpoint, events: Path) -> CycleGAN:
+    def _train(self, checkpoint: EpochCheckpoint, events: Path) -> Translator:
         config = self.cyclegan
         seed_everything(self.seed, self.deterministic)
         shape = (*self.image_size, self.dataset.info.channels)
         key = (shape, tuple(self.dataset.info.labels), config, self.precision, self.deterministic)
-        shown = f"cycle_{self.dataset.info.labels[0]}"
+        labels = self.dataset.info.labels
+        shown = f"cycle_{labels[0]}" if len(labels) == 2 else "cycle"
         with precision_policy(self.precision):
-            return train_cyclegan(
+            return train_translator(
                 self.dataset,
                 self.train,
                 image_size=self.image_size,
@@ -153,20 +168,16 @@ class SyntheticSetStage:
             )
 
 
-def _random_cyclegan(shape: tuple[int, int, int], filters: tuple[int, int], norm: str) -> CycleGAN:
-    generator, discriminator = filters
-    return build_cyclegan(
-        shape, generator_filters=generator, discriminator_filters=discriminator, norm=norm
-    )
-
-
-def load_cyclegan(path: Path) -> CycleGAN:
-    """Loads a CycleGAN from its `.keras` file.
+def load_translator(
+    path: Path, kinds: tuple[type[Translator], ...] = (CycleGAN, StarGAN)
+) -> Translator:
+    """Loads a CycleGAN or a StarGAN from its `.keras` file.
 
     Raises:
-        InputError: If the file is not one.
+        InputError: If the file holds none of `kinds`.
     """
     model = load_model(path)
-    if not isinstance(model, CycleGAN):
-        raise InputError(f"{path}: holds a {type(model).__name__}, not a CycleGAN; remove it")
+    if not isinstance(model, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise InputError(f"{path}: holds a {type(model).__name__}, not a {wanted}; remove it")
     return model

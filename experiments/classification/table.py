@@ -89,6 +89,18 @@ class ClassificationTable(Table):
     default_data: Path | None = None
 
     @property
+    def trial(self) -> type[ClassifierTrial]:
+        """What trains and tests one classifier."""
+        from experiments.classification.trial import ClassifierTrial
+
+        return ClassifierTrial
+
+    @property
+    def scoring(self) -> report.Scoring:
+        """What its page says of records."""
+        return report.TWO_CLASSES
+
+    @property
     def titles(self) -> dict[str, str]:
         """Titles of the conditions by name."""
         return {condition.name: condition.title for condition in self.conditions}
@@ -115,7 +127,7 @@ class ClassificationTable(Table):
             help="at most, early stopping may end sooner; default: the protocol's")  # fmt: skip
         pair = ("GENERATOR", "DISCRIMINATOR")
         of_protocol = "default: the protocol's"
-        add("--equal-steps", action="store_true",
+        add("--equal-steps", action=argparse.BooleanOptionalAction, default=False,
             help="every condition takes as many optimizer steps as the real images alone in all "
             "their epochs, without early stopping; default: as many epochs")  # fmt: skip
         add("--loss", choices=LOSSES, default=self.loss, help="default: %(default)s")
@@ -154,9 +166,7 @@ class ClassificationTable(Table):
         Raises:
             InputError: If a size or weights do not suit the networks, or a class cannot be split.
         """
-        from experiments.classification.trial import ClassifierTrial
-
-        _check_positive_class(datasets)
+        self.check_classes(datasets)
         models, protocol = list(dict.fromkeys(options.models)), self.protocols[options.protocol]
         display_names(models, CLASSIFIER_TITLES)  # before hours of training
         settings = {model: self._settings(datasets[0], options, model) for model in models}
@@ -176,7 +186,7 @@ class ClassificationTable(Table):
             )
             for model in models:
                 of_model = [
-                    ClassifierTrial(
+                    self.trial(
                         datasets[0],
                         condition,
                         splits[0],
@@ -190,6 +200,19 @@ class ClassificationTable(Table):
                 ]
                 trials += choose_trials(of_model, options.conditions)
         return trials
+
+    def check_classes(self, datasets: Sequence[ImageDataset]) -> None:
+        """Checks that the datasets have the classes that the table is about.
+
+        Raises:
+            InputError: If they have others.
+        """
+        _check_positive_class(datasets)
+        if len(labels := datasets[0].info.labels) != 2:
+            raise InputError(
+                f"{datasets[0].folder}: has {len(labels)} classes; two are expected. "
+                "python -m experiments.table_multiclass takes more"
+            )
 
     def report(
         self,
@@ -229,19 +252,17 @@ class ClassificationTable(Table):
             raise InputError(
                 f"--image-size {size[0]} {size[1]}: must be multiples of 16, 32 or more"
             )
-        if len(dataset.info.labels) != 2:
-            raise InputError(
-                f"{dataset.folder}: has {len(dataset.info.labels)} classes; two are expected"
-            )
+        classes = len(dataset.info.labels)
         protocol = self.protocols[options.protocol]
         epochs = options.epochs or protocol.epochs
         weights = initial_weights(options.weights)
         preprocessing = "imagenet" if protocol.imagenet_preprocessing else "none"
         if is_own(model):
-            used = _check_own(model, (*size, dataset.info.channels), weights, preprocessing)
+            shape = (*size, dataset.info.channels)
+            used = _check_own(model, shape, classes, weights, preprocessing)
             weights, preprocessing = used.get("weights"), used.get("preprocessing", "none")
         elif not options.dry_run:
-            _check_weights(model, weights, (*size, dataset.info.channels))
+            _check_weights(model, weights, (*size, dataset.info.channels), classes)
         return ClassifierSettings(
             protocol=options.protocol,
             model=model,
@@ -364,14 +385,18 @@ def _check_positive_class(datasets: Sequence[ImageDataset]) -> None:
 
 
 def _check_own(
-    model: str, input_shape: tuple[int, int, int], weights: str | None, preprocessing: str
+    model: str,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    weights: str | None,
+    preprocessing: str,
 ) -> dict[str, Any]:
     """Checks a classifier of one's own; returns those of the options that it takes."""
     from melanet.explain import features
 
     build = load_builder(model)
     options = accepted(build, weights=weights, preprocessing=preprocessing)
-    network = check_model(model, build, input_shape, 2, (2,), **options)
+    network = check_model(model, build, input_shape, classes, (classes,), **options)
     try:
         features(network, np.zeros((1, *input_shape), "float32"))
     except ValueError as error:
@@ -379,14 +404,16 @@ def _check_own(
     return options
 
 
-def _check_weights(model: str, weights: str | None, input_shape: tuple[int, ...]) -> None:
+def _check_weights(
+    model: str, weights: str | None, input_shape: tuple[int, ...], classes: int
+) -> None:
     """Builds the classifier once: unsuitable weights are reported before hours of work."""
     from melanet.classifiers import CLASSIFIERS
     from melanet.trees import BaggedTrees
 
     build = BaggedTrees if model == BAGGED_TREES else CLASSIFIERS[model]
     try:
-        build(input_shape, 2, weights=weights)
+        build(input_shape, classes, weights=weights)
     except ValueError as error:
         raise InputError(f"--weights {weights}: {error}") from None
     except Exception as error:  # Keras has no class of its own for a failed download

@@ -55,6 +55,8 @@ from melanet.saving import ModelInfo, load_model, save_model
 from melanet.training import EpochBar, EventLog, seed_everything
 from melanet.trees import BaggedTrees
 
+POSITIVE_WEIGHT = 0.25  # α of eq. 2.6
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierSettings:
@@ -102,12 +104,16 @@ class ClassifierSettings:
         """Name and learning rate of the optimizer, which depends on the weights."""
         return ("Adadelta", 1e-3) if self.weights is not None else ("Adam", 1e-4)
 
-    @property
-    def loss_function(self) -> keras.losses.Loss:
-        """The loss. On two softmax columns, cross-entropy is the binary one of the positive."""
+    def loss_function(self, classes: int) -> keras.losses.Loss:
+        """The loss. On two softmax columns, cross-entropy is the binary one of the positive.
+
+        The thesis's weight of the positive class is that of each of more than two.
+        """
         if self.loss == "cross_entropy":
             return keras.losses.CategoricalCrossentropy()
-        return focal_loss(variant=self.loss_form)
+        if classes == 2:
+            return focal_loss(variant=self.loss_form)
+        return focal_loss([POSITIVE_WEIGHT] * classes, variant=self.loss_form)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +172,7 @@ class ClassifierTrial(Trial):
                 self.settings.preprocessing,
             ),
             self.settings.optimizer,
-            self.settings.loss_function.get_config(),
+            self._loss_function.get_config(),
             CODE_VERSIONS["classification"],
             *head,
         ]
@@ -238,19 +244,18 @@ class ClassifierTrial(Trial):
 
     def _score(self, model: Any, ids: tuple[str, ...]) -> list[dict[str, Any]]:
         """Scores of real images, as a record holds them."""
-        images, positive = (self.dataset, ids), self.dataset.info.labels[-1]
-        scores = _positive_scores(model, self._load(images))
+        images, groups = (self.dataset, ids), self.dataset.values("group", ids)
+        scores = _predict(model, self._load(images))
         check_finite(scores, self.key)
-        groups = self.dataset.values("group", ids)
+        rows = zip(ids, groups, _labels(images), scores, strict=True)
         return [
-            {
-                "id": id,
-                "group": group,
-                "positive": label == positive,
-                "score": round(float(score), 6),
-            }
-            for id, group, label, score in zip(ids, groups, _labels(images), scores, strict=True)
+            {"id": id, "group": group, **self.outcome(label, p)} for id, group, label, p in rows
         ]
+
+    def outcome(self, label: str, probabilities: np.ndarray) -> dict[str, Any]:
+        """The truth of an image and what is predicted, as a record holds them."""
+        positive = self.dataset.info.labels[-1]
+        return {"positive": label == positive, "score": round(float(probabilities[-1]), 6)}
 
     def _training_subsets(self, out: Path, synthetic: Sequence[ImageDataset]) -> list[Subset]:
         """The real training images that take part, and the datasets that join them."""
@@ -376,7 +381,7 @@ class ClassifierTrial(Trial):
             (found, labels),
             self.dataset.info.labels,
             validation=None if watched is None else self._features(network, watched),
-            loss=self.settings.loss_function,
+            loss=self._loss_function,
             epochs=self.settings.epochs,
             stopping=stopping,
             plateau=plateau,
@@ -431,8 +436,12 @@ class ClassifierTrial(Trial):
         options = accepted(build, weights=settings.weights, preprocessing=settings.preprocessing)
         model = build(self._input_shape, len(labels), **options)
         name, rate = settings.optimizer
-        model.compile(getattr(optimizers, name)(rate), settings.loss_function)
+        model.compile(getattr(optimizers, name)(rate), self._loss_function)
         return model
+
+    @property
+    def _loss_function(self) -> keras.losses.Loss:
+        return self.settings.loss_function(len(self.dataset.info.labels))
 
     @property
     def _input_shape(self) -> tuple[int, int, int]:
@@ -461,10 +470,10 @@ def _random_network(
     return build(input_shape, 2, **accepted(build, weights=None, preprocessing=preprocessing))
 
 
-def _positive_scores(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:
-    """Probability of the positive class, the last one."""
+def _predict(model: keras.Model | BaggedTrees, images: tf.data.Dataset) -> np.ndarray:
+    """Probability of each class, of each image."""
     quiet = {} if isinstance(model, BaggedTrees) else {"verbose": 0}
-    return model.predict(images, **quiet)[:, -1]
+    return model.predict(images, **quiet)
 
 
 def _labels(subset: Subset) -> list[str]:

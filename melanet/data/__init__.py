@@ -34,7 +34,7 @@ __getattr__ = lazy.attributes(  # these need TensorFlow
 #: Every dataset by its short name. A new one is one module and one name.
 BUILDERS: dict[str, DatasetBuilder] = {
     builder.info.name: builder
-    for builder in (isic2016.BUILDER, *covid19.BUILDERS, phantom.BUILDER, *xray_phantom.BUILDERS)
+    for builder in (isic2016.BUILDER, *covid19.BUILDERS, *phantom.BUILDERS, *xray_phantom.BUILDERS)
 }
 
 __all__ = [

@@ -90,9 +90,7 @@ def load_dataset(
 
 
 def load_unpaired(
-    first: Subset,
-    second: Subset,
-    *,
+    *domains: Subset,
     image_size: tuple[int, int] | None = None,
     batch_size: int = 1,
     seed: int = 0,
@@ -101,11 +99,13 @@ def load_unpaired(
     keep_aspect_ratio: bool | None = None,
     epoch_counter: tf.Variable | None = None,
 ) -> tf.data.Dataset:
-    """Loads batches of images of two domains for `CycleGAN.fit`, each shuffled by itself.
+    """Loads batches of images of two domains or more, each shuffled by itself.
+
+    Those of two are for `CycleGAN.fit`. `with_labels` makes those of any number what `StarGAN.fit`
+    takes.
 
     Args:
-        first: Images of the first domain, as in `load_dataset`.
-        second: Images of the second domain. An epoch ends with the smaller domain.
+        *domains: Images of each domain, as in `load_dataset`. An epoch ends with the smallest.
         image_size: `(height, width)` in pixels; the first dataset's own if None.
         batch_size: Images of each domain per batch; the thesis trains with 1.
         seed: Seed of the orders, which differ between epochs, and of the flips.
@@ -116,7 +116,8 @@ def load_unpaired(
         epoch_counter: As in `load_dataset`.
 
     Returns:
-        A dataset of `(first, second)`, both float32 `(batch, height, width, channels)` in [-1, 1].
+        A dataset of one part per domain, `(first, second)` of two, each float32 `(batch, height,
+        width, channels)` in [-1, 1].
 
     Raises:
         InputError: If there are no images, an id is unknown, or a domain has less than a batch.
@@ -128,27 +129,52 @@ def load_unpaired(
         >>> int(load_unpaired((lesions, benign), (lesions, malignant)).cardinality())
         45
     """
-    domains = []
-    for dataset, ids in (open_subset(first), open_subset(second)):
+    opened = []
+    for dataset, ids in map(open_subset, domains):
         if len(ids) < batch_size:
             raise InputError(
                 f"{dataset.folder}: {len(ids)} images are fewer than a batch of {batch_size}"
             )
         size = image_size or dataset.info.image_size
-        domains.append(_domain(dataset, ids, size, keep_aspect_ratio, cache))
+        opened.append(_domain(dataset, ids, size, keep_aspect_ratio, cache))
 
     def one_epoch(number):
         parts = []
-        for offset, (in_order, count) in enumerate(domains):
-            order = partial(_shuffled, count=count, seed=2 * seed + offset, number=number)
-            images = in_order(order)
+        for place, (in_order, count) in enumerate(opened, start=len(opened) * seed):
+            images = in_order(partial(_shuffled, count=count, seed=place, number=number))
             if flip:
-                images = _flipped(images, count, 2 * seed + offset, number)
+                images = _flipped(images, count, place, number)
             parts.append(images.batch(batch_size, drop_remainder=True).map(to_tanh_range))
         return tf.data.Dataset.zip(*parts)
 
-    batches = min(count for _, count in domains) // batch_size
+    batches = min(count for _, count in opened) // batch_size
     return _prefetched(per_epoch(one_epoch, batches, epoch_counter))
+
+
+def with_labels(parts: tf.data.Dataset) -> tf.data.Dataset:
+    """Joins the parts of `load_unpaired`, one per class, to batches of images and one-hot labels.
+
+    Args:
+        parts: A dataset of one batch of images per class, all of the same size.
+
+    Returns:
+        A dataset of `(images, labels)`: all images, class after class, and one-hot labels, float32
+        `(images, classes)`.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from melanet.data.loading import with_labels
+        >>> parts = tf.data.Dataset.from_tensors((tf.zeros((2, 4, 4, 1)), tf.ones((2, 4, 4, 1))))
+        >>> images, labels = next(iter(with_labels(parts)))
+        >>> labels.numpy().argmax(axis=1).tolist()
+        [0, 0, 1, 1]
+    """
+
+    def joined(*parts):
+        labels = tf.repeat(tf.eye(len(parts)), tf.shape(parts[0])[0], axis=0)
+        return tf.concat(parts, axis=0), labels
+
+    return parts.map(joined)
 
 
 def load_for_translation(
@@ -158,7 +184,7 @@ def load_for_translation(
     batch_size: int = 16,
     keep_aspect_ratio: bool | None = None,
 ) -> tf.data.Dataset:
-    """Loads batches of images in [-1, 1], in their order, for `CycleGAN.translate`.
+    """Loads batches of images in [-1, 1], in their order, for `translate` of a model.
 
     See `load_dataset` for arguments and errors.
 

@@ -1,8 +1,10 @@
-"""A phantom of dermoscopy: four benign lesions to one malignant, generated without a download.
+"""Phantoms of dermoscopy: lesions of two classes or of four, generated without a download.
 
 Benign lesions are round and evenly brown; malignant ones are ragged, with black blotches and a
-blue-grey veil, to a degree that varies, so that faint ones look much like dark benign lesions.
-Skin, light and hairs are the same for both.
+blue-grey veil, to a degree that varies, so that faint ones look much like dark benign lesions. Of
+four classes, these are nevus and melanoma; keratoses are brown too, with pale cysts and dark pits,
+and vascular lesions are red, both to a degree that varies. Skin, light and hairs are the same for
+all.
 """
 
 from __future__ import annotations
@@ -25,16 +27,21 @@ else:
 
 LABELS = ("benign", "malignant")
 BENIGN_TO_MALIGNANT = 4
+#: Classes of the second phantom, and how many of 20 images each has.
+LESIONS = {"nevus": 10, "keratosis": 5, "vascular": 2, "melanoma": 3}
 
 
-def generate(index: int, malignant: bool, size: int = 64, seed: int = 2021) -> np.ndarray:
+def generate(
+    index: int, malignant: bool, size: int = 64, seed: int = 2021, *, kind: str = ""
+) -> np.ndarray:
     """Generates an image of a lesion.
 
     Args:
         index: Number of the image within its class.
-        malignant: The class.
+        malignant: Whether it is a melanoma, otherwise a nevus.
         size: Height and width in pixels.
         seed: Seed of the whole dataset.
+        kind: `"keratosis"` or `"vascular"` for a benign lesion that is no nevus.
 
     Returns:
         uint8 RGB, `(size, size, 3)`.
@@ -53,10 +60,27 @@ def generate(index: int, malignant: bool, size: int = 64, seed: int = 2021) -> n
     black, veil = _blotches(random, size, 0.06, 0.6), _blotches(random, size, 0.1, 0.6)
     image = _blend(image, [0.12, 0.07, 0.06], 0.9 * degree * inside * black)
     image = _blend(image, [0.42, 0.47, 0.60], 0.9 * degree * inside * veil)
+    image = _with_signs(image, inside, kind, seed, index)
     for _ in range(random.integers(0, 3)):
         image = _blend(image, [0.15, 0.1, 0.08], 0.6 * _hair(random, size))
     image = image + random.normal(0, 0.015, image.shape)
     return np.clip(255 * image, 0, 255).astype("uint8")
+
+
+def _with_signs(image, inside, kind, seed, index):
+    """What tells a keratosis or a vascular lesion from a nevus, to a degree that varies."""
+    random, size = np.random.default_rng([seed, index, len(kind)]), len(image)
+    degree = random.uniform(0.1, 1)
+    if kind == "keratosis":
+        pale, pits = _blotches(random, size, 0.03, 1.0), _blotches(random, size, 0.02, 1.3)
+        image = _blend(image, [0.62, 0.50, 0.36], 0.5 * degree * inside)
+        image = _blend(image, [0.95, 0.88, 0.74], degree * inside * pale)
+        image = _blend(image, [0.25, 0.15, 0.08], degree * inside * pits)
+    elif kind == "vascular":
+        lobules = _blotches(random, size, 0.05, 0.0)
+        image = _blend(image, [0.75, 0.22, 0.25], 0.8 * degree * inside)
+        image = _blend(image, [0.45, 0.08, 0.18], 0.6 * degree * inside * lobules)
+    return image
 
 
 def read(
@@ -88,6 +112,41 @@ def read(
         draw = partial(generate, number, malignant, size, seed)
         split = "train" if number < train else "test"
         samples.append(Sample(id, id, draw, None, id, label=LABELS[malignant], split=split))
+    return samples
+
+
+def read_lesions(
+    folder: Path | None = None,
+    *,
+    train: int = 160,
+    test: int = 100,
+    size: int = 64,
+    seed: int = 2021,
+) -> list[Sample]:
+    """Lists the samples of a phantom of four classes with an official test split.
+
+    Args:
+        folder: Not used.
+        train: Number of training images, of which a class has its share in `LESIONS`.
+        test: Number of test images, likewise.
+        size: Height and width in pixels.
+        seed: Seed of the whole dataset.
+
+    Example:
+        >>> from collections import Counter
+        >>> from melanet.data.phantom import read_lesions
+        >>> Counter(sample.label for sample in read_lesions(train=20, test=0)).most_common(2)
+        [('nevus', 10), ('keratosis', 5)]
+    """
+    of_twenty = [label for label, count in LESIONS.items() for _ in range(count)]
+    samples = []
+    for number in range(train + test):
+        label = of_twenty[7 * number % len(of_twenty)]  # classes mixed; 7 and 20 are coprime
+        kind = "" if label in ("nevus", "melanoma") else label
+        id = f"lesion-{number:04d}"
+        draw = partial(generate, number, label == "melanoma", size, seed, kind=kind)
+        split = "train" if number < train else "test"
+        samples.append(Sample(id, id, draw, None, id, label=label, split=split))
     return samples
 
 
@@ -142,3 +201,16 @@ BUILDER = DatasetBuilder(
     "The phantom is generated; it needs no download.",
     generated=True,
 )
+LESIONS_BUILDER = DatasetBuilder(
+    DatasetInfo(
+        "phantom_lesions",
+        "Phantom of four lesions",
+        image_size=(64, 64),
+        channels=3,
+        labels=tuple(LESIONS),
+    ),
+    read_lesions,
+    "The phantom is generated; it needs no download.",
+    generated=True,
+)
+BUILDERS = (BUILDER, LESIONS_BUILDER)

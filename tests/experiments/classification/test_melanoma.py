@@ -238,7 +238,7 @@ def test_another_optimizer_another_loss_and_other_trees_are_other_trials(
     key = plan(dermoscopy, tmp_path, "--conditions", "vgg_gap")[0].key
     patches = [
         (ClassifierSettings, "optimizer", ("Adam", 1e-3)),
-        (ClassifierSettings, "loss_function", focal_loss(gamma=1.0)),
+        (ClassifierSettings, "loss_function", lambda *_: focal_loss(gamma=1.0)),
     ]
     for owner, name, value in patches:
         with monkeypatch.context() as patched:
