@@ -84,6 +84,14 @@ def write_dermoscopy(folder: Path):
     return write_dataset(folder / "phantom", info, samples)
 
 
+@pytest.fixture
+def lesions(tmp_path):
+    """The phantom of four lesions: 40 training and 20 test images of 32 pixels."""
+    info = dataclasses.replace(dermoscopy_phantom.LESIONS_BUILDER.info, image_size=(32, 32))
+    samples = dermoscopy_phantom.read_lesions(train=40, test=20, size=32)
+    return write_dataset(tmp_path / "lesions" / info.name, info, samples)
+
+
 def write_xrays(folder: Path, positives: int = 10):
     """Both phantoms of chest X-rays: 30 negatives and some positives of 32 pixels each."""
     datasets = []

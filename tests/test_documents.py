@@ -104,7 +104,7 @@ def test_every_command_of_the_pages_is_understood(line, tmp_path, monkeypatch):
     words = shlex.split(os.path.expandvars(words))
     if module in ("benchmarks", "notebooks", "experiments.results", "experiments.audit"):
         words = ["--help"]  # they work on the checkout itself, or take long
-    elif module == "experiments.table_3d" and not words:
+    elif module in ("experiments.table_3d", "experiments.table_multiclass") and not words:
         words = ["--dry-run"]  # on generated volumes
     elif "phantom" in line or module == "experiments.reproduce":
         words += ["--dry-run"] if "table" in module else ["--help"]
@@ -118,7 +118,9 @@ def test_every_command_of_the_pages_is_understood(line, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["README.md", "docs/python.md", "docs/volumes.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/multiclass.md", "docs/python.md", "docs/volumes.md"]
+)
 def test_the_python_code_of_the_pages_runs(name, tmp_path, monkeypatch):
     """With one epoch of small networks on a few images, and without downloads."""
     monkeypatch.chdir(tmp_path)

@@ -23,10 +23,11 @@ else:
 
 #: What generated images take, from random weights, in minutes; `--help` and the page name it.
 PHANTOM_OPTIONS = {
+    "models": ["experiments.classification.small:small_gap"],
     "weights": "none",
     "image_size": (32, 32),
-    "epochs": 16,
-    "gan_epochs": 40,
+    "epochs": 24,
+    "gan_epochs": 24,
     "gan_filters": (16, 16),
     "gan_rates": (1e-3, 1e-3),
     "gan_norm": "layer",
@@ -54,22 +55,24 @@ class MulticlassTable(ClassificationTable):
 
     def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
         super().add_arguments(parser, out)
-        parser.set_defaults(protocol="clean", equal_steps=True, repeats=3, weights=None)
-        by_default = ", ".join(f"{k} {v}" for k, v in PHANTOM_OPTIONS.items()).replace("_", "-")
+        parser.set_defaults(
+            protocol="clean", equal_steps=True, repeats=3, models=None, weights=None
+        )
+        by_default = ", ".join(f"{k.replace('_', '-')} {v}" for k, v in PHANTOM_OPTIONS.items())
         parser.epilog = (
             f"{parser.epilog}. By default generated images, and for them: {by_default}. For others "
-            "the weights are imagenet unless --weights says otherwise, and the rest is the "
-            "protocol's"
+            f"they are {' '.join(self.models)} and imagenet, and the rest is the protocol's"
         )
 
-    def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
+    def complete(self, options: argparse.Namespace) -> argparse.Namespace:
         builder = BUILDERS.get(options.datasets[0])
         generated = builder is not None and builder.generated
-        defaults = PHANTOM_OPTIONS if generated else {"weights": "imagenet"}
+        others = {"models": list(self.models), "weights": "imagenet"}
+        defaults = PHANTOM_OPTIONS if generated else others
         for name, value in defaults.items():
             if getattr(options, name) is None:
                 setattr(options, name, value)
-        return super().prepare(options)
+        return options
 
     def check_classes(self, datasets: Sequence[ImageDataset]) -> None:
         if len(labels := datasets[0].info.labels) < 3:

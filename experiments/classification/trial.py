@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -137,6 +137,8 @@ class ClassifierTrial(Trial):
     log_events: bool = False
     network: "ClassifierTrial | None" = None
 
+    #: Whether a figure of the table draws the features of its classifiers.
+    saves_features: ClassVar[bool] = True
     record_fields = (
         *Trial.record_fields,
         "model",
@@ -449,8 +451,9 @@ class ClassifierTrial(Trial):
 
     def _save(self, model: Any, subsets: Sequence[Subset], out: Path) -> None:
         """Saves features of some of the images, and the model if asked to."""
-        network = model.network if isinstance(model, BaggedTrees) else model
-        write_features(self.features_path(out), network, subsets, self._load)
+        if self.saves_features:
+            network = model.network if isinstance(model, BaggedTrees) else model
+            write_features(self.features_path(out), network, subsets, self._load)
         path = self.model_path(out)
         if path is None:
             return

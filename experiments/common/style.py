@@ -97,7 +97,7 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 def class_colours(labels: Sequence[str], others: Iterable[str] = ()) -> dict[str, str]:
     """A colour for each class, the positive one last, and for groups of synthetic images."""
     *negatives, positive = labels
-    colours = dict(zip(negatives, itertools.cycle(NEGATIVE), strict=False))
+    colours = dict(zip(negatives, itertools.cycle((*NEGATIVE, *SYNTHETIC)), strict=False))
     colours[positive] = POSITIVE
     found = dict.fromkeys(name for name in others if name not in colours)
     return colours | dict(zip(found, itertools.cycle(SYNTHETIC), strict=False))

@@ -157,6 +157,10 @@ class Table(abc.ABC):
     def add_arguments(self, parser: argparse.ArgumentParser, out: Path) -> None:
         """Adds its flags; `out` is the default folder of the results."""
 
+    def complete(self, options: argparse.Namespace) -> argparse.Namespace:
+        """The options, with those filled in whose defaults depend on others."""
+        return options
+
     @abc.abstractmethod
     def prepare(self, options: argparse.Namespace) -> list[ImageDataset]:
         """The datasets that the options name, built now if they are missing."""
@@ -212,7 +216,7 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> argparse.Name
     )
     table.add_arguments(parser, Path("results") / (table.results or table.name))
     words = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(words)
+    options = table.complete(parser.parse_args(words))
     options.command = command_text(table.name, words)
     return options
 

@@ -141,7 +141,9 @@ def read_lesions(
     of_twenty = [label for label, count in LESIONS.items() for _ in range(count)]
     samples = []
     for number in range(train + test):
-        label = of_twenty[7 * number % len(of_twenty)]  # classes mixed; 7 and 20 are coprime
+        block, place = divmod(number, len(of_twenty))
+        order = np.random.default_rng([seed, block]).permutation(len(of_twenty))
+        label = of_twenty[order[place]]
         kind = "" if label in ("nevus", "melanoma") else label
         id = f"lesion-{number:04d}"
         draw = partial(generate, number, label == "melanoma", size, seed, kind=kind)

@@ -16,6 +16,22 @@ def logit(probability):
     return np.log(probability / (1 - np.asarray(probability, "float64"))).astype("float32")
 
 
+def test_a_weight_per_class_is_that_of_the_class():
+    loss = focal_loss(alpha=[0.1, 0.2, 0.7], gamma=2)
+    scores = np.array([[0.5, 0.3, 0.2]] * 3)
+    found = [float(loss(np.eye(3)[[n]], scores[[n]])) for n in range(3)]
+    by_hand = [-a * (1 - p) ** 2 * np.log(p) for a, p in [(0.1, 0.5), (0.2, 0.3), (0.7, 0.2)]]
+    np.testing.assert_allclose(found, by_hand, rtol=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [[0.5], [0.5, 1.5], [], -0.1, [0.5, np.nan]])
+def test_weights_of_classes_that_are_none_are_refused(alpha):
+    with pytest.raises(ValueError, match="`alpha` must lie in"):
+        focal_loss(alpha=alpha)
+    with pytest.raises(ValueError, match="with a single `alpha`"):
+        focal_loss(alpha=[0.5, 0.5], variant="released")
+
+
 def test_eq_2_2_by_hand():
     real, fake = logit([0.9, 0.6]), logit([0.2, 0.5])
     expected = -(np.log(0.9) + np.log(0.6)) / 2 - (np.log(1 - 0.2) + np.log(1 - 0.5)) / 2

@@ -5,15 +5,17 @@ import pytest
 from PIL import Image
 
 from melanet import oversampling
-from melanet.cyclegan import build_cyclegan
+from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import InputError, load_dataset, writing
 from melanet.oversampling import (
     oversample,
     plan_translations,
     train_cyclegan,
+    train_translator,
     translate_majority,
     undersample,
 )
+from melanet.stargan import StarGAN, build_stargan
 
 
 def small_cyclegan():
@@ -67,6 +69,58 @@ def test_algorithm_1_counts(dermoscopy, tmp_path):
     merged = load_dataset((dermoscopy, ids), synthetic, shuffle=True)
     labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
     assert labels.sum(axis=0).tolist() == [16, 4 + 16]
+
+
+def small_stargan(labels=("nevus", "keratosis", "vascular", "melanoma")):
+    return build_stargan((32, 32, 3), labels, generator_filters=4, discriminator_filters=4)
+
+
+def test_algorithm_1_counts_of_four_classes(lesions, tmp_path):
+    ids = lesions.ids(split="train")
+    model, synthetic = oversample(
+        lesions, tmp_path / "synthetic", ids, epochs=2, model=small_stargan()
+    )
+    assert model.generator_optimizer.iterations == 2 * 4  # undersampled to 4 images of each class
+    made = synthetic.metadata
+    assert dict(made["label"].value_counts()) == {"vascular": 16, "melanoma": 14, "keratosis": 10}
+    assert set(lesions.values("label", list(made["parent"]))) == {"nevus"}
+    assert list(made["group"]) == lesions.values("group", list(made["parent"]))
+    merged = load_dataset((lesions, ids), synthetic, shuffle=True)
+    labels = np.concatenate([labels for _, labels in merged.as_numpy_iterator()])
+    assert labels.sum(axis=0).tolist() == [20, 20, 20, 20]
+
+
+def test_each_image_is_translated_to_its_own_target(lesions, tmp_path):
+    model = small_stargan()
+    synthetic = translate_majority(model, lesions, tmp_path / "synthetic", batch_size=3)
+    for place in (0, 11, 33):  # one of each target, and not the first of its batch
+        row = synthetic.metadata.iloc[place]
+        assert row["id"] == f"{row.parent}-as-{row.label}"
+        parent = np.asarray(Image.open(lesions.paths([row.parent])[0]))
+        made = model.translate(parent[None] / 127.5 - 1, row.label)[0]
+        expected = 255 * (made - made.min()) / (made.max() - made.min())
+        written = np.asarray(Image.open(synthetic.folder / row.file_name), "float32")
+        assert np.abs(written - expected).max() <= 1
+
+
+def test_two_classes_get_a_cyclegan_and_more_a_stargan(dermoscopy, lesions):
+    small = {"filters": (2, 2), "epochs": 1, "image_size": (16, 16)}
+    assert isinstance(train_translator(dermoscopy, **small), CycleGAN)
+    assert isinstance(train_translator(lesions, **small), StarGAN)
+    two = small_stargan(("benign", "malignant"))
+    assert train_translator(dermoscopy, model=two, epochs=1) is two
+    with pytest.raises(InputError, match="has 4 classes; a CycleGAN needs two"):
+        train_cyclegan(lesions)
+    with pytest.raises(InputError, match="has 4 classes; a CycleGAN needs two"):
+        train_translator(lesions, model=small_cyclegan())
+    with pytest.raises(InputError, match="the StarGAN translates among benign, malignant"):
+        translate_majority(two, lesions, "synthetic")
+
+
+def test_equally_many_images_of_each_class_leave_nothing_to_translate(lesions, tmp_path):
+    ids = [id for label in lesions.info.labels for id in lesions.ids(label=label)[:3]]
+    with pytest.raises(InputError, match="equally many images already"):
+        translate_majority(small_stargan(), lesions, tmp_path / "synthetic", ids)
 
 
 def test_the_synthetic_dataset_names_its_parents(dermoscopy, tmp_path):
@@ -184,7 +238,11 @@ def test_a_redraw_depends_on_the_seed_and_the_number_of_the_epoch_alone(dermosco
 
 
 @pytest.mark.slow
-def test_a_training_with_redraws_resumes_with_the_same_bits(dermoscopy, tmp_path, monkeypatch):
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_training_with_redraws_resumes_with_the_same_bits(
+    classes, dermoscopy, lesions, tmp_path, monkeypatch
+):
+    dataset, build = {2: (dermoscopy, small_cyclegan), 4: (lesions, small_stargan)}[classes]
     monkeypatch.setattr("melanet.checkpoint.MAX_SAVING_SHARE", 1e9)
 
     class Killer(keras.callbacks.Callback):
@@ -196,8 +254,8 @@ def test_a_training_with_redraws_resumes_with_the_same_bits(dermoscopy, tmp_path
         keras.utils.clear_session()
         keras.utils.set_random_seed(1)
         checkpoint = oversampling.EpochCheckpoint(tmp_path / file)
-        model = train_cyclegan(
-            dermoscopy, epochs=3, redraw=True, flip=True, model=small_cyclegan(),
+        model = train_translator(
+            dataset, epochs=3, redraw=True, flip=True, model=build(),
             checkpoint=checkpoint, callbacks=callbacks,
         )  # fmt: skip
         return model.get_weights()

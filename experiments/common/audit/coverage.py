@@ -151,7 +151,12 @@ OTHERS = (
     ),
     Entry("Section 3.2.6", "focal Tversky and boundary losses", (), ("sharpunet.LOSSES",)),
     Entry("Section 4.3.2", "other kernels", ("experiments.kernel_ablation",)),
-    Entry("Section 4.3.1", "MelaNet for several classes"),
+    Entry(
+        "Section 4.3.1",
+        "MelaNet for several classes",
+        ("experiments.table_multiclass",),
+        ("melanet.StarGAN",),
+    ),
     Entry(
         "Section 4.3.3", "Sharp U-Net in 3D", ("experiments.table_3d",), ("sharpunet.sharp_unet3d",)
     ),
