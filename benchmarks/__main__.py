@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -16,6 +17,12 @@ from benchmarks.turns import Timing, Variant, measure
 from melanet.data.files import atomic_write
 
 PRECISIONS = ("float32", "mixed_bfloat16")
+VOLUME = (32, 64, 64)
+VOLUME_NOTE = """\
+MONAI's UNet has as many parameters as ours and far fewer multiplications: its first convolution
+halves the resolution, and none follows at full size. MONAI's BasicUNet has pooling and two
+convolutions per level as ours, and one level more.
+"""
 SHORT = {"float32": "float32", "mixed_bfloat16": "bfloat16"}
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
@@ -69,6 +76,26 @@ def prediction(options: argparse.Namespace) -> str:
         timings = measure(variants, options.rounds, options.calls)
         parts += [f"### {SHORT[precision]}\n", table(timings, base="PyTorch U-Net")]
     return "\n".join(parts)
+
+
+def volumes(options: argparse.Namespace) -> str:
+    """A training step of the U-Nets of volumes beside MONAI's."""
+    parts = []
+    for precision in PRECISIONS:
+        shape = {"shape": VOLUME, "batch": 2, "precision": precision}
+        names = {"U-Net": "unet3d", "Sharp U-Net": "sharp_unet3d"}
+        peers = {"MONAI UNet": "monai_unet3d", "MONAI BasicUNet": "monai_basic_unet3d"}
+        variants = [
+            *_models("volume_training", names, shape),
+            *_peers("volume_training", peers, shape),
+        ]
+        timings = measure(variants, options.rounds, options.calls)
+        parts += [
+            f"### {SHORT[precision]}\n",
+            table(timings, base="MONAI UNet"),
+            _sharp_over_plain(timings),
+        ]
+    return "\n".join([VOLUME_NOTE, *parts])
 
 
 def encoders(options: argparse.Namespace) -> str:
@@ -173,6 +200,7 @@ def start(options: argparse.Namespace) -> str:
 SECTIONS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
     "training": ("U-Net, a training step", training),
     "prediction": ("U-Net, a prediction of 4 images", prediction),
+    "volumes": ("Volumes of 32 × 64 × 64, a training step on two", volumes),
     "encoders": ("Networks with an encoder, a training step", encoders),
     "cyclegan": ("CycleGAN, a training step on a pair of images", cyclegan),
     "classifier": ("VGG-GAP, a training step on 8 images", classifier),
@@ -202,14 +230,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--out", type=Path, default=PAGE, help="default: %(default)s")
     options = parser.parse_args(arguments)
-    parts = [INTRODUCTION, markdown(("machine", ""), machine.describe())]
+    head = f"{INTRODUCTION}\n{markdown(('machine', ''), machine.describe())}"
+    measured = _kept(options.out, head)
     for number, name in enumerate(options.sections, 1):
         title, section = SECTIONS[name]
         print(f"{number} of {len(options.sections)}: {title}", flush=True)
-        parts += [f"## {title}\n", section(options)]
-        atomic_write(options.out, "\n".join(parts).rstrip() + "\n")
+        measured[title] = section(options)
+        parts = [
+            f"## {t}\n\n{measured[t].strip()}\n" for t, _ in SECTIONS.values() if t in measured
+        ]
+        atomic_write(options.out, "\n".join([head, *parts]))
     print(f"Open {options.out}")
     return 0
+
+
+def _kept(page: Path, head: str) -> dict[str, str]:
+    """The sections of a page, by title, if the same machine wrote them."""
+    before, *sections = re.split("^## ", page.read_text() if page.is_file() else "", flags=re.M)
+    parts = [section.partition("\n") for section in sections]
+    return {title: body for title, _, body in parts} if before.strip() == head.strip() else {}
 
 
 def _models(work: str, names: dict[str, str], shape: dict) -> list[Variant]:

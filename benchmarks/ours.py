@@ -11,7 +11,7 @@ from melanet.cyclegan import build_cyclegan
 from melanet.networks import patchgan_discriminator, unet_generator
 from melanet.optimizers import Adadelta, Adam
 from melanet.precision import precision_policy
-from sharpunet import LOSSES, MODELS
+from sharpunet import LOSSES, MODELS, VOLUME_MODELS
 
 Work = Callable[[], Any]
 
@@ -25,6 +25,15 @@ def segmentation_training(
         network.compile(Adam(1e-3), LOSSES["cross_entropy"](1))
     images, masks = random_images(batch, side, channels), random_masks(batch, side)
     return _training(network, (images, masks))
+
+
+def volume_training(model: str, shape: tuple[int, ...], batch: int, precision: str) -> Work:
+    """A training step of a model of volumes, `(depth, height, width)`, likewise."""
+    with precision_policy(precision):
+        network = VOLUME_MODELS[model]((*shape, 1))
+        network.compile(Adam(1e-3), LOSSES["cross_entropy"](1))
+    volumes = np.random.default_rng(0).random((batch, *shape, 1), dtype="float32")
+    return _training(network, (volumes, (volumes > 0.5).astype("float32")))
 
 
 def segmentation_prediction(

@@ -136,10 +136,12 @@ def _add_translate(commands: Any) -> None:
     title = "translate new images to the other class with a saved generator"
     translate = commands.add_parser("translate", help=title, description=title)
     add = translate.add_argument
-    add("model", type=Path, metavar="GENERATOR.keras", help="a generator, or a whole CycleGAN")
+    add("model", type=Path, metavar="GENERATOR.keras",
+        help="a generator, or a whole CycleGAN or StarGAN")  # fmt: skip
     _add_new_images(translate)
     add("--image-size", type=_positive, nargs=2, metavar=("H", "W"),
         help="in pixels, at which it translates; default: the generator's own")  # fmt: skip
+    add("--target", metavar="CLASS", help="of a StarGAN: the class to translate to")
     translate.set_defaults(command=_translate)
 
 
@@ -227,6 +229,7 @@ def _translate(package: str, options: argparse.Namespace) -> int:
         options.out,
         batch_size=options.batch_size,
         image_size=options.image_size and tuple(options.image_size),
+        target=options.target,
     )
     return _report(done)
 

@@ -146,6 +146,30 @@ class StarGAN(TranslationModel):
             )
         return self.generator.predict([images, self._one_hot(names)], verbose=0)
 
+    def generator_to(self, target: str) -> keras.Model:
+        """The generator with its target fixed, a model from images to images like the CycleGAN's.
+
+        Args:
+            target: Name of a class.
+
+        Returns:
+            A `keras.Model` that shares the generator's weights.
+
+        Raises:
+            ValueError: If the class is unknown.
+
+        Example:
+            >>> import numpy as np
+            >>> from melanet import build_stargan
+            >>> model = build_stargan((16, 16, 1), ("cat", "dog", "owl"), generator_filters=2)
+            >>> model.generator_to("owl")(np.zeros((3, 16, 16, 1))).shape
+            TensorShape([3, 16, 16, 1])
+        """
+        (fixed,) = self._one_hot([target])
+        images = keras.Input(self.generator.input_shape[0][1:])
+        targets = keras.ops.zeros_like(images[:, 0, 0, :1]) + fixed
+        return keras.Model(images, self.generator([images, targets]), name=f"to_{target}")
+
     def _translate_batches(self, batches, targets):
         one = isinstance(targets, str)
         classes = tf.constant(self._one_hot([targets] if one else targets))

@@ -1,5 +1,6 @@
 """New images translated by a saved generator, in the images' own sizes."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,26 @@ def translate_images(
     *,
     batch_size: int = 16,
     image_size: tuple[int, int] | None = None,
+    target: str | None = None,
 ) -> Predictions:
-    """Translates new images to the other class with a saved generator.
+    """Translates new images to another class with a saved generator.
 
     `out` gets `images/NAME.png` in the image's own size, and `translations.csv`. Images are
     stretched to the generator's size, translated, and resized back. One batch is in memory at a
     time. Interrupted runs resume.
 
     Args:
-        generator: A `.keras` file of a generator from [-1, 1] to [-1, 1], or of a whole CycleGAN,
-            of which the one from the first class to the second is taken.
+        generator: A `.keras` file of a generator from [-1, 1] to [-1, 1], of a whole CycleGAN, of
+            which the one from the first class to the second is taken, or of a StarGAN.
         images: A folder or files: PNG, JPEG, TIFF, BMP, GIF or DICOM.
         out: Folder of the results.
         batch_size: Images per batch.
         image_size: `(height, width)` at which images are translated; the generator's own if None.
+        target: The class to translate to; for a StarGAN, and only for one.
 
     Raises:
-        InputError: If the generator or all images cannot be read, or `out` holds other results.
+        InputError: If the generator or all images cannot be read, `target` is missing, unknown or
+            not needed, or `out` holds other results.
 
     Example:
         >>> from PIL import Image
@@ -57,8 +61,10 @@ def translate_images(
     """
     out = Path(out)
     model = load_model(generator)
-    network = to_float32(getattr(model, "first_to_second", model))
+    network = to_float32(_generator(model, generator, target))
     info = generator_info(network, generator, image_size)
+    if target is not None:  # results of another target are other results
+        info = dataclasses.replace(info, training={"target": target})
 
     def write(
         network: keras.Model,
@@ -87,6 +93,19 @@ def translate_images(
         batch_size=batch_size,
         table_file=TRANSLATIONS_FILE,
     )
+
+
+def _generator(model: Any, path: str | Path, target: str | None) -> keras.Model:
+    """What translates: of a StarGAN, its generator with the target fixed."""
+    if hasattr(model, "generator_to"):
+        if target not in model.domains:
+            given = "--target" if target is None else f"--target {target}"
+            classes = ", ".join(model.domains)
+            raise InputError(f"{given}: must be a class that {path} translates to: {classes}")
+        return model.generator_to(target)
+    if target is not None:
+        raise InputError(f"--target {target}: {path} translates to one class only; leave it out")
+    return getattr(model, "first_to_second", model)
 
 
 def generator_info(

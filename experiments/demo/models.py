@@ -139,11 +139,11 @@ def load(path: Path) -> tuple[keras.Model, saving.ModelInfo]:
 
 @dataclasses.dataclass(frozen=True)
 class Translator:
-    """Generators between two classes.
+    """Generators between two classes; of a StarGAN, between its first class and its last.
 
     Attributes:
         domains: Names of the first and the second class.
-        generators: From the first to the second class and, of a CycleGAN, back.
+        generators: From the first to the second class and, unless it is one generator, back.
         info: How images are read for them.
     """
 
@@ -160,10 +160,13 @@ def load_translator(path: Path) -> Translator:
         InputError: If it cannot be loaded, or holds no generator.
     """
     model = saving.load_model(path)
-    both = [getattr(model, name, None) for name in ("first_to_second", "second_to_first")]
+    first, *_, second = getattr(model, "domains", ("before", "after"))
+    if hasattr(model, "generator_to"):  # a StarGAN
+        both = [model.generator_to(second), model.generator_to(first)]
+    else:
+        both = [getattr(model, name, None) for name in ("first_to_second", "second_to_first")]
     generators = tuple(saving.to_float32(each) for each in both if each) or (model,)
     info = translation.generator_info(generators[0], path, None)
-    first, second = getattr(model, "domains", ("before", "after"))
     return Translator((first, second), generators, info)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from melanet import build_cyclegan, inference, translate_images, unet_generator
+from melanet import build_cyclegan, build_stargan, inference, translate_images, unet_generator
 from melanet.command import run
 from melanet.data import InputError
 from melanet.saving import save_model
@@ -58,6 +58,28 @@ def test_a_size_that_the_generator_cannot_halve_is_refused(images, tmp_path):
         translate_images(tmp_path / "g.keras", images, tmp_path / "out", image_size=(9, 8))
     done = translate_images(tmp_path / "g.keras", images, tmp_path / "out", image_size=(8, 8))
     assert done.count == 3
+
+
+def test_a_stargan_translates_to_the_class_that_is_asked_for(images, tmp_path, capsys):
+    keras.utils.set_random_seed(0)
+    model = build_stargan((16, 16, 3), "abc", generator_filters=4, discriminator_filters=4)
+    save_model(model, tmp_path / "star.keras")
+    save_model(model.generator_to("b"), tmp_path / "to_b.keras")
+    command = ["translate", str(tmp_path / "star.keras"), str(images / "c.png"), "--target"]
+    assert run("melanet", [*command, "b", "--out", str(tmp_path / "b")]) == 0
+    translate_images(tmp_path / "to_b.keras", images / "c.png", tmp_path / "one")
+    translate_images(tmp_path / "star.keras", images / "c.png", tmp_path / "c", target="c")
+    made = [np.asarray(Image.open(tmp_path / f"{n}/images/c.png")) for n in ("b", "one", "c")]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert (made[0] != made[2]).any()
+    assert run("melanet", [*command, "d", "--out", str(tmp_path / "d")]) == 2
+    assert "--target d: must be a class that" in capsys.readouterr().err
+    with pytest.raises(InputError, match="translates to: a, b, c"):
+        translate_images(tmp_path / "star.keras", images, tmp_path / "d")
+    with pytest.raises(InputError, match="translates to one class only; leave it out"):
+        translate_images(tmp_path / "to_b.keras", images, tmp_path / "d", target="b")
+    with pytest.raises(InputError, match="other"):  # the folder holds those of another target
+        translate_images(tmp_path / "star.keras", images / "c.png", tmp_path / "b", target="c")
 
 
 def test_of_a_cyclegan_the_generator_to_the_second_class_is_taken(images, tmp_path):
