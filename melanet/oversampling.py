@@ -381,10 +381,31 @@ def _plan(
         first, second = labels
         rows = _chosen_rows(dataset, ids, (first,))
         return pd.DataFrame({"parent": rows["id"][rows["label"] == first], "target": second})
-    plan = plan_translations(_chosen_rows(dataset, ids, labels), seed)
-    if plan.empty:
-        raise InputError(f"{dataset.folder}: all classes have equally many images already")
-    return plan
+    check_imbalance(dataset, ids)
+    return plan_translations(_chosen_rows(dataset, ids, labels), seed)
+
+
+def check_imbalance(dataset: ImageDataset, ids: Sequence[str] | None = None) -> None:
+    """Checks that a class has fewer images than another, before a training for nothing.
+
+    Args:
+        dataset: A dataset with labels.
+        ids: Its training images; all but the official test images if None.
+
+    Raises:
+        InputError: If a class has no image, or all classes have equally many.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.oversampling import check_imbalance
+        >>> check_imbalance(prepare("phantom", ".", "prepared/melanet/phantom"))
+    """
+    counts = _chosen_rows(dataset, ids, dataset.info.labels)["label"].value_counts()
+    if counts.nunique() == 1:
+        raise InputError(
+            f"{dataset.folder}: all classes have {counts.iloc[0]} training images; there is "
+            "nothing to over-sample"
+        )
 
 
 def _translate(model: Translator, images: Any, targets: Sequence[str]) -> Any:
@@ -443,6 +464,8 @@ def oversample(
         raise InputError(
             f"{folder}: exists already; open it with open_dataset, or choose another folder"
         )
+    if len(dataset.info.labels) > 2:
+        check_imbalance(dataset, ids)
     resizing: dict[str, Any] = {"image_size": image_size, "keep_aspect_ratio": keep_aspect_ratio}
     model = train_translator(dataset, ids, **resizing, **training)
     seed = training.get("seed", 0)

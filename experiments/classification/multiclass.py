@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from experiments.classification.trial import ClassifierTrial
     from experiments.common.conclusions import Conclusions
     from experiments.common.report import Section
+    from melanet import oversampling
 else:
     multiclass_report = lazy.module("experiments.classification.multiclass_report")
     multiclass_trial = lazy.module("experiments.classification.multiclass_trial")
+    oversampling = lazy.module("melanet.oversampling")
 
 #: What generated images take, from random weights, in minutes; `--help` and the page name it.
 PHANTOM_OPTIONS = {
@@ -58,10 +60,10 @@ class MulticlassTable(ClassificationTable):
         parser.set_defaults(
             protocol="clean", equal_steps=True, repeats=3, models=None, weights=None
         )
-        by_default = ", ".join(f"{k.replace('_', '-')} {v}" for k, v in PHANTOM_OPTIONS.items())
         parser.epilog = (
-            f"{parser.epilog}. By default generated images, and for them: {by_default}. For others "
-            f"they are {' '.join(self.models)} and imagenet, and the rest is the protocol's"
+            f"{parser.epilog}. Options of generated images, which are the default: "
+            f"{_as_words(PHANTOM_OPTIONS)}. Of others: --models {' '.join(self.models)} --weights "
+            "imagenet, and the rest is the protocol's"
         )
 
     def complete(self, options: argparse.Namespace) -> argparse.Namespace:
@@ -80,6 +82,15 @@ class MulticlassTable(ClassificationTable):
                 f"{datasets[0].folder}: has {len(labels)} classes; three or more are expected. "
                 "python -m experiments.table_oversampling takes two"
             )
+
+    def plan(
+        self, datasets: Sequence[ImageDataset], options: argparse.Namespace
+    ) -> list[ClassifierTrial]:
+        trials = super().plan(datasets, options)
+        for trial in trials:
+            for stage in trial.synthetic_stages:
+                oversampling.check_imbalance(stage.dataset, stage.train)
+        return trials
 
     def report(
         self,
@@ -102,3 +113,13 @@ class MulticlassTable(ClassificationTable):
             f"sensitivity_{n}": name for n, name in enumerate(records[0]["dataset"]["labels"])
         }
         return dataclasses.replace(self, metrics={**self.metrics, **columns})
+
+
+def _as_words(options: dict[str, Any]) -> str:
+    """Options as one writes them on a command line."""
+    words = []
+    for name, value in options.items():
+        words.append("--" + name.replace("_", "-"))
+        if value is not True:
+            words += map(str, value if isinstance(value, list | tuple) else [value])
+    return " ".join(words)

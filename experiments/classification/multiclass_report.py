@@ -103,7 +103,9 @@ def _compare(baseline: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     cells, p_values = {}, {}
     for name, title in COMPARED.items():
         found = compare_seeds([(baseline, other)], name)
-        cells[title] = format_difference(*(x / 100 for x in (found.mean, found.low, found.high)))
+        shares = [x / 100 for x in (found.mean, found.low, found.high)]
+        # NaN where a class has no test image.
+        cells[title] = "–" if np.isnan(shares).any() else format_difference(*shares)
         p_values[title.lower().replace("auc", "AUC")] = found.p
     return {"cells": cells, "p_values": p_values}
 

@@ -2,21 +2,28 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from experiments.classification.balancing import repeated_ids
 from experiments.classification.multiclass import PHANTOM_OPTIONS
-from experiments.classification.multiclass_report import compare, runs_frame
+from experiments.classification.multiclass_report import (
+    class_bars,
+    compare,
+    confusion_panels,
+    runs_frame,
+)
 from experiments.classification.seeds import METRICS, ClassSamples, compare_seeds
 from experiments.classification.small import small_gap
 from experiments.common.table import parse, run_table
 from experiments.table_multiclass import TABLE
 from melanet import multiclass
+from tests.conftest import save_png
 
 SMALL = ["--dataset", "phantom_lesions", "--epochs", "1", "--repeats", "1", "--gan-epochs", "1",
          "--gan-filters", "2", "2", "--image-size", "32", "32",
-         "--precision", "float32"]  # fmt: skip
+         "--precision", "float32", "--weights", "none"]  # fmt: skip
 LABELS = ["a", "b", "c"]
 
 
@@ -126,6 +133,27 @@ def test_a_run_has_the_metrics_of_its_classes():
     assert row["skew"] == 6
     assert row["learned"]
     assert not runs_frame([made_up_record("real", 0, WRONG)]).iloc[0]["learned"]
+
+
+def test_a_class_without_a_test_image_is_left_open():
+    records = [made_up_record(c, 0, RIGHT[:4], (0, 0, 1, 1)) for c in ("real", "melanet")]
+    titles = {"real": "Real", "melanet": "MelaNet"}
+    row = compare(records, titles).iloc[0]
+    assert (row["Macro AUC"], row["p, macro AUC"]) == ("–", "–")
+    assert np.isnan(runs_frame(records)["macro_sensitivity"]).all()
+    for draw in (class_bars, confusion_panels):
+        plt.close(draw(records, titles))
+
+
+def test_equally_many_images_of_each_class_are_refused_before_any_training(tmp_path, capsys):
+    for label in "abc":
+        for number in range(10):
+            save_png(
+                tmp_path / f"moles/{label}/{label}{number}.png", np.full((32, 32), number * 20)
+            )
+    words = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), *SMALL]
+    assert run_table(TABLE, [*words, "--dataset", "moles", "--protocol", "thesis"]) == 2
+    assert "nothing to over-sample" in capsys.readouterr().err
 
 
 def test_a_better_condition_is_found_to_be_better():
