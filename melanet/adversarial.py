@@ -14,8 +14,8 @@ from melanet.optimizers import Adam
 class TranslationModel(keras.Model):
     """Generators and discriminators that are trained together.
 
-    A subclass builds its networks and implements `compute_losses`. It saves and loads with its
-    optimizers, and logs every term of the loss as a metric.
+    A subclass builds its networks and implements `compile` and `compute_losses`. It saves and loads
+    with its optimizers, and logs every term of the loss as a metric.
 
     Attributes:
         generators, discriminators: Names of the attributes that hold its networks.
@@ -44,23 +44,20 @@ class TranslationModel(keras.Model):
         self.loss_trackers = [keras.metrics.Mean(name=term) for term in self.terms]
         self.built = True
 
-    def compile(
-        self,
-        generator_optimizer: Any = None,
-        discriminator_optimizer: Any = None,
-        *,
-        cycle_weight: float = 10.0,
-        identity_weight: float = 0.0,
-        adversarial_loss: str = "log",
-        **kwargs: Any,
+    def _configure(
+        self, optimizers: tuple, weights: tuple[float, float], adversarial_loss: str, kwargs: dict
     ) -> None:
-        """Configures the training, see the subclasses."""
+        """What `compile` of all subclasses does, with their arguments."""
+        generator_optimizer, discriminator_optimizer = optimizers
+        cycle_weight, identity_weight = weights
         if cycle_weight < 0 or identity_weight < 0:
             raise ValueError(
                 "`cycle_weight` and `identity_weight` must be 0 or more. "
                 f"Received: {cycle_weight}, {identity_weight}"
             )
-        super().compile(optimizer=None, **kwargs)  # Keras's default would be a third optimizer
+        keras.Model.compile(
+            self, optimizer=None, **kwargs
+        )  # Keras's default would be a third optimizer
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.adversarial_loss = losses.validate_variant(adversarial_loss)
         self.generator_optimizer = _with_loss_scaling(

@@ -95,14 +95,8 @@ class CycleGAN(TranslationModel):
                 '`update_order` must be "together" or "discriminators_first". '
                 f"Received: {update_order!r}"
             )
-        super().compile(
-            generator_optimizer,
-            discriminator_optimizer,
-            cycle_weight=cycle_weight,
-            identity_weight=identity_weight,
-            adversarial_loss=adversarial_loss,
-            **kwargs,
-        )
+        optimizers = (generator_optimizer, discriminator_optimizer)
+        self._configure(optimizers, (cycle_weight, identity_weight), adversarial_loss, kwargs)
         self.update_order = update_order
 
     def call(self, images, training=False):

@@ -100,14 +100,8 @@ class StarGAN(TranslationModel):
             raise ValueError(
                 f'`update_order` of a StarGAN must be "together". Received: {update_order!r}'
             )
-        super().compile(
-            generator_optimizer,
-            discriminator_optimizer,
-            cycle_weight=cycle_weight,
-            identity_weight=identity_weight,
-            adversarial_loss=adversarial_loss,
-            **kwargs,
-        )
+        optimizers = (generator_optimizer, discriminator_optimizer)
+        self._configure(optimizers, (cycle_weight, identity_weight), adversarial_loss, kwargs)
         self.class_weight = class_weight
 
     def call(self, inputs, training=False):

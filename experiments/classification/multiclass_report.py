@@ -14,7 +14,6 @@ from experiments.classification import figures, report
 from experiments.classification.comparisons import compare_conditions, format_difference
 from experiments.classification.report import Results, Scoring
 from experiments.classification.seeds import METRICS, compare_seeds
-from experiments.common.published import CLASSIFIER_TITLES
 from experiments.common.report import Figures
 from experiments.common.style import (
     TWO_COLUMNS,
@@ -128,11 +127,7 @@ def multiclass_figures(results: Results) -> Figures:
             figures.class_histogram(records, titles),
         ),
     }
-    models = list(dict.fromkeys(record["model"] for record in records))
-    for number, model in enumerate(models, start=1):
-        suffix = f"-{number}" if number > 1 else ""
-        of_model = [record for record in records if record["model"] == model]
-        name = f"{CLASSIFIER_TITLES.get(model, model)}: " if len(models) > 1 else ""
+    for name, suffix, of_model in report.by_model(records):
         drawn[f"bars{suffix}"] = (
             f"{name}Test results, and the sensitivity of each class; bars are means over seeds, "
             "error bars ± 1 sample sd.",

@@ -1,7 +1,7 @@
 """The report of a table of chapter 2: its records beside the thesis's numbers, and its figures."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +218,17 @@ def cell(row: Any, name: str) -> str:
     return f"{mean:.2f}" + ("" if np.isnan(deviation) else f" ± {deviation:.2f}")
 
 
+def by_model(
+    records: Sequence[dict[str, Any]],
+) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Name of each model for texts, suffix for files, and its records; alone it has no name."""
+    models = list(dict.fromkeys(record["model"] for record in records))
+    for number, model in enumerate(models, start=1):
+        name = f"{CLASSIFIER_TITLES.get(model, model)}: " if len(models) > 1 else ""
+        of_model = [record for record in records if record["model"] == model]
+        yield name, f"-{number}" if number > 1 else "", of_model
+
+
 def melanoma_figures(results: Results) -> Figures:
     """Figures 2.3, 2.4, 2.6, 2.7 and 2.16; with saved models 2.8 to 2.10 and the discussion's."""
     records, titles = results.records, results.titles
@@ -232,11 +243,7 @@ def melanoma_figures(results: Results) -> Figures:
             figures.class_histogram(records, titles),
         ),
     }
-    models = list(dict.fromkeys(record["model"] for record in records))
-    for number, model in enumerate(models, start=1):
-        suffix = f"-{number}" if number > 1 else ""
-        of_model = [record for record in records if record["model"] == model]
-        name = f"{CLASSIFIER_TITLES.get(model, model)}: " if len(models) > 1 else ""
+    for name, suffix, of_model in by_model(records):
         drawn[f"bars{suffix}"] = (
             f"{name}Test results (as figure 2.6), with the specificity that a gain may cost.",
             figures.metric_bars(runs_frame(of_model), titles),
@@ -252,11 +259,8 @@ def melanoma_figures(results: Results) -> Figures:
 def oversampling_figures(results: Results) -> Figures:
     """The figures of table 2.1, and reliability diagrams."""
     drawn = melanoma_figures(results)
-    models = list(dict.fromkeys(record["model"] for record in results.records))
-    for number, model in enumerate(models, start=1):
-        of_model = [record for record in results.records if record["model"] == model]
-        name = f"{CLASSIFIER_TITLES.get(model, model)}: " if len(models) > 1 else ""
-        drawn["reliability" + (f"-{number}" if number > 1 else "")] = (
+    for name, suffix, of_model in by_model(results.records):
+        drawn[f"reliability{suffix}"] = (
             f"{name}Reliability of the scores of the positive class on test images, one line per "
             "run. Dots are bins of a tenth, the larger the more images; below the diagonal, scores "
             "are too high.",

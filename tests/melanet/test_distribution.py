@@ -27,12 +27,13 @@ from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
 from melanet.data.loading import make_epoch_counter, ordered_batches
 from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
+from melanet.stargan import build_stargan
 from sharpunet import LOSSES, Jaccard, sharp_unet
 
 strategy = make_strategy({"1": "none", "2": "mirrored", "hosts": "multiworker"}[devices])
 random = np.random.default_rng(0)
 # Batches of 5: the last one has 4 images, which two devices can share, or 1, which they cannot.
-count, watched_count = (19, 7) if what in ("cyclegan", "vgg_gap") else (21, 6)
+count, watched_count = (19, 7) if what in ("cyclegan", "stargan", "vgg_gap") else (21, 6)
 images = random.uniform(-1, 1, (count, 32, 32, 1 if what != "vgg_gap" else 3)).astype("float32")
 labels = random.integers(0, 2, count)
 if what == "overflow":  # float16 overflows on both devices
@@ -41,6 +42,7 @@ if what == "overflow":  # float16 overflows on both devices
 targets = {
     "sharp_unet": (images > 0).astype("float32"),
     "cyclegan": random.uniform(-1, 1, images.shape).astype("float32"),
+    "stargan": np.eye(3, dtype="float32")[np.arange(count) % 3],
 }.get(what, np.eye(2, dtype="float32")[labels])
 keras.utils.set_random_seed(0)
 epoch_counter = make_epoch_counter()
@@ -52,6 +54,9 @@ def compiled():
     # another order differ by rounding, which grows in fast trainings.
     if what == "cyclegan":
         model = build_cyclegan((32, 32, 1), generator_filters=4, discriminator_filters=4)
+        model.compile(*(keras.optimizers.SGD(1e-5) for _ in range(2)))
+    elif what == "stargan":
+        model = build_stargan((32, 32, 1), "abc", generator_filters=4, discriminator_filters=4)
         model.compile(*(keras.optimizers.SGD(1e-5) for _ in range(2)))
     elif what == "vgg_gap":
         model = vgg_gap((32, 32, 3), weights=None)
@@ -75,7 +80,7 @@ def compiled():
 
 with scope(strategy):
     model = compiled()
-watched = "val_" + ("generator_loss" if what == "cyclegan" else "loss")
+watched = "val_" + ("generator_loss" if what.endswith("gan") else "loss")
 stopping = keras.callbacks.EarlyStopping(watched, mode="max", patience=1, start_from_epoch=3)
 saving = EpochCheckpoint(None, [stopping], epoch_counter)
 fit(
@@ -129,11 +134,13 @@ def start_hosts(what, count=2):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["sharp_unet", "vgg_gap", "cyclegan", "batch_norm", "overflow"])
+@pytest.mark.parametrize(
+    "what", ["sharp_unet", "vgg_gap", "cyclegan", "stargan", "batch_norm", "overflow"]
+)
 def test_two_devices_and_two_hosts_train_as_one_device_does(what):
     history, weights, _ = result(start("1", what))
     runs = [result(start("2", what))]
-    if what != "vgg_gap":  # the others cover all that it needs
+    if what not in ("vgg_gap", "stargan"):  # the others cover all that they need
         first, second = map(result, start_hosts(what))
         assert first[:2] == second[:2]  # to the bit, so that callbacks decide alike
         assert [first[2], second[2]] == [True, False]
