@@ -129,6 +129,8 @@ def load_unpaired(
         >>> int(load_unpaired((lesions, benign), (lesions, malignant)).cardinality())
         45
     """
+    if len(domains) < 2:
+        raise InputError(f"{len(domains)} domains were given; translation needs two or more")
     opened = []
     for dataset, ids in map(open_subset, domains):
         if len(ids) < batch_size:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from melanet.data import InputError, load_dataset, load_for_translation, load_unpaired
-from melanet.data.loading import make_epoch_counter
+from melanet.data.loading import make_epoch_counter, with_labels
 
 
 def arrays(dataset):
@@ -43,6 +43,20 @@ def test_unpaired_batches_end_with_the_smaller_domain_and_lie_in_minus_1_to_1(de
     assert first.min() < -0.2
 
 
+def test_unpaired_batches_of_four_classes_become_one_with_labels(lesions):
+    classes = [(lesions, lesions.ids(label=label)) for label in lesions.info.labels]
+    batches = with_labels(load_unpaired(*classes, batch_size=2))
+    assert int(batches.cardinality()) == 3  # six vascular lesions
+    own = {
+        label: list(load_for_translation(subset, batch_size=1).as_numpy_iterator())
+        for label, subset in enumerate(classes)
+    }
+    for images, labels in batches.as_numpy_iterator():
+        assert labels.argmax(axis=1).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        for image, label in zip(images, labels.argmax(axis=1), strict=True):
+            assert any(np.array_equal(image, each[0]) for each in own[label])
+
+
 @pytest.mark.parametrize("flip", [False, True])
 def test_unpaired_orders_follow_the_seed_and_differ_between_epochs(dermoscopy, flip):
     def two_epochs(seed):
@@ -76,6 +90,8 @@ def test_what_cannot_be_loaded_is_refused(dermoscopy, small_phantom):
         load_dataset((dermoscopy, ["x"]))
     with pytest.raises(InputError, match=r"masks but no labels; sharpunet.data.load_dataset loads"):
         load_dataset(small_phantom)
+    with pytest.raises(InputError, match="1 domains were given; translation needs two or more"):
+        load_unpaired(dermoscopy)
     with pytest.raises(InputError, match="5 images are fewer than a batch of 6"):
         load_unpaired(dermoscopy, (dermoscopy, dermoscopy.ids(label="malignant")), batch_size=6)
 
