@@ -125,8 +125,8 @@ def train_translator(
         epochs: The thesis trains for 500.
         batch_size: Images of each class per batch; the thesis trains with 1.
         seed: Seed of the undersampling, the weights and the order of the images.
-        redraw: Whether every epoch draws its images of the other classes anew from all of them, as
-            the released code does for ISIC-2016. The thesis draws once, before the training.
+        redraw: Whether every epoch draws its images of the other classes from all of them, as the
+            released code does for ISIC-2016. The thesis draws once, before the training.
         flip: Whether to mirror half of the images at random, as the released code does.
         cache: As in `melanet.data.load_dataset`.
         keep_aspect_ratio: Whether resizing pads instead of stretching; as the dataset says if
@@ -169,8 +169,8 @@ def train_translator(
     chosen = _chosen_rows(dataset, ids, labels)
     if not redraw:
         chosen = undersample(chosen, seed)
-    # `load_unpaired` shuffles each class anew in every epoch and stops when the rarest one ends.
-    # Given all of a larger one, it therefore draws from it anew, without replacement.
+    # `load_unpaired` shuffles each class in every epoch and stops when the rarest one ends.
+    # Given all of a larger one, every epoch therefore draws from all of it, without replacement.
     domains = [(dataset, list(chosen["id"][chosen["label"] == label])) for label in labels]
     epoch_counter = make_epoch_counter()
     batches = load_unpaired(
@@ -378,6 +378,11 @@ def _plan(
     """Which images are translated to what: a `parent` and a `target` per row."""
     labels = _labels(dataset, model)
     if isinstance(model, CycleGAN):
+        if model.domains != labels:
+            raise InputError(
+                f"{dataset.folder}: has the classes {', '.join(labels)}, but the CycleGAN "
+                f"translates from {model.domains[0]} to {model.domains[1]}"
+            )
         first, second = labels
         rows = _chosen_rows(dataset, ids, (first,))
         return pd.DataFrame({"parent": rows["id"][rows["label"] == first], "target": second})

@@ -29,6 +29,8 @@ from melanet import multiclass
 
 #: Metrics of a comparison, and what its columns are called.
 COMPARED = {"macro_auc": "Macro AUC", "macro_sensitivity": "Macro sensitivity"}
+#: What the runs say of each class against the rest.
+OF_CLASS = ("sensitivity", "specificity", "f_score", "auc")
 COMPARISON_NOTE = (
     "Conditions on the same test images, one row per seed: differences in percent points, by a "
     "bootstrap of whole patients. p is corrected by Holm for all tests of this table. Each p is "
@@ -73,10 +75,6 @@ def runs_frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-#: What the runs say of each class against the rest.
-OF_CLASS = ("sensitivity", "specificity", "f_score", "auc")
-
-
 def caption(results: Results, runs: pd.DataFrame) -> str:
     """What a reader must know of the table."""
     record = results.records[0]
@@ -87,8 +85,8 @@ def caption(results: Results, runs: pd.DataFrame) -> str:
     return (
         f"Percent; {over}; protocol {record['protocol']}. Test images: {listed}. An image "
         "is called the class of its highest probability. Macro: the mean over classes, of each "
-        "against the "
-        f"rest. Columns of classes: sensitivity.{report.list_constant_runs(runs, results.titles)} "
+        "against the rest. Columns of classes: sensitivity."
+        f"{report.list_constant_runs(runs, results.titles)} "
         f"{results.table.caption}"
     )
 

@@ -115,6 +115,11 @@ def test_two_classes_get_a_cyclegan_and_more_a_stargan(dermoscopy, lesions):
         train_translator(lesions, model=small_cyclegan())
     with pytest.raises(InputError, match="the StarGAN translates among benign, malignant"):
         translate_majority(two, lesions, "synthetic")
+    swapped = build_cyclegan(
+        (32, 32, 3), ("malignant", "benign"), generator_filters=4, discriminator_filters=4
+    )
+    with pytest.raises(InputError, match="the CycleGAN translates from malignant to benign"):
+        translate_majority(swapped, dermoscopy, "synthetic")
 
 
 def test_equally_many_images_of_each_class_leave_nothing_to_translate(lesions, tmp_path):
