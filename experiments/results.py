@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.common.cli import run_cli
-from experiments.common.conclusions import Comparison, by_verdict, group, sentence
+from experiments.common.conclusions import Comparison, Sentence, by_verdict, group, sentence
 from experiments.common.markup import escape_markdown, markdown_table
+from experiments.common.releases import Release
 from experiments.common.runs import Command, Run, read_runs
 from melanet.console import Parser
 from melanet.data import InputError
@@ -114,6 +115,17 @@ class Results:
             if c.protocol == "thesis" or (c.claim, c.dataset) not in by_thesis
         ] + self.of_protocols
 
+    @property
+    def releases(self) -> list[Release]:
+        """Tests of synthetic datasets."""
+        return [release for run in self.runs for release in run.releases]
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """What a reader should believe."""
+        of_tables = [sentence(found) for found in group(self.headlines)]
+        return of_tables + [each for release in self.releases for each in release.sentences]
+
 
 def results_page(results: Results) -> str:
     """`docs/results.md`."""
@@ -122,9 +134,10 @@ def results_page(results: Results) -> str:
         "Written by `python -m experiments.results` from the records in `results/published`; add a "
         "run there (see [its README](../results/README.md)), and do not edit this page.",
     ]
-    if results.headlines:
-        sentences = [sentence(found).markdown for found in group(results.headlines)]
-        listed = "\n".join(f"{number}. {text}" for number, text in enumerate(sentences, 1))
+    if results.sentences:
+        listed = "\n".join(
+            f"{number}. {each.markdown}" for number, each in enumerate(results.sentences, 1)
+        )
         parts += ["## What to believe", listed, HOW_TO_READ, *results.notes]
     parts += ["## Runs", _list_runs(results.runs)] if results.runs else [NO_RUNS]
     for run in results.runs:
@@ -146,7 +159,7 @@ def fill_readme(path: Path, results: Results) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"{path}: has no lines {BEGIN} and {END} for the table")
-    table = summary_table(results.headlines) if results.headlines else NO_RUNS
+    table = summary_table(results) if results.sentences else NO_RUNS
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
@@ -167,10 +180,11 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
     return markdown_table([*headings, "Verdict"], [list(map(escape_markdown, row)) for row in rows])
 
 
-def summary_table(comparisons: Sequence[Comparison]) -> str:
+def summary_table(results: Results) -> str:
     """One row per claim and setting."""
     headings = ["Claim or question", "On", "Difference, 95% interval", "Thesis", "Verdict"]
-    rows = [_summary_row(found) for found in group(comparisons)]
+    rows = [_summary_row(found) for found in group(results.headlines)]
+    rows += [row for release in results.releases for row in release.rows]
     return markdown_table(headings, [list(map(escape_markdown, row)) for row in rows])
 
 
@@ -242,6 +256,8 @@ def _run_section(run: Run) -> list[str]:
         parts.append(escape_markdown(" ".join(run.reductions)))
     for command in run.commands:
         parts += _command_section(command)
+    for release in run.releases:
+        parts += release.section
     return parts
 
 

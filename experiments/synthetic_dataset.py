@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 import melanet
 from experiments.common.cli import bounded_int, run_cli
 from experiments.common.markup import escape_markdown
-from experiments.common.records import provenance, read_record
+from experiments.common.records import (
+    describe_dataset,
+    provenance,
+    read_record,
+    write_record,
+)
 from experiments.common.report import save_figure
 from experiments.common.weights import initial_weights
 from melanet import lazy
@@ -97,8 +102,15 @@ def release(options: argparse.Namespace) -> None:
     atomic_write(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
     # It shows real patients: it must not be released with the rest.
     private = synthetic.folder.with_name(f"{synthetic.folder.name}-not-for-release")
-    save_figure(private, "closest_pairs", anonymity.closest_pairs(synthetic, source, evidence))
+    pairs = anonymity.closest_pairs(
+        synthetic, source, evidence, keep_aspect_ratio=gan_record.get("keep_aspect_ratio")
+    )
+    save_figure(private, "closest_pairs", pairs)
     save_figure(synthetic.folder, "quality", anonymity.quality_bars(evidence.distances))
+    write_record(
+        synthetic.folder / f"{options.generator.stem}.json",
+        _record(synthetic, source, gan_record, evidence, rows, options),
+    )
     card = _card(synthetic, source, gan_record, evidence, rows, options)
     atomic_write(synthetic.folder / "README.md", card)
     print(rows.to_markdown(index=False), anonymity.verdict(evidence), sep="\n\n")
@@ -141,7 +153,38 @@ def _card(
         control=_held_out_rows(source, gan_record) if anonymity.has_control(evidence) else None,
         distances=evidence.distances,
         code=provenance(),
+        record_name=f"{options.generator.stem}.json",
     )
+
+
+def _record(
+    synthetic: ImageDataset,
+    source: ImageDataset,
+    gan_record: dict[str, Any],
+    evidence: anonymity.Evidence,
+    rows: pd.DataFrame,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """What the tests found, with everything that made it."""
+    kept = ("epochs", "seed", "filters", "norm", "decay", "adversarial_loss", "identity_weight")
+    named = {name: getattr(options, name) for name in ("encoder", "weights", "seed")}
+    return {
+        "key": options.generator.stem,
+        "title": source.info.title,
+        "dataset": describe_dataset(source),
+        "images": len(synthetic.metadata),
+        "image_size": synthetic.info.image_size,
+        "metadata_sha256": synthetic.fingerprint,
+        "generator_sha256": _sha256(options.generator),
+        "gan": {name: gan_record[name] for name in kept if name in gan_record},
+        "options": {name: Path(f"{value}").name for name, value in named.items()},
+        "encoder": evidence.encoder,
+        "measures": rows.to_dict("records"),
+        "tests": anonymity.test_results(evidence),
+        "verdict": anonymity.verdict(evidence),
+        "kid": evidence.distances,
+        **provenance(),
+    }
 
 
 def _gan_record(generator: Path, source: ImageDataset) -> dict[str, Any]:
@@ -219,7 +262,7 @@ def _encoder(options: argparse.Namespace, model: CycleGAN) -> tuple[keras.Model,
                 "classifier's .keras file as --encoder, or none"
             ) from None
         start = weights or f"random, seed {options.seed}: untrained, so rely on the pixels alone"
-        return network, f"{options.encoder}, weights {start}"
+        return network, f"{options.encoder}, weights {Path(start).name if weights else start}"
     if not Path(options.encoder).is_file():
         names = ", ".join(CLASSIFIER_NAMES)
         raise InputError(f"--encoder {options.encoder}: is no file, and none of {names}")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
+from experiments.common.releases import HALVES, SOURCES, TRANSLATED
 from experiments.common.style import COLOURS, hide_frame, image_grid
 from melanet.data import ImageDataset, load_dataset
 from melanet.explain import features
@@ -123,14 +123,18 @@ def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]
     """KID and standard error of the synthetic images, their sources, and halves of the real ones.
 
     Each array holds one image per patient, because the estimate needs independent samples.
-    Comparisons with too few patients are left out.
+    Comparisons with too few patients are left out. The channels are standardised by all real
+    images: the kernel is made for features of about that size, and others drown it in noise.
     """
+    everything = np.concatenate([real, parents])
+    mean, deviation = everything.mean(axis=0), np.maximum(everything.std(axis=0), 1e-6)
+    synthetic, real, parents = ((each - mean) / deviation for each in (synthetic, real, parents))
     order = np.random.default_rng(seed).permutation(len(real))
     halves = order[: len(real) // 2], order[len(real) // 2 :]
     compared = {
-        "real, half of the patients against the others": tuple(real[half] for half in halves),
-        "synthetic against real": (real, synthetic),
-        "their sources against real": (real, parents),
+        HALVES: tuple(real[half] for half in halves),
+        TRANSLATED: (real, synthetic),
+        SOURCES: (real, parents),
     }
     return {
         name: kernel_distance(*pair, seed=seed)
@@ -199,6 +203,30 @@ def _p_value(p: float) -> str:
     return "p < 1e-16" if p < 1e-16 else f"p = {p:.2g}"
 
 
+def test_results(evidence: Evidence) -> dict[str, Any]:
+    """What each test found, as JSON can hold it: the patients found, the share of near copies.
+
+    `against` says whether anything speaks against anonymity.
+    """
+    patients = {
+        space: {
+            "hits": found.patient.patient_hits,
+            "patients": found.patient.patients,
+            "low": found.patient.interval[0],
+            "high": found.patient.interval[1],
+            "chance": found.patient.patient_chance,
+            "p": found.patient.permutation_p_value,
+        }
+        for space, found in evidence.reidentification.items()
+    }
+    copies = {
+        space: {"share": each.nearer_share, "by_chance": each.expected_share, "p": each.p_value}
+        for space, each in evidence.closeness.items()
+        if each.p_value is not None
+    }
+    return {"against": bool(_against(evidence)), "patients": patients, "copies": copies}
+
+
 def has_control(evidence: Evidence) -> bool:
     """Whether the images were compared with patients that the generator never saw."""
     return all(close.p_value is not None for close in evidence.closeness.values())
@@ -206,8 +234,7 @@ def has_control(evidence: Evidence) -> bool:
 
 def verdict(evidence: Evidence) -> str:
     """What was found against the claim that translating anonymises, in plain sentences."""
-    against = [*_copies(evidence), *_traces(evidence)]
-    if against:
+    if against := _against(evidence):
         return f"NOT anonymous: {'; '.join(against)}. Treat the images as those of real patients."
     untested = list(_unexplained(evidence))
     if not has_control(evidence):
@@ -221,6 +248,10 @@ def verdict(evidence: Evidence) -> str:
         "to their source patients significantly more often than chance does"
         f"{''.join(f'; {each}' for each in untested)}. That is no proof of anonymity."
     )
+
+
+def _against(evidence: Evidence) -> list[str]:
+    return [*_copies(evidence), *_traces(evidence)]
 
 
 def _level(evidence: Evidence) -> float:
@@ -263,27 +294,42 @@ def _traces(evidence: Evidence) -> Iterator[str]:
             )
 
 
-def closest_pairs(synthetic: ImageDataset, source: ImageDataset, evidence: Evidence) -> Figure:
+def closest_pairs(
+    synthetic: ImageDataset,
+    source: ImageDataset,
+    evidence: Evidence,
+    *,
+    keep_aspect_ratio: bool | None,
+) -> Figure:
     """For each space: the synthetic images closest to real ones, those real ones, the sources."""
-    rows: dict[str, list] = {}
+
+    def load(subset) -> np.ndarray:  # as the generator saw them
+        batches = load_dataset(
+            subset,
+            image_size=synthetic.info.image_size,
+            keep_aspect_ratio=keep_aspect_ratio,
+            cache="none",
+        )
+        return np.concatenate([images for images, _ in batches])
+
+    rows: dict[str, np.ndarray] = {}
     for space, found in evidence.nearest_real.items():
         closest = found.sort_values("distance").head(PAIRS_SHOWN)
         ours = synthetic.metadata.iloc[closest.index]
         rows |= {
-            f"synthetic\n(by {space})": [synthetic.folder / file for file in ours["file_name"]],
-            f"nearest real\n(by {space})": source.paths(list(closest["real"])),
-            f"its source\n(by {space})": source.paths(list(ours["parent"])),
+            f"synthetic\n(by {space})": load((synthetic, list(ours["id"]))),
+            f"nearest real\n(by {space})": load((source, list(closest["real"]))),
+            f"its source\n(by {space})": load((source, list(ours["parent"]))),
         }
     distances = [
         found["distance"].nsmallest(PAIRS_SHOWN).to_numpy()
         for found in evidence.nearest_real.values()
     ]
     figure, grid = image_grid(len(rows), len(distances[0]), (1.5, 1.55))
-    size = synthetic.info.image_size[::-1]
-    for line, (name, paths) in zip(grid, rows.items(), strict=True):
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
         line[0].set_ylabel(name, fontsize=9)
-        for axes, path in zip(line, paths, strict=True):
-            axes.imshow(Image.open(path).resize(size), cmap="gray")
+        for axes, image in zip(line, images, strict=True):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
     for line, of_space in zip(grid[::3], distances, strict=True):
         for axes, distance in zip(line, of_space, strict=True):
             axes.set_title(f"distance {distance:.3g}", fontsize=8)

@@ -2,6 +2,7 @@
 
     results/published/NAME/run.json          title, commands, reductions
     results/published/NAME/records/KEY.json  one per training
+    results/published/NAME/releases/KEY.json tests of synthetic images, if there are any
 
 `results/README.md` says how to add one.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.common.records import read_record
+from experiments.common.releases import Release, read_release
 from experiments.common.report import describe_hardware
 from experiments.common.table import Table, Trial, parse
 from melanet.data import InputError
@@ -100,12 +102,14 @@ class Run:
         title: For a reader.
         commands: What made its records.
         reductions: Everything in which it is smaller than the thesis's, a sentence each.
+        releases: Tests of the synthetic datasets that it made.
     """
 
     name: str
     title: str
     commands: tuple[Command, ...]
     reductions: tuple[str, ...] = ()
+    releases: tuple[Release, ...] = ()
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -160,7 +164,16 @@ def read_run(folder: Path) -> Run:
         if trial_title(record) in command.found:
             raise InputError(f"{record_path}: is the second record of its training; keep one")
         command.found[trial_title(record)] = record
-    return Run(folder.name, title, tuple(commands), reductions)
+    return Run(folder.name, title, tuple(commands), reductions, _releases(folder))
+
+
+def _releases(folder: Path) -> tuple[Release, ...]:
+    releases = []
+    for path in sorted((folder / "releases").glob("[!.]*.json")):
+        release = read_release(path)
+        _check_paths(path, release.record)
+        releases.append(release)
+    return tuple(releases)
 
 
 def _command_of(record: dict[str, Any], commands: Sequence[Command], path: Path) -> Command:

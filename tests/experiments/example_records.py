@@ -2,6 +2,8 @@
 
 import json
 
+from experiments.common.releases import SOURCES, TRANSLATED
+
 VERSIONS = {"python": "3.11", "tensorflow": "2.21", "keras": "3.15", "numpy": "2.4"}
 MADE_BY = {
     "versions": VERSIONS,
@@ -116,3 +118,25 @@ def write_run_file(folder, *commands, **said):
     """The file that publishes the records in a folder."""
     content = {"title": "A run", "commands": commands, "reductions": [], **said}
     (folder / "run.json").write_text(json.dumps(content))
+
+
+def write_release(folder, *, hits, kid, **changes):
+    """Tests of 100 translated images, of which `hits` lead to their patient; returns the file."""
+    found = {"hits": hits, "patients": 100, "low": 0.8, "high": 0.95, "chance": 0.01, "p": 0.001}
+    record = {
+        "key": "gan-s0",
+        "title": "ISIC-2016",
+        "images": 100,
+        "image_size": [64, 64],
+        "gan": {"epochs": 3, "seed": 0},
+        "options": {"encoder": "vgg_gap", "weights": "vgg16.h5", "seed": 0},
+        "measures": [{"measure": "nearest is the own source patient", "pixels": f"{hits} of 100"}],
+        "tests": {"against": hits > 1, "patients": {"pixels": found}},
+        "verdict": "NOT anonymous." if hits > 1 else "Not shown to be unsafe.",
+        "kid": {TRANSLATED: list(kid), SOURCES: [0.5, 0.01]},
+        **changes,
+    }
+    path = folder / "releases" / "gan-s0.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(record))
+    return path

@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from experiments import results
+from experiments.common.releases import read_release
 from experiments.common.runs import read_runs
-from tests.experiments.example_records import classification_record, folds_of, write_run
+from melanet.data import InputError
+from tests.experiments.example_records import (
+    classification_record,
+    folds_of,
+    write_release,
+    write_run,
+)
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "results" / "published"
@@ -32,10 +39,14 @@ def test_the_page_and_the_readme_are_those_of_the_records():
 def test_git_tracks_the_records_of_published_runs_and_nothing_else(tmp_path):
     shutil.copy(ROOT / ".gitignore", tmp_path)
     run, own = Path("results/published/cvc"), Path("results/table_3_1")
-    kept = [run / "run.json", run / "records/a-1.json", Path("results/README.md")]
+    kept = [
+        run / "run.json", run / "records/a-1.json", run / "releases/g-1.json",
+        Path("results/README.md"),
+    ]  # fmt: skip
     other = [
         run / "predictions/a-1/x.png", run / "models/a-1.keras", run / "gans/a.json",
-        run / "index.html", run / "records/.partial-a-1.json", run / "records/.a-1.json.lock",
+        run / "index.html", run / "releases/images/a.png", run / "records/.partial-a-1.json",
+        run / "records/.a-1.json.lock",
         Path("results/published/x.png"), own / "records/a-1.json", own / "table.md",
     ]  # fmt: skip
     for path in (*kept, *other):
@@ -159,6 +170,39 @@ def test_a_run_of_chapter_2_answers_the_table_s_questions(tmp_path, written):
     assert "weights vgg16.h5, float32, 2 seeds" in readme
     assert "| MelaNet | thesis | 81.18 | 70.67 |" in page
     assert "Unfinished: 4 of 8" in page
+
+
+def test_tests_of_anonymity_and_quality_are_sentences_a_section_and_rows(tmp_path, written):
+    run = write_run(tmp_path / "runs" / "isic", [], commands=[MELANOMA])
+    write_release(run, hits=90, kid=(0.1, 0.01))
+    page, readme = written()
+    beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
+    assert "1. **ISIC-2016** (CycleGAN of 3 epochs, seed 0, 64 × 64, 100 translated" in beliefs
+    assert "for 90 of 100 by pixels (95% interval 80.0% to 95.0%, by chance 1.0%)" in beliefs
+    assert "This weakens the claim that a synthetic image is attributed to no" in beliefs
+    assert "translated 0.100 (0.080 to 0.120), their sources 0.500 (0.480 to 0.520)" in beliefs
+    assert "nearer to the rare class than those that they were made from: yes." in beliefs
+    assert "| nearest is the own source patient | 90 of 100 |" in page
+    assert "--source PREPARED --out DIR --encoder vgg_gap --weights vgg16.h5 --seed 0" in page
+    assert readme.count("| ISIC-2016: CycleGAN of 3 epochs") == 2
+
+
+@pytest.mark.parametrize(
+    ("kid", "answer"),
+    [((0.1, 0.01), "yes"), ((0.49, 0.01), "open"), ((0.9, 0.01), "no"), ((0.1, 0.3), "open")],
+)
+def test_kid_is_an_answer_only_beyond_both_standard_errors(kid, answer, tmp_path):
+    release = read_release(write_release(tmp_path, hits=0, kid=kid))
+    anonymous, closer = release.sentences
+    assert list(closer.answers) == [answer]
+    assert list(anonymous.answers) == ["leaves open"]  # that no patient is found proves nothing
+
+
+def test_a_release_that_names_a_path_is_refused(tmp_path):
+    run = write_run(tmp_path / "isic", [], commands=[MELANOMA])
+    write_release(run, hits=1, kid=(0.1, 0.1), encoder="/home/someone/vgg16.h5")
+    with pytest.raises(InputError, match=r"gan-s0\.json: encoder names a path"):
+        read_runs(tmp_path)
 
 
 def test_a_readme_without_a_place_is_refused_before_anything_is_written(tmp_path, capsys):

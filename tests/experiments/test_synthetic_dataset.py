@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from experiments.classification.anonymity import Evidence, _pixels, verdict
+from experiments.common.releases import read_release
 from experiments.synthetic_dataset import main
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset, writing
@@ -85,8 +86,14 @@ def test_a_release_is_a_dataset_with_a_card_checksums_and_parents(small, source,
     assert set(sums) == {"metadata.csv", "dataset.json", *release.metadata["file_name"]}
     for name, expected in sums.items():
         assert hashlib.sha256((out / name).read_bytes()).hexdigest() == expected
+    tests = read_release(out / "gan.json").record
+    assert tests["images"] == len(release.metadata)
+    assert tests["metadata_sha256"] == release.fingerprint
+    found = tests["tests"]["patients"]["pixels"]
+    assert f"{found['hits']} of {found['patients']} (95%" in (out / "anonymity.csv").read_text()
     card = (out / "README.md").read_text()
     for text in (
+        tests["verdict"],
         release.fingerprint,
         source.fingerprint,
         "KID",
