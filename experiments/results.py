@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.common.cli import run_cli
-from experiments.common.conclusions import Comparison, Sentence, by_verdict, group, sentence
+from experiments.common.conclusions import (
+    Comparison,
+    Sentence,
+    by_verdict,
+    group,
+    group_settings,
+    sentence,
+)
 from experiments.common.markup import escape_markdown, markdown_table
 from experiments.common.releases import Release
 from experiments.common.runs import Command, Run, read_runs
@@ -123,7 +130,7 @@ class Results:
     @property
     def sentences(self) -> list[Sentence]:
         """What a reader should believe."""
-        of_tables = [sentence(found) for found in group(self.headlines)]
+        of_tables = [sentence(found) for found in group_settings(self.headlines)]
         return of_tables + [each for release in self.releases for each in release.sentences]
 
 

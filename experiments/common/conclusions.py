@@ -226,6 +226,14 @@ def group(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
     return list(groups.values())
 
 
+def group_settings(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """The comparisons of each claim on each dataset by each protocol, whatever the setting."""
+    groups: dict[tuple, list[Comparison]] = {}
+    for each in comparisons:
+        groups.setdefault((each.claim, each.dataset, each.protocol), []).append(each)
+    return list(groups.values())
+
+
 def by_verdict(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
     """The comparisons by what they show, if any show it: higher, lower, or no difference."""
     kinds: dict[str, list[Comparison]] = {"higher": [], "lower": [], NOT_SHOWN: []}
@@ -264,9 +272,10 @@ def sentence(comparisons: Sequence[Comparison]) -> Sentence:
     """What a group of comparisons says."""
     first = comparisons[0]
     said = _one(first) if len(comparisons) == 1 else _several(comparisons)
+    common = ", ".join(part for part in _parts(first) if part in _common_parts(comparisons))
     return Sentence(
         dataset=first.dataset,
-        where=f"protocol {first.protocol}, {first.setting}",
+        where=f"protocol {first.protocol}, {common}",
         text=f"{said} {_consequence(comparisons)}",
         answers=dict(Counter(each.answer for each in comparisons)),
     )
@@ -294,22 +303,37 @@ def _one(each: Comparison) -> str:
 
 
 def _several(comparisons: Sequence[Comparison]) -> str:
-    """Like comparisons, sorted by verdict; a baseline that all have is named once."""
+    """Like comparisons, sorted by verdict; what all have in common is said once."""
     metric, over = comparisons[0].metric, comparisons[0].over
     several_baselines = len({each.baseline for each in comparisons}) > 1
     compared = "" if several_baselines else f" with {comparisons[0].baseline}"
+    common = _common_parts(comparisons)
+    printed = {each.printed_amount for each in comparisons}
+    thesis = f"; the thesis prints {printed.pop()}" if len(printed) == 1 else ""
+    thesis = "" if math.isnan(comparisons[0].printed) else thesis
 
     def name(each: Comparison) -> str:
-        return f"{each.contender} less {each.baseline}" if several_baselines else each.contender
+        title = f"{each.contender} less {each.baseline}" if several_baselines else each.contender
+        own = [part for part in _parts(each) if part not in common]
+        return f"{title} in {', '.join(own)}" if own else title
 
     parts = [
         f"{kind}: " + ", ".join(f"{name(each)} {each.amount}{_caveat(each)}" for each in found)
         for kind, found in by_verdict(comparisons).items()
     ]
     return (
-        f"{metric} in {len(comparisons)} comparisons{compared} (points, 95% intervals over {over}) "
-        f"– {'; '.join(parts)}."
+        f"{metric} in {len(comparisons)} comparisons{compared} (points, 95% intervals over "
+        f"{over}{thesis}) – {'; '.join(parts)}."
     )
+
+
+def _parts(each: Comparison) -> list[str]:
+    return each.setting.split(", ")
+
+
+def _common_parts(comparisons: Sequence[Comparison]) -> set[str]:
+    """The parts of the setting that all have."""
+    return set.intersection(*(set(_parts(each)) for each in comparisons))
 
 
 def _caveat(each: Comparison) -> str:

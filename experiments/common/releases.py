@@ -77,7 +77,7 @@ class Release:
     @property
     def traced(self) -> str:
         """How many source patients were found, in words."""
-        return ", ".join(
+        return " and ".join(
             f"{each['hits']} of {each['patients']} by {space} (95% interval {each['low']:.1%} to "
             f"{each['high']:.1%}, by chance {each['chance']:.1%})"
             for space, each in self.record["tests"]["patients"].items()
@@ -87,8 +87,8 @@ class Release:
     def sentences(self) -> list[Sentence]:
         """On anonymity, and on quality where KID could be estimated."""
         anonymous = (
-            f"the image nearest to a translated one is of its own source patient for {self.traced} "
-            f"of the patients. {CONSEQUENCES[self.bearing].format(ANONYMOUS)}."
+            f"the real image nearest to a translated one gives its source patient away: {self.traced}. "
+            f"{CONSEQUENCES[self.bearing].format(ANONYMOUS)}."
         )
         texts = [(anonymous, self.bearing)]
         if {TRANSLATED, SOURCES} <= self.record["kid"].keys():

@@ -178,7 +178,7 @@ def test_tests_of_anonymity_and_quality_are_sentences_a_section_and_rows(tmp_pat
     page, readme = written()
     beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
     assert "1. **ISIC-2016** (CycleGAN of 3 epochs, seed 0, 64 × 64, 100 translated" in beliefs
-    assert "for 90 of 100 by pixels (95% interval 80.0% to 95.0%, by chance 1.0%)" in beliefs
+    assert "away: 90 of 100 by pixels (95% interval 80.0% to 95.0%, by chance 1.0%)" in beliefs
     assert "This weakens the claim that a synthetic image is attributed to no" in beliefs
     assert "translated 0.100 (0.080 to 0.120), their sources 0.500 (0.480 to 0.520)" in beliefs
     assert "nearer to the rare class than those that they were made from: yes." in beliefs

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from experiments.common.conclusions import Claim, Comparison, group, sentence
+from experiments.common.conclusions import Claim, Comparison, group, group_settings, sentence
 
 CLAIM = Claim("Sharp U-Net segments better than U-Net", "section 3.3.5")
 
@@ -78,3 +78,21 @@ def test_what_the_thesis_does_not_claim_is_answered():
     assert sentence([no]).markdown.endswith("Whether this costs nothing: no.")
     assert sentence([yes, no]).markdown.endswith("Whether this costs nothing: yes by 1, no by 1.")
     assert len(group([no, compared(3, 1, 5, "better")])) == 2
+
+
+def test_one_claim_in_several_settings_is_one_sentence_that_says_where_they_differ():
+    halved = dataclasses.replace(
+        compared(0.5, -1, 2, "no difference shown", printed=3.05),
+        setting="96 × 128, random weights, bfloat16, 5 folds × 1",
+    )
+    full = dataclasses.replace(
+        compared(3, 1, 5, "better", printed=3.05), setting="96 × 128, random weights, 5 folds × 1"
+    )
+    [found] = group_settings([halved, full])
+    said = sentence(found).markdown
+    assert said.startswith("**ISBI-2012** (protocol thesis, 96 × 128, random weights, 5 folds × 1)")
+    assert "Sharp U-Net in bfloat16 +0.50 (-1.00 to +2.00)" in said
+    assert "Sharp U-Net +3.00 (+1.00 to +5.00)" in said
+    assert "over splits; the thesis prints +3.05)" in said
+    elsewhere = dataclasses.replace(full, protocol="clean")
+    assert len(group_settings([full, elsewhere])) == 2
