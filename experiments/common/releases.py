@@ -87,7 +87,8 @@ class Release:
     def sentences(self) -> list[Sentence]:
         """On anonymity, and on quality where KID could be estimated."""
         anonymous = (
-            f"the real image nearest to a translated one gives its source patient away: {self.traced}. "
+            "the real image nearest to a translated one gives its source patient away: "
+            f"{self.traced}. "
             f"{CONSEQUENCES[self.bearing].format(ANONYMOUS)}."
         )
         texts = [(anonymous, self.bearing)]
