@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 
 from melanet.data import DatasetInfo, ImageDataset, InputError, Sample, write_dataset
 from melanet.data.dataset import open_existing
-from melanet.data.loading import training_ids
 from melanet.data.readers.images import read_image
+from melanet.data.subsets import training_ids
 
 #: From an image, `(height, width, channels)`, and a random generator to the changed image.
 Transformation = Callable[[np.ndarray, np.random.Generator], np.ndarray]

@@ -44,7 +44,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         callbacks: The other callbacks of the training. The state of `EarlyStopping`,
             `ReduceLROnPlateau` and `ModelCheckpoint` is saved; any other callback starts anew.
         epoch_counter: The counter given to the loader of the training images, see
-            `melanet.data.loading.make_epoch_counter`.
+            `melanet.data.pipelines.make_epoch_counter`.
 
     Attributes:
         history: Like that of `fit`, from the very first epoch on.

@@ -16,8 +16,8 @@ from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import ImageDataset, InputError, load_dataset
 from melanet.data.errors import os_errors_as_input_errors
-from melanet.data.loading import make_epoch_counter
 from melanet.data.own import open_own
+from melanet.data.pipelines import make_epoch_counter
 from melanet.evaluation import Evaluation, score_images, warn_if_constant
 from melanet.losses import WeightedCrossentropy
 from melanet.optimizers import Adam

@@ -16,13 +16,9 @@ from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import DatasetInfo, ImageDataset, InputError, Sample, write_dataset
 from melanet.data.caching import Cache
 from melanet.data.dataset import open_existing
-from melanet.data.loading import (
-    load_for_translation,
-    load_unpaired,
-    make_epoch_counter,
-    training_ids,
-    with_labels,
-)
+from melanet.data.loading import load_for_translation, load_unpaired, with_labels
+from melanet.data.pipelines import make_epoch_counter
+from melanet.data.subsets import training_ids
 from melanet.distribution import count_replicas, make_strategy
 from melanet.optimizers import Adam
 from melanet.stargan import StarGAN, build_stargan

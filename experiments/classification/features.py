@@ -12,6 +12,7 @@ import numpy as np
 from experiments.common.style import evenly_spaced
 from melanet import lazy
 from melanet.data import InputError
+from melanet.data.subsets import Subset, open_subset
 from melanet.data.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from melanet import explain
-    from melanet.data import loading
 else:
     pd = lazy.module("pandas")
     explain = lazy.module("melanet.explain")
-    loading = lazy.module("melanet.data.loading")
 
 #: Points of a class in each part (training, test, a synthetic dataset): more would hide each other.
 MAX_POINTS = 500
@@ -38,7 +37,7 @@ def features_path(out: Path, key: str) -> Path:
 def write_features(
     path: Path,
     network: keras.Model,
-    subsets: Sequence[loading.Subset],
+    subsets: Sequence[Subset],
     load: Callable[..., tf.data.Dataset],
 ) -> None:
     """Saves a classifier's features of some images, so that figures need no new training.
@@ -53,7 +52,7 @@ def write_features(
     encode = explain.encoder(network)
     taken, groups = [], []
     for subset in subsets:
-        dataset, ids = loading.open_subset(subset)
+        dataset, ids = open_subset(subset)
         rows = dataset.metadata.set_index("id").loc[ids]
         for (label, source), of_group in rows.groupby(["label", "source"], sort=False):
             chosen = evenly_spaced(list(of_group.index), MAX_POINTS)

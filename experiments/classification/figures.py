@@ -36,7 +36,7 @@ from experiments.common.style import (
     wrap,
 )
 from melanet.data import ImageDataset, load_dataset
-from melanet.data.loading import training_ids
+from melanet.data.subsets import training_ids
 from melanet.explain import umap_embedding
 from melanet.metrics import expected_calibration_error, reliability
 

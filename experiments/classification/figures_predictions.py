@@ -23,16 +23,15 @@ from experiments.common.style import (
 )
 from melanet import lazy
 from melanet.data import ImageDataset
+from melanet.data.subsets import training_ids
 
 if TYPE_CHECKING:
     import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from melanet.data import loading
 else:
     plt = lazy.module("matplotlib.pyplot")
-    loading = lazy.module("melanet.data.loading")
 
 SAMPLED = 10  # synthesised images in the thesis
 
@@ -113,7 +112,7 @@ def predict_groups(
     Raises:
         InputError: If the model was not saved, or is damaged.
     """
-    training = set(loading.training_ids(dataset))
+    training = set(training_ids(dataset))
     negatives = [id for id in dataset.ids(label=dataset.info.labels[0]) if id in training]
     model = load_classifier(record, out)
     scores = [

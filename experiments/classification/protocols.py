@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from melanet.data.loading import Scaling
+    from melanet.data.pixels import Scaling
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from experiments.common.records import read_record
 from melanet import lazy
 from melanet.data import BUILDERS, ImageDataset, InputError, open_dataset, prepare
 from melanet.data.dataset import METADATA_FILE
+from melanet.data.subsets import Subset
 
 if TYPE_CHECKING:
     import keras
@@ -168,7 +169,7 @@ def score_images(
     return model.predict(_load(record, (dataset, ids)), verbose=0)[:, -1]
 
 
-def _load(record: dict[str, Any], subset: loading.Subset) -> tf.data.Dataset:
+def _load(record: dict[str, Any], subset: Subset) -> tf.data.Dataset:
     return loading.load_dataset(
         subset,
         image_size=tuple(record["image_size"]),

@@ -46,7 +46,9 @@ from melanet.augmentation import augment_offline
 from melanet.classifiers import CLASSIFIERS
 from melanet.data import ImageDataset, InputError, load_dataset
 from melanet.data.caching import Cache
-from melanet.data.loading import Scaling, Subset, make_epoch_counter, open_subset
+from melanet.data.pipelines import make_epoch_counter
+from melanet.data.pixels import Scaling
+from melanet.data.subsets import Subset, open_subset
 from melanet.distribution import barrier, chief_first, is_chief
 from melanet.explain import features
 from melanet.losses import focal_loss

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from experiments.common import training
     from melanet import saving
-    from melanet.data.loading import Scaling
+    from melanet.data.pixels import Scaling
 else:
     keras = lazy.module("keras")
     tf = lazy.module("tensorflow")

@@ -30,7 +30,7 @@ from experiments.common.training import (
 from experiments.segmentation.protocols import trial_title
 from melanet.data import ImageDataset
 from melanet.data.caching import Cache
-from melanet.data.loading import make_epoch_counter
+from melanet.data.pipelines import make_epoch_counter
 from melanet.data.writing import atomic_write
 from melanet.distribution import is_chief
 from melanet.optimizers import Adam

@@ -12,12 +12,7 @@ from melanet.data.errors import InputError, os_errors_as_input_errors
 from melanet.data.writing import Sample, write_dataset
 
 if TYPE_CHECKING:
-    from melanet.data.loading import (
-        load_dataset,
-        load_for_translation,
-        load_images,
-        load_unpaired,
-    )
+    from melanet.data.loading import load_dataset, load_for_translation, load_images, load_unpaired
 
 __getattr__ = lazy.attributes(  # these need TensorFlow
     __name__,

@@ -1,23 +1,35 @@
-"""From datasets on disk to `tf.data`: what all pipelines share, and those of chapter 2."""
+"""From datasets on disk to `tf.data`: labels, unpaired domains, new images."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from melanet.data.caching import Cache, cached_elements, resized_copies
-from melanet.data.dataset import ImageDataset, open_dataset
+from melanet.data.caching import Cache, cached_elements
+from melanet.data.dataset import ImageDataset
 from melanet.data.errors import InputError
 from melanet.data.new_images import find_images, read_new_image
+from melanet.data.pipelines import (
+    image_files,
+    merged,
+    ordered_batches,
+    per_epoch,
+    prefetched,
+    shuffled,
+)
+from melanet.data.pixels import (
+    Scaling,
+    decode_resized,
+    resize,
+    scaler,
+    to_8_bits,
+    to_tanh_range,
+)
+from melanet.data.subsets import Subset, check_mergeable, open_subset
 from melanet.saving import ModelInfo
-
-Scaling = Literal["min_max", "unit", "none"]
-#: A dataset or its folder; with ids, only these of its images.
-Subset = ImageDataset | str | Path | tuple[ImageDataset | str | Path, Sequence[str]]
 
 
 def load_dataset(
@@ -143,14 +155,14 @@ def load_unpaired(
     def one_epoch(number):
         parts = []
         for place, (in_order, count) in enumerate(opened, start=len(opened) * seed):
-            images = in_order(partial(_shuffled, count=count, seed=place, number=number))
+            images = in_order(partial(shuffled, count=count, seed=place, number=number))
             if flip:
                 images = _flipped(images, count, place, number)
             parts.append(images.batch(batch_size, drop_remainder=True).map(to_tanh_range))
         return tf.data.Dataset.zip(*parts)
 
     batches = min(count for _, count in opened) // batch_size
-    return _prefetched(per_epoch(one_epoch, batches, epoch_counter))
+    return prefetched(per_epoch(one_epoch, batches, epoch_counter))
 
 
 def with_labels(parts: tf.data.Dataset) -> tf.data.Dataset:
@@ -204,7 +216,7 @@ def load_for_translation(
     in_order, _ = _domain(
         dataset, ids, image_size or dataset.info.image_size, keep_aspect_ratio, cache="none"
     )
-    return _prefetched(in_order(lambda images: images).batch(batch_size).map(to_tanh_range))
+    return prefetched(in_order(lambda images: images).batch(batch_size).map(to_tanh_range))
 
 
 def load_images(
@@ -247,7 +259,7 @@ def load_images(
     spec = tf.TensorSpec((*info.image_size, info.channels), tf.float32)
     whole = tf.data.Dataset.from_generator(prepared, output_signature=spec)
     counted = whole.apply(tf.data.experimental.assert_cardinality(len(paths)))
-    return _prefetched(counted.batch(batch_size))
+    return prefetched(counted.batch(batch_size))
 
 
 def prepare_image(pixels: np.ndarray, info: ModelInfo) -> np.ndarray:
@@ -270,352 +282,6 @@ def prepare_image(pixels: np.ndarray, info: ModelInfo) -> np.ndarray:
     """
     resized = resize(tf.convert_to_tensor(pixels), info.image_size, "area", info.keep_aspect_ratio)
     return scaler(info.scaling)(to_8_bits(resized)).numpy()
-
-
-def open_subset(subset: Subset) -> tuple[ImageDataset, list[str]]:
-    """The dataset of a subset, opened if only its folder is given, and the ids of its images.
-
-    Raises:
-        InputError: If a folder holds no dataset, or no image is chosen.
-
-    Example:
-        >>> from melanet.data import prepare
-        >>> from melanet.data.loading import open_subset
-        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> len(open_subset(lesions)[1]), open_subset((lesions, ["phantom-0000"]))[1]
-        (225, ['phantom-0000'])
-    """
-    dataset, ids = subset if isinstance(subset, tuple) else (subset, None)
-    if not isinstance(dataset, ImageDataset):
-        dataset = open_dataset(dataset)
-    ids = dataset.ids() if ids is None else list(ids)
-    if not ids:
-        raise InputError(f"{dataset.folder}: no image was chosen")
-    return dataset, ids
-
-
-def training_ids(dataset: ImageDataset, ids: Sequence[str] | None = None) -> list[str]:
-    """`ids`, or those of all images that the official split does not keep for testing.
-
-    Raises:
-        InputError: If an id is unknown, or there are no images.
-
-    Example:
-        >>> from melanet.data import prepare
-        >>> from melanet.data.loading import training_ids
-        >>> len(training_ids(prepare("phantom", ".", "prepared/melanet/phantom")))
-        150
-    """
-    if ids is None:
-        ids = dataset.metadata["id"][dataset.metadata["split"] != "test"]
-    dataset.paths(list(ids))  # names an unknown id
-    return open_subset((dataset, list(ids)))[1]
-
-
-def check_mergeable(subsets: Sequence[tuple[ImageDataset, Sequence[str]]]) -> None:
-    """Checks that there are subsets, and that all have the number of channels of the first.
-
-    Raises:
-        InputError: If there are none, or one has other channels.
-
-    Example:
-        >>> from melanet.data.loading import check_mergeable
-        >>> check_mergeable([])
-        Traceback (most recent call last):
-            ...
-        melanet.data.errors.InputError: no dataset was given; give one or more
-    """
-    if not subsets:
-        raise InputError("no dataset was given; give one or more")
-    first = subsets[0][0]
-    for dataset, _ in subsets:
-        if dataset.info.channels != first.info.channels:
-            raise InputError(f"{dataset.folder}: its channels differ from those of {first.folder}")
-
-
-def decode(path: tf.Tensor, channels: int) -> tf.Tensor:
-    """Reads a PNG as uint8 `(height, width, channels)`, in a graph.
-
-    Example:
-        >>> from melanet.data import prepare
-        >>> from melanet.data.loading import decode
-        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> tuple(decode(lesions.paths(["phantom-0000"])[0], 3).shape)
-        (64, 64, 3)
-    """
-    return tf.io.decode_png(tf.io.read_file(path), channels=channels)
-
-
-def resize(
-    image: tf.Tensor, size: tuple[int, int], method: str, keep_aspect_ratio: bool
-) -> tf.Tensor:
-    """Resizes an image; where the aspect ratio is kept, it is centred on black.
-
-    Args:
-        image: `(height, width, channels)`.
-        size: `(height, width)` in pixels.
-        method: As in `tf.image.resize`: `"area"` for images, `"nearest"` for masks.
-        keep_aspect_ratio: Whether to pad instead of stretching.
-
-    Example:
-        >>> import numpy as np
-        >>> from melanet.data.loading import resize
-        >>> wide = np.ones((4, 8, 1), "float32")
-        >>> resize(wide, (4, 4), "area", True).numpy()[:, 0, 0].tolist()
-        [0.0, 1.0, 1.0, 0.0]
-    """
-    if keep_aspect_ratio:
-        return tf.image.resize_with_pad(image, *size, method=method)
-    return tf.image.resize(image, size, method=method)
-
-
-def to_8_bits(image: tf.Tensor) -> tf.Tensor:
-    """Rounds pixel values in [0, 255] to uint8.
-
-    Example:
-        >>> from melanet.data.loading import to_8_bits
-        >>> to_8_bits([0.4, 254.6]).numpy().tolist()
-        [0, 255]
-    """
-    return tf.cast(tf.round(image), tf.uint8)
-
-
-def scale_min_max(images: tf.Tensor) -> tf.Tensor:
-    """Scales images to [0, 1], each by its own minimum and maximum (eq. 2.7); a constant one to 0.
-
-    Args:
-        images: An image, `(height, width, channels)`, or a batch.
-
-    Example:
-        >>> from melanet.data.loading import scale_min_max
-        >>> scale_min_max([[[50], [100], [150]]]).numpy().ravel().tolist()
-        [0.0, 0.5, 1.0]
-    """
-    images = tf.cast(images, tf.float32)
-    low = tf.reduce_min(images, axis=(-3, -2, -1), keepdims=True)
-    high = tf.reduce_max(images, axis=(-3, -2, -1), keepdims=True)
-    return tf.math.divide_no_nan(images - low, high - low)
-
-
-def scaler(scaling: Scaling) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The function that scales an image or a batch as `scaling` says, see `load_dataset`.
-
-    Raises:
-        ValueError: If `scaling` is unknown.
-
-    Example:
-        >>> from melanet.data.loading import scaler
-        >>> scaler("unit")([0, 255]).numpy().tolist()
-        [0.0, 1.0]
-    """
-    scalers = {
-        "min_max": scale_min_max,
-        "unit": lambda image: tf.cast(image, tf.float32) / 255,
-        "none": lambda image: tf.cast(image, tf.float32),
-    }
-    if scaling not in scalers:
-        raise ValueError(f"`scaling` must be one of {', '.join(scalers)}. Received: {scaling!r}")
-    return scalers[scaling]
-
-
-def to_tanh_range(image: tf.Tensor) -> tf.Tensor:
-    """Scales pixel values from [0, 255] to [-1, 1], as the generators expect them.
-
-    Example:
-        >>> from melanet.data.loading import to_tanh_range
-        >>> to_tanh_range([0, 255]).numpy().tolist()
-        [-1.0, 1.0]
-    """
-    return tf.cast(image, tf.float32) / 127.5 - 1
-
-
-def make_epoch_counter() -> tf.Variable:
-    """Makes a counter of epochs, 0 at first, for the `epoch_counter` of a loader.
-
-    Example:
-        >>> from melanet.data.loading import make_epoch_counter
-        >>> int(make_epoch_counter())
-        0
-    """
-    return tf.Variable(0, dtype=tf.int64, trainable=False)
-
-
-def per_epoch(
-    make: Callable[[tf.Tensor], tf.data.Dataset],
-    count: int,
-    epoch_counter: tf.Variable | None = None,
-) -> tf.data.Dataset:
-    """Makes a dataset that differs every time it is read: `make(number of the epoch)`.
-
-    The number alone tells epochs apart, so that training can resume with any of them.
-
-    Args:
-        make: From an int64 scalar, 1 for the first epoch, to a dataset of `count` elements.
-        count: Their number.
-        epoch_counter: Counts the epochs that were begun; a counter of its own if None.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> from melanet.data.loading import per_epoch
-        >>> numbers = per_epoch(lambda epoch: tf.data.Dataset.from_tensors(10 * epoch), 1)
-        >>> [int(n) for _ in range(2) for n in numbers]
-        [10, 20]
-    """
-    begun = make_epoch_counter() if epoch_counter is None else epoch_counter
-    whole = tf.data.Dataset.from_tensors(0).flat_map(lambda _: make(begun.assign_add(1)))
-    return whole.apply(tf.data.experimental.assert_cardinality(count))
-
-
-def ordered_batches(
-    elements: tf.data.Dataset,
-    decode: Callable[..., Any],
-    finish: Callable[..., Any],
-    *,
-    batch_size: int,
-    shuffle: bool = False,
-    seed: int = 0,
-    cache: Cache = "memory",
-    element_bytes: int = 0,
-    epoch_counter: tf.Variable | None = None,
-) -> tf.data.Dataset:
-    """Decodes, orders and batches; see `load_dataset` for the other arguments.
-
-    Args:
-        elements: What is known of each image, such as its file and its label.
-        decode: From an element to one that is decoded, as 8 bits.
-        finish: From a batch of decoded elements to what is loaded.
-        element_bytes: Bytes of a decoded element, about.
-
-    Example:
-        >>> import tensorflow as tf
-        >>> from melanet.data.loading import ordered_batches
-        >>> numbers = tf.data.Dataset.range(5)
-        >>> batches = ordered_batches(numbers, lambda n: 2 * n, lambda n: n + 1, batch_size=3)
-        >>> [batch.numpy().tolist() for batch in batches]
-        [[1, 3, 5], [7, 9]]
-    """
-    count = int(elements.cardinality())
-    if shuffle:  # the first epoch has this order, so that it need not wait for all images
-        elements = _shuffled(elements, count, seed, tf.constant(1, tf.int64))
-    in_order = cached_elements(elements, decode, cache, element_bytes * count)
-    if shuffle:
-
-        def one_epoch(number):
-            return in_order(lambda images: _shuffled(images, count, seed, number, first=1))
-
-        decoded = per_epoch(one_epoch, count, epoch_counter)
-    else:
-        decoded = in_order(lambda images: images)
-    return _prefetched(decoded.batch(batch_size).map(finish))
-
-
-def _shuffled(
-    dataset: tf.data.Dataset, count: int, seed: int, number: tf.Tensor, *, first: int = 0
-) -> tf.data.Dataset:
-    """The order of one epoch, given by `seed` and its number; as it is in the epoch `first`."""
-    mixed = tf.random.stateless_uniform([], [seed, number], None, None, tf.int64)
-    # Of this function's graph alone: the order must not depend on the global seed.
-    tf.random.set_seed(1)
-    buffer = tf.where(number == first, tf.constant(1, tf.int64), count)
-    return dataset.shuffle(buffer, seed=mixed, reshuffle_each_iteration=False)
-
-
-def _prefetched(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Prepares elements ahead of their use.
-
-    Without tf.data's autotuning: its thread sleeps ever longer, and the end of every epoch waits
-    for it to wake, which about doubles an epoch of a small dataset.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-
-def image_files(
-    dataset: ImageDataset,
-    ids: Sequence[str],
-    size: tuple[int, int],
-    keep_aspect_ratio: bool | None,
-    column: str = "file_name",
-    method: str = "area",
-    *,
-    cache: Cache,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The files of images, and of each whether its aspect ratio is kept.
-
-    With `cache="disk"` they are copies of the wanted size, made now.
-
-    Args:
-        dataset, ids: The images.
-        size: `(height, width)` in pixels.
-        keep_aspect_ratio: As the dataset says if None.
-        column: `"file_name"`, or `"mask_file_name"`.
-        method: As in `resize`.
-        cache: See `load_dataset`.
-
-    Example:
-        >>> from melanet.data import prepare
-        >>> from melanet.data.loading import image_files
-        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> paths, keep = image_files(lesions, lesions.ids()[:2], (32, 32), None, cache="none")
-        >>> len(paths), keep.tolist()
-        (2, [False, False])
-    """
-    keep = dataset.info.keep_aspect_ratio if keep_aspect_ratio is None else keep_aspect_ratio
-    paths = dataset.paths(ids, column)
-    if cache == "disk":
-
-        def resized(path: str) -> np.ndarray:
-            channels = dataset.info.channels if column == "file_name" else 1
-            return decode_resized((path, keep), channels, size, method).numpy()
-
-        name = f"{size[0]}x{size[1]}-{'padded' if keep else 'stretched'}"
-        paths = resized_copies(dataset, paths, name, resized)
-    return np.array(paths), np.full(len(paths), keep)
-
-
-def merged(parts: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
-    """Joins what is known of the images of several datasets.
-
-    Example:
-        >>> import numpy as np
-        >>> from melanet.data.loading import merged
-        >>> merged([(np.array(["a.png"]),), (np.array(["b.png"]),)])[0].tolist()
-        ['a.png', 'b.png']
-    """
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-
-
-def decode_resized(
-    file: tuple[tf.Tensor | str, tf.Tensor | bool],
-    channels: int,
-    size: tuple[int, int],
-    method: str = "area",
-) -> tf.Tensor:
-    """Reads a PNG and resizes it: uint8 `(*size, channels)`, in a graph.
-
-    Args:
-        file: One of `image_files`: its path, and whether its aspect ratio is kept.
-        channels: 1 or 3.
-        size: `(height, width)` in pixels.
-        method: As in `resize`.
-
-    Example:
-        >>> from melanet.data import prepare
-        >>> from melanet.data.loading import decode_resized
-        >>> lesions = prepare("phantom", ".", "prepared/melanet/phantom")
-        >>> (path,) = lesions.paths(["phantom-0000"])
-        >>> decode_resized((path, True), 3, (16, 24)).shape.as_list()
-        [16, 24, 3]
-    """
-    path, keep_aspect_ratio = file
-    image = decode(path, channels)
-    resized = tf.cond(
-        keep_aspect_ratio,
-        lambda: tf.cast(resize(image, size, method, True), tf.float32),
-        lambda: tf.cast(resize(image, size, method, False), tf.float32),
-    )
-    return tf.ensure_shape(to_8_bits(resized), (*size, channels))
 
 
 def _domain(

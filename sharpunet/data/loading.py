@@ -8,17 +8,9 @@ import tensorflow as tf
 
 from melanet.data import ImageDataset, InputError
 from melanet.data.caching import Cache
-from melanet.data.loading import (
-    Scaling,
-    Subset,
-    check_mergeable,
-    decode_resized,
-    image_files,
-    merged,
-    open_subset,
-    ordered_batches,
-    scaler,
-)
+from melanet.data.pipelines import image_files, merged, ordered_batches
+from melanet.data.pixels import Scaling, decode_resized, scaler
+from melanet.data.subsets import Subset, check_mergeable, open_subset
 
 
 def load_dataset(
@@ -52,7 +44,7 @@ def load_dataset(
         scaling: How pixels are scaled: `"min_max"`, each image by its own minimum and maximum (eq.
             2.7); `"unit"`, divided by 255; `"none"`, left in [0, 255].
         epoch_counter: Counts the epochs that were begun, see
-            `melanet.data.loading.make_epoch_counter`. Set it to resume with the order of a later
+            `melanet.data.pipelines.make_epoch_counter`. Set it to resume with the order of a later
             epoch.
 
     Returns:

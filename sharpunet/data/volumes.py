@@ -20,10 +20,10 @@ from melanet.data import ImageDataset, InputError, Sample
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from melanet.data import loading
+    from melanet.data import pipelines
 else:
     tf = lazy.module("tensorflow")
-    loading = lazy.module("melanet.data.loading")
+    pipelines = lazy.module("melanet.data.pipelines")
 
 SLICE = re.compile(r"(?P<volume>.+)-\d+")
 
@@ -180,7 +180,7 @@ def load_patches(
             object would be in few patches otherwise.
         fixed: Whether every epoch has the same patches, as for validation.
         epoch_counter: Counts the epochs that were begun, see
-            `melanet.data.loading.make_epoch_counter`.
+            `melanet.data.pipelines.make_epoch_counter`.
 
     Returns:
         A dataset of `(patches, masks)`: float32 `(batch, *patch_size, channels)` in [0, 1], and
@@ -224,7 +224,7 @@ def load_patches(
             tf.ensure_shape(mask, (*patch_size, info.classes)),
         )
 
-    epochs = loading.per_epoch(make, count, epoch_counter)
+    epochs = pipelines.per_epoch(make, count, epoch_counter)
     return epochs.map(load).batch(batch_size).prefetch(1)
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from melanet.checkpoint import EpochCheckpoint
 from melanet.cyclegan import build_cyclegan
 from melanet.data import InputError, load_unpaired
-from melanet.data.loading import make_epoch_counter, ordered_batches
+from melanet.data.pipelines import make_epoch_counter, ordered_batches
 
 EPOCHS = 6
 

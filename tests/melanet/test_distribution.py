@@ -25,7 +25,7 @@ if devices == "2":
 from melanet.checkpoint import EpochCheckpoint
 from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
-from melanet.data.loading import make_epoch_counter, ordered_batches
+from melanet.data.pipelines import make_epoch_counter, ordered_batches
 from melanet.distribution import fit, is_chief, make_strategy, on_one_device, scope
 from melanet.stargan import build_stargan
 from sharpunet import LOSSES, Jaccard, sharp_unet

@@ -11,7 +11,7 @@ from melanet.data import (
     write_dataset,
 )
 from melanet.data.caching import COPIES
-from melanet.data.loading import make_epoch_counter
+from melanet.data.pipelines import make_epoch_counter
 
 
 def epochs(dataset, count=3):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from melanet.data import InputError, load_dataset, load_for_translation, load_unpaired
-from melanet.data.loading import make_epoch_counter, with_labels
+from melanet.data.loading import with_labels
+from melanet.data.pipelines import make_epoch_counter
 
 
 def arrays(dataset):

@@ -6,8 +6,8 @@ from PIL import Image
 
 from experiments.common.table import run_table
 from experiments.table_3_1 import TABLE
-from melanet.data.loading import resize
 from melanet.data.new_images import read_new_image
+from melanet.data.pixels import resize
 from sharpunet.data import InputError, OwnOptions, find_builder, open_dataset, prepare
 from sharpunet.data.__main__ import main
 from sharpunet.data.vanishing import _sampled, find_vanished

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from melanet.data import DatasetInfo, Sample, write_dataset
-from melanet.data.loading import scale_min_max
+from melanet.data.pixels import scale_min_max
 from sharpunet.data import InputError, load_dataset, prepare
 from tests.conftest import square_mask
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from melanet.data import DatasetInfo, InputError, write_dataset
-from melanet.data.loading import make_epoch_counter
+from melanet.data.pipelines import make_epoch_counter
 from sharpunet.data import prepare
 from sharpunet.data.phantom3d import generate
 from sharpunet.data.volumes import load_patches, read_volume, volume_samples, volume_slices
