@@ -44,6 +44,18 @@ def compile_rule(rule: str) -> re.Pattern[str]:
     return pattern
 
 
+def stem(path: Path) -> str:
+    """The name of a file without its suffix, which `.nii.gz` is as a whole.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.data.groups import stem
+        >>> stem(Path("images/anna.1.png")), stem(Path("anna.1.nii.gz"))
+        ('anna.1', 'anna.1')
+    """
+    return Path(path.name.removesuffix(".gz")).stem
+
+
 def find_groups(folder: Path, samples: Sequence[Sample], rule: str = "") -> dict[str, str]:
     """Finds the group of each image of one's own: by a rule, or else in `groups.csv`.
 
@@ -72,7 +84,7 @@ def find_groups(folder: Path, samples: Sequence[Sample], rule: str = "") -> dict
     paths = {sample.id: Path(sample.image_name) for sample in samples}
     listed = folder / GROUPS_FILE
     if rule:
-        return dict(zip(paths, _match(rule, [path.stem for path in paths.values()]), strict=True))
+        return dict(zip(paths, _match(rule, [stem(path) for path in paths.values()]), strict=True))
     if not listed.is_file():
         return {}
     groups = _read_groups(listed, paths)
@@ -136,7 +148,7 @@ def _read_groups(table: Path, paths: Mapping[str, Path]) -> dict[str, str]:
     groups: dict[str, str] = {}
     used: dict[str, Path] = {}
     for id, path in paths.items():
-        names = (f"{path.parent.name}/{path.name}", path.name, path.stem)
+        names = (f"{path.parent.name}/{path.name}", path.name, stem(path))
         name = next((name for name in names if name in rows), "")
         groups[id], place = rows.get(name, ("", ""))
         if name and name in used:

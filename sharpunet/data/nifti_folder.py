@@ -15,7 +15,7 @@ from melanet.console import progress_bar
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
 from melanet.data.builders import list_images
 from melanet.data.dataset import MAX_CLASSES, MAX_SIDE
-from melanet.data.groups import GROUPS_FILE, find_groups
+from melanet.data.groups import GROUPS_FILE, find_groups, stem
 from melanet.data.readers.nifti import nifti_grid, read_nifti
 from sharpunet.data.ct import check_same_grid, whole_labels
 from sharpunet.data.folder import OwnOptions, match_masks, safe_ids
@@ -75,8 +75,8 @@ def make_builder(name: str, options: OwnOptions) -> DatasetBuilder:
 
 
 def _pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    images = {_stem(path).removesuffix(CHANNEL): path for path in _files(folder / "images")}
-    found = {_stem(path): path for path in _files(folder / "masks")}
+    images = {stem(path).removesuffix(CHANNEL): path for path in _files(folder / "images")}
+    found = {stem(path): path for path in _files(folder / "masks")}
     if not images:
         raise InputError(f"{folder / 'images'}: no volume was found. {INSTRUCTIONS}")
     masks = match_masks(found, images)
@@ -87,10 +87,6 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder. {INSTRUCTIONS}")
     return [path for path in list_images(folder, {".nii", ".gz"}) if path.name.endswith(SUFFIXES)]
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def _read(folder: Path) -> list[Sample]:
@@ -243,7 +239,7 @@ def _groups(folder: Path, pairs: Mapping[str, tuple[Path, Path]], rule: str) -> 
     """The group of every volume, by the group that its slices would have alone."""
     ids = safe_ids(pairs)
     volumes = [
-        Sample(ids.get(name, name), "", lambda: np.zeros(0), None, f"{_stem(image)}.nii")
+        Sample(ids.get(name, name), "", lambda: np.zeros(0), None, image.name)
         for name, (image, _) in pairs.items()
     ]
     return find_groups(folder, volumes, rule)

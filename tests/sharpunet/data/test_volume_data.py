@@ -171,10 +171,11 @@ def test_labels_become_classes_in_order(tmp_path):
     assert volume.targets(3).shape == (10, 20, 16, 3)
 
 
-def test_patients_of_several_volumes_are_groups(tmp_path):
+@pytest.mark.parametrize("suffix", ["", ".nii.gz"])
+def test_patients_of_several_volumes_are_groups(suffix, tmp_path):
     folder = own(tmp_path / "mine")
     (folder / "groups.csv").write_text("name,group\n" + "".join(
-        f"case {index}_0000,{group}\n" for index, group in enumerate("xxy")
+        f"case {index}_0000{suffix},{group}\n" for index, group in enumerate("xxy")
     ))  # fmt: skip
     dataset = prepare("mine", folder, tmp_path / "out")
     groups = dict(zip(dataset.metadata["id"], dataset.metadata["group"], strict=True))
