@@ -2,8 +2,9 @@
 
     python -m experiments.results
 
-It reads `results/published`, see `results/README.md`, and writes `docs/results.md` and the table
-between two comments of `README.md`. Each sentence follows from its numbers; nothing is trained.
+It reads `results/published`, see `results/README.md`, and writes `docs/results.md`, its figure
+`docs/results.svg`, and the table between two comments of `README.md`. Each sentence follows from
+its numbers; nothing is trained.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import io
 import math
 import sys
 from collections import Counter
@@ -28,6 +30,7 @@ from experiments.common.conclusions import (
     sentence,
 )
 from experiments.common.markup import escape_markdown, markdown_table
+from experiments.common.records import config_hash
 from experiments.common.releases import Release
 from experiments.common.runs import Command, Run, read_runs
 from melanet.console import Parser
@@ -58,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> None:
         results = Results(read_runs(options.runs))
         readme = fill_readme(options.readme, results)  # may be refused, before anything is written
+        if results.headlines:
+            atomic_write(options.page.with_suffix(".svg"), draw(results))
         atomic_write(options.page, results_page(results))
         atomic_write(options.readme, readme)
         print(f"{len(results.runs)} published runs: {options.page}, {options.readme}")
@@ -146,6 +151,11 @@ def results_page(results: Results) -> str:
             f"{number}. {each.markdown}" for number, each in enumerate(results.sentences, 1)
         )
         parts += ["## What to believe", listed, HOW_TO_READ, *results.notes]
+    if results.headlines:
+        parts.append(
+            "![The differences of all sentences with their 95% intervals, and what the thesis "
+            "prints](results.svg)"
+        )
     parts += ["## Runs", _list_runs(results.runs)] if results.runs else [NO_RUNS]
     for run in results.runs:
         parts += _run_section(run)
@@ -153,6 +163,29 @@ def results_page(results: Results) -> str:
         beside = _protocols_side_by_side(results.commands)
         parts += ["## What a protocol allows", beside, comparison_table(results.of_protocols)]
     return "\n\n".join([*parts, "## Earlier results", EARLIER]) + "\n"
+
+
+def draw(results: Results) -> bytes:
+    """The differences of the page's sentences as an SVG, which names what it was drawn from."""
+    import matplotlib
+
+    from experiments.common.forest import forest_plot
+
+    file = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "results"}):  # else every drawing differs
+        forest_plot(results.headlines).savefig(
+            file, format="svg", metadata={"Date": None, "Description": fingerprint(results)}
+        )
+    return file.getvalue()
+
+
+def fingerprint(results: Results) -> str:
+    """A hash of the differences that the figure shows."""
+    shown = [
+        (e.contender, e.baseline, e.place, e.bearing, round(e.difference, 2), e.amount)
+        for e in results.headlines
+    ]
+    return config_hash(shown)
 
 
 def fill_readme(path: Path, results: Results) -> str:

@@ -34,6 +34,8 @@ def test_the_page_and_the_readme_are_those_of_the_records():
     )
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert readme == results.fill_readme(ROOT / "README.md", found), RUN
+    figure = (ROOT / "docs/results.svg").read_text(encoding="utf-8")
+    assert f">{results.fingerprint(found)}<" in figure, RUN
 
 
 def test_git_tracks_the_records_of_published_runs_and_nothing_else(tmp_path):
@@ -100,6 +102,8 @@ def test_a_run_is_a_section_and_says_what_to_believe(tmp_path, written):
     assert "the thesis prints +5.87" in beliefs
     assert "This supports the claim that sharp skip connections" in beliefs
     assert "| CVC-ClinicDB | thesis | 70.02 ± 9.37 |" in page
+    assert "](results.svg)" in beliefs
+    assert "<svg" in (tmp_path / "page.svg").read_text()
     assert "unfinished" not in page.lower()
     assert reductions[0] in page
     assert "| 8 | 4.0 | A processor, 2 cores |" in page
