@@ -405,8 +405,10 @@ def make_caption(results: Results, runs: pd.DataFrame) -> str:
         else "one seed; in brackets the exact 95% interval (Clopper-Pearson) over test images, as "
         "if they were independent"
     )
+    missed = ", FN counts those missed" if "false_negatives" in results.table.metrics else ""
     return (
-        f"Percent; FN is a count of {positives} positive test images; {over}, threshold 0.5; "
+        f"Percent; {positives} of {len(record['scores'])} test images are positive{missed}; {over}, "
+        "threshold 0.5; "
         f"protocol {record['protocol']}.{list_constant_runs(runs, results.titles)} "
         f"{results.table.caption}"
     )
