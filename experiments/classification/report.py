@@ -407,9 +407,9 @@ def make_caption(results: Results, runs: pd.DataFrame) -> str:
     )
     missed = ", FN counts those missed" if "false_negatives" in results.table.metrics else ""
     return (
-        f"Percent; {positives} of {len(record['scores'])} test images are positive{missed}; {over}, "
-        "threshold 0.5; "
-        f"protocol {record['protocol']}.{list_constant_runs(runs, results.titles)} "
+        f"Percent; {positives} of {len(record['scores'])} test images are positive{missed}; "
+        f"{over}, threshold 0.5; protocol {record['protocol']}."
+        f"{list_constant_runs(runs, results.titles)} "
         f"{results.table.caption}"
     )
 
