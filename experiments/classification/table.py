@@ -38,6 +38,7 @@ from melanet import lazy
 from melanet.data import BUILDERS, ImageDataset, InputError, prepare
 from melanet.data.builders import POSITIVE_HELP
 from melanet.data.groups import GROUP_BY_HELP
+from melanet.data.own import warn_of_contradictions
 from melanet.precision import resolve_precision
 
 if TYPE_CHECKING:
@@ -346,7 +347,10 @@ def _prepared(name: str, options: argparse.Namespace) -> ImageDataset:
     build = partial(prepare, name, positive=options.positive, group_by=group_by)
     flags = {"--positive": options.positive, "--group-by": group_by}
     given = " and ".join(flag for flag, value in flags.items() if value)
-    return prepare_dataset(options.data, name, folder, build, given)
+    dataset = prepare_dataset(options.data, name, folder, build, given)
+    if builder is None:
+        warn_of_contradictions(dataset)
+    return dataset
 
 
 def _synthetic_stage(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from melanet.data import BUILDERS, prepare
 from melanet.data.builders import DatasetBuilder
+from melanet.data.copies import find_copies
 from melanet.data.dataset import ImageDataset, is_dataset, open_dataset
 from melanet.data.errors import InputError
-from melanet.data.groups import group_by, group_copies
+from melanet.data.files import list_files
+from melanet.data.groups import COPIES_THRESHOLD, group_by, group_copies
 
 #: The dataset that is prepared from a folder of one's own, beside the results.
 DATASET_FOLDER = "dataset"
@@ -96,7 +98,7 @@ def open_or_prepare(
 def grouped(dataset: ImageDataset, rule: str = "") -> ImageDataset:
     """A dataset with the groups that a split keeps together; copies of a picture are one.
 
-    Warns where no groups are known.
+    Warns where no groups are known, and where copies of one picture have several labels.
 
     Args:
         dataset: The images.
@@ -116,4 +118,24 @@ def grouped(dataset: ImageDataset, rule: str = "") -> ImageDataset:
             "may lie in training and test, unless --group-by, such as '(.+)_[LR]', finds them",
             stacklevel=2,
         )
+    warn_of_contradictions(dataset)
     return dataset
+
+
+def warn_of_contradictions(dataset: ImageDataset) -> None:
+    """Warns of pictures that are there more than once, under several labels.
+
+    Example:
+        >>> from melanet.data import prepare
+        >>> from melanet.data.own import warn_of_contradictions
+        >>> warn_of_contradictions(prepare("phantom", ".", "prepared/melanet/phantom"))
+    """
+    labels = dict(zip(dataset.ids(), dataset.metadata["label"], strict=True))
+    for picture in find_copies(dataset, COPIES_THRESHOLD):
+        if len({labels[id] for id in picture}) > 1:
+            named = list_files([f"{id} ({labels[id]})" for id in picture])
+            warnings.warn(
+                f"{dataset.info.name}: {named} are one picture with several labels; correct them, "
+                "or remove the copies",
+                stacklevel=3,
+            )

@@ -7,6 +7,7 @@ from PIL import Image
 from melanet.data import DatasetInfo, Sample, covid_collection, write_dataset
 from melanet.data import copies as copies_module
 from melanet.data.copies import find_copies, merge_groups
+from melanet.data.own import open_own
 from melanet.data.xray_phantom import generate
 
 INFO = DatasetInfo("xrays", "X-rays", (64, 64), 1, labels=("normal", "covid19"))
@@ -88,3 +89,18 @@ def test_real_patients_of_two_numbers_are_found(real_data, tmp_path):
         frozenset(f"covid-{number}" for number in pair) for pair in pairs
     }
     assert len(set(merge_groups(dataset))) == 143 - 4
+
+
+def test_one_picture_with_two_labels_is_named_to_its_owner(tmp_path):
+    for label, patients in (("normal", (0, 1, 2)), ("covid19", (3, 4))):
+        for patient in patients:
+            path = tmp_path / "mine" / label / f"{label}-{patient}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(xray(patient)).save(path)
+    Image.fromarray(xray(1)).save(tmp_path / "mine/covid19/again.jpg", quality=90)
+    with pytest.warns(UserWarning, match="mine") as warned:
+        open_own(tmp_path / "mine", tmp_path / "out")
+    [text] = [str(each.message) for each in warned if "several labels" in str(each.message)]
+    assert text.startswith("mine: ")
+    assert "again (covid19)" in text
+    assert "normal-1 (normal) are one" in text or "normal-1 (normal), again" in text
