@@ -180,7 +180,7 @@ def _record(
         "options": {name: Path(f"{value}").name for name, value in named.items()},
         "encoder": evidence.encoder,
         "measures": rows.to_dict("records"),
-        "tests": anonymity.test_results(evidence),
+        "tests": anonymity.summarise_tests(evidence),
         "verdict": anonymity.verdict(evidence),
         "kid": evidence.distances,
         **provenance(),

@@ -203,7 +203,7 @@ def _p_value(p: float) -> str:
     return "p < 1e-16" if p < 1e-16 else f"p = {p:.2g}"
 
 
-def test_results(evidence: Evidence) -> dict[str, Any]:
+def summarise_tests(evidence: Evidence) -> dict[str, Any]:
     """What each test found, as JSON can hold it: the patients found, the share of near copies.
 
     `against` says whether anything speaks against anonymity.

@@ -125,17 +125,22 @@ def grouped(dataset: ImageDataset, rule: str = "") -> ImageDataset:
 def warn_of_contradictions(dataset: ImageDataset) -> None:
     """Warns of pictures that are there more than once, under several labels.
 
+    Args:
+        dataset: The images; without labels, nothing contradicts.
+
     Example:
         >>> from melanet.data import prepare
         >>> from melanet.data.own import warn_of_contradictions
         >>> warn_of_contradictions(prepare("phantom", ".", "prepared/melanet/phantom"))
     """
     labels = dict(zip(dataset.ids(), dataset.metadata["label"], strict=True))
-    for picture in find_copies(dataset, COPIES_THRESHOLD):
-        if len({labels[id] for id in picture}) > 1:
-            named = list_files([f"{id} ({labels[id]})" for id in picture])
-            warnings.warn(
-                f"{dataset.info.name}: {named} are one picture with several labels; correct them, "
-                "or remove the copies",
-                stacklevel=3,
-            )
+    copies = find_copies(dataset, COPIES_THRESHOLD)
+    pictures = [ids for ids in copies if len({labels[id] for id in ids}) > 1]
+    if pictures:
+        named = list_files([f"{id} ({labels[id]})" for id in pictures[0]])
+        more = f", and so with {len(pictures) - 1} more pictures" if len(pictures) > 1 else ""
+        warnings.warn(
+            f"{dataset.info.name}: {named} are one picture with several labels{more}; correct "
+            "them, or remove the copies",
+            stacklevel=3,
+        )
