@@ -11,6 +11,7 @@ their KID.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -58,6 +59,35 @@ REQUIRED_FIELDS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class TestedRelease:
+    """A release with what its tests found, for its record and its card.
+
+    Attributes:
+        synthetic: The released images.
+        source: The dataset with the real images.
+        gan_record: The record of the CycleGAN's training; empty if there is none.
+        evidence: What the tests found.
+        options: The options of the command line.
+    """
+
+    synthetic: ImageDataset
+    source: ImageDataset
+    gan_record: dict[str, Any]
+    evidence: anonymity.Evidence
+    options: argparse.Namespace
+
+    @property
+    def name(self) -> str:
+        """The generator's, which the record has too."""
+        return self.options.generator.stem
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """What the tests found, as a table."""
+        return anonymity.anonymity_table(self.evidence)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code: 0, 2 for bad input, 130 if interrupted."""
     options = parse(arguments)
@@ -98,8 +128,8 @@ def release(options: argparse.Namespace) -> None:
         keep_aspect_ratio=gan_record.get("keep_aspect_ratio"),
         seed=options.seed,
     )
-    rows = anonymity.anonymity_table(evidence)
-    atomic_write(synthetic.folder / "anonymity.csv", rows.to_csv(index=False))
+    tested = TestedRelease(synthetic, source, gan_record, evidence, options)
+    atomic_write(synthetic.folder / "anonymity.csv", tested.rows.to_csv(index=False))
     # It shows real patients: it must not be released with the rest.
     private = synthetic.folder.with_name(f"{synthetic.folder.name}-not-for-release")
     pairs = anonymity.closest_pairs(
@@ -107,28 +137,18 @@ def release(options: argparse.Namespace) -> None:
     )
     save_figure(private, "closest_pairs", pairs)
     save_figure(synthetic.folder, "quality", anonymity.quality_bars(evidence.distances))
-    write_record(
-        synthetic.folder / f"{options.generator.stem}.json",
-        _record(synthetic, source, gan_record, evidence, rows, options),
-    )
-    card = _card(synthetic, source, gan_record, evidence, rows, options)
-    atomic_write(synthetic.folder / "README.md", card)
-    print(rows.to_markdown(index=False), anonymity.verdict(evidence), sep="\n\n")
+    write_record(synthetic.folder / f"{tested.name}.json", _record(tested))
+    atomic_write(synthetic.folder / "README.md", _card(tested))
+    print(tested.rows.to_markdown(index=False), anonymity.verdict(evidence), sep="\n\n")
     print(f"Open {synthetic.folder / 'README.md'}")
     print(f"and {private / 'figures/closest_pairs.png'}, which shows real patients")
 
 
-def _card(
-    synthetic: ImageDataset,
-    source: ImageDataset,
-    gan_record: dict[str, Any],
-    evidence: anonymity.Evidence,
-    rows: pd.DataFrame,
-    options: argparse.Namespace,
-) -> str:
+def _card(tested: TestedRelease) -> str:
     """The dataset card, as Markdown."""
     import jinja2
 
+    synthetic, source, evidence = tested.synthetic, tested.source, tested.evidence
     template = (Path(__file__).parent / "classification" / "dataset_card.md").read_text()
     environment = jinja2.Environment(trim_blocks=True)
     environment.filters["plain"] = escape_markdown
@@ -141,45 +161,41 @@ def _card(
         second=second,
         size=synthetic.info.image_size,
         channels=synthetic.info.channels,
-        licence=options.licence,
+        licence=tested.options.licence,
         instructions=builder.instructions if builder and not builder.generated else "",
         source=source,
-        gan_record=gan_record,
-        generator=_sha256(options.generator),
+        gan_record=tested.gan_record,
+        generator=_sha256(tested.options.generator),
         metadata=synthetic.fingerprint,
         encoder=evidence.encoder,
-        anonymity=rows.to_markdown(index=False),
+        anonymity=tested.rows.to_markdown(index=False),
         verdict=anonymity.verdict(evidence),
-        control=_held_out_rows(source, gan_record) if anonymity.has_control(evidence) else None,
+        control=_held_out_rows(source, tested.gan_record)
+        if anonymity.has_control(evidence)
+        else None,
         distances=evidence.distances,
         code=provenance(),
-        record_name=f"{options.generator.stem}.json",
+        record_name=f"{tested.name}.json",
     )
 
 
-def _record(
-    synthetic: ImageDataset,
-    source: ImageDataset,
-    gan_record: dict[str, Any],
-    evidence: anonymity.Evidence,
-    rows: pd.DataFrame,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+def _record(tested: TestedRelease) -> dict[str, Any]:
     """What the tests found, with everything that made it."""
+    synthetic, evidence, options = tested.synthetic, tested.evidence, tested.options
     kept = ("epochs", "seed", "filters", "norm", "decay", "adversarial_loss", "identity_weight")
     named = {name: getattr(options, name) for name in ("encoder", "weights", "seed")}
     return {
-        "key": options.generator.stem,
-        "title": source.info.title,
-        "dataset": describe_dataset(source),
+        "key": tested.name,
+        "title": tested.source.info.title,
+        "dataset": describe_dataset(tested.source),
         "images": len(synthetic.metadata),
         "image_size": synthetic.info.image_size,
         "metadata_sha256": synthetic.fingerprint,
         "generator_sha256": _sha256(options.generator),
-        "gan": {name: gan_record[name] for name in kept if name in gan_record},
+        "gan": {name: tested.gan_record[name] for name in kept if name in tested.gan_record},
         "options": {name: Path(f"{value}").name for name, value in named.items()},
         "encoder": evidence.encoder,
-        "measures": rows.to_dict("records"),
+        "measures": tested.rows.to_dict("records"),
         "tests": anonymity.summarise_tests(evidence),
         "verdict": anonymity.verdict(evidence),
         "kid": evidence.distances,

@@ -20,9 +20,9 @@ from melanet import lazy
 from melanet.names import CLASSIFIER_NAMES
 
 if TYPE_CHECKING:
-    from experiments.classification import report
+    from experiments.classification import page_figures
 else:
-    report = lazy.module("experiments.classification.report")
+    page_figures = lazy.module("experiments.classification.page_figures")
 
 MELANET = (("vgg_gap", "melanet"),)
 TABLE = ClassificationTable(
@@ -63,7 +63,7 @@ TABLE = ClassificationTable(
             (("augment_5x", "melanet"), ("augment_10x", "melanet")),
         ),
     ),
-    figures=lambda results: report.melanoma_figures(results),
+    figures=lambda results: page_figures.melanoma_figures(results),
     caption='What the thesis prints as "sensitivity" is TN / (TN + FN), the NPV; its true '
     "sensitivity and specificity follow from the printed FN.",
 )

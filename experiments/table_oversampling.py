@@ -20,9 +20,9 @@ from melanet import lazy
 from melanet.names import CLASSIFIER_NAMES
 
 if TYPE_CHECKING:
-    from experiments.classification import report
+    from experiments.classification import page_figures
 else:
-    report = lazy.module("experiments.classification.report")
+    page_figures = lazy.module("experiments.classification.page_figures")
 
 SIMPLE = tuple((name, "melanet") for name in ("real", "class_weights", "repeated"))
 SMOTE = (("smote", "melanet"),)
@@ -67,7 +67,7 @@ TABLE = ClassificationTable(
             (*SIMPLE, *SMOTE),
         ),
     ),
-    figures=lambda results: report.oversampling_figures(results),
+    figures=lambda results: page_figures.oversampling_figures(results),
     caption="Chosen: the threshold of the highest sensitivity + specificity on validation images. "
     "ECE: calibration error of ten bins; Brier: 100 times the score; both of the positive class, "
     "lower is better. Skew (eq. 2.8): of training images, or of features. Class weights scale the "

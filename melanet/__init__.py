@@ -44,10 +44,8 @@ _EXPORTS = {
     "melanet.networks": ["patchgan_discriminator", "unet_generator"],
     "melanet.oversampling": [
         "oversample",
-        "plan_translations",
         "train_cyclegan",
         "train_translator",
-        "translate_majority",
         "undersample",
     ],
     "melanet.privacy": ["closeness", "nearest", "reidentification"],
@@ -62,6 +60,7 @@ _EXPORTS = {
         "sensitivity_interval",
         "specificity_interval",
     ],
+    "melanet.synthesis": ["plan_translations", "translate_majority"],
     "melanet.translation": ["translate_images"],
     "melanet.trees": ["BaggedTrees"],
 }

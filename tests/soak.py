@@ -43,8 +43,9 @@ from melanet.cyclegan import build_cyclegan
 from melanet.data import DatasetInfo, open_dataset, prepare, write_dataset
 from melanet.data.dataset import VERIFIED_FILE
 from melanet.distribution import chief_first, is_chief, make_strategy
-from melanet.oversampling import train_cyclegan, translate_majority
+from melanet.oversampling import train_cyclegan
 from melanet.saving import save_model
+from melanet.synthesis import translate_majority
 from melanet.training import seed_everything
 from sharpunet.data import phantom
 from tests.conftest import write_dermoscopy

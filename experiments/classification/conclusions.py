@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.classification import report
+from experiments.classification.page_settings import describe_settings
 from experiments.classification.seeds import METRICS, NOTE, SeedDifference, compare_seeds
 from experiments.common.conclusions import (
     Claim,
@@ -48,7 +49,7 @@ def conclude(
             for row in summary.itertuples()
         },
         caption=table.scoring.caption(results, runs),
-        settings=report.describe_settings(results),
+        settings=describe_settings(results),
         comparisons=_answer(table, records, options),
         note=NOTE,
     )

@@ -13,9 +13,9 @@ from melanet import lazy
 from melanet.names import CLASSIFIER_NAMES
 
 if TYPE_CHECKING:
-    from experiments.classification import report
+    from experiments.classification import page_figures
 else:
-    report = lazy.module("experiments.classification.report")
+    page_figures = lazy.module("experiments.classification.page_figures")
 
 #: Every classifier of section 2.3.6.
 COVID_MODELS = (*CLASSIFIER_NAMES, BAGGED_TREES)
@@ -75,7 +75,7 @@ def covid_table(
         },
         published_cells=lambda model, condition: covid_cells(published.get((model, condition))),
         questions=COVID_QUESTIONS,
-        figures=lambda results: report.covid_figures(results),
+        figures=lambda results: page_figures.covid_figures(results),
         caption="Skew is that of the training images (eq. 2.8). Own synthetic: images of the "
         "table's own negative class translated to COVID-19; both: those of the other table too. "
         "Sensitivity alone can mislead: a classifier that calls everyone positive has 100. (!) "

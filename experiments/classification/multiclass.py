@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from experiments.classification.trial import ClassifierTrial
     from experiments.common.conclusions import Conclusions
     from experiments.common.report import Section
-    from melanet import oversampling
+    from melanet import synthesis
 else:
     multiclass_report = lazy.module("experiments.classification.multiclass_report")
     multiclass_trial = lazy.module("experiments.classification.multiclass_trial")
-    oversampling = lazy.module("melanet.oversampling")
+    synthesis = lazy.module("melanet.synthesis")
 
 #: What generated images take, from random weights, in minutes; `--help` and the page name it.
 PHANTOM_OPTIONS = {
@@ -89,7 +89,7 @@ class MulticlassTable(ClassificationTable):
         trials = super().plan(datasets, options)
         for trial in trials:
             for stage in trial.synthetic_stages:
-                oversampling.check_imbalance(stage.dataset, stage.train)
+                synthesis.check_imbalance(stage.dataset, stage.train)
         return trials
 
     def report(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.classification import figures, report
+from experiments.classification import figures, page_figures, report
 from experiments.classification.comparisons import compare_conditions, format_difference
 from experiments.classification.report import Results, Scoring
 from experiments.classification.seeds import METRICS, compare_seeds
@@ -125,7 +125,7 @@ def multiclass_figures(results: Results) -> Figures:
             figures.class_histogram(records, titles),
         ),
     }
-    for name, suffix, of_model in report.by_model(records):
+    for name, suffix, of_model in page_figures.by_model(records):
         drawn[f"bars{suffix}"] = (
             f"{name}Test results, and the sensitivity of each class; bars are means over seeds, "
             "error bars ± 1 sample sd.",
@@ -136,7 +136,7 @@ def multiclass_figures(results: Results) -> Figures:
             "and below them the number, over all seeds.",
             confusion_panels(of_model, titles),
         )
-    return {**drawn, **report.translations(results, "translations", "by one StarGAN")}
+    return {**drawn, **page_figures.translations(results, "translations", "by one StarGAN")}
 
 
 @styled

@@ -23,15 +23,11 @@ from melanet.cyclegan import CycleGAN
 from melanet.data import ImageDataset, InputError
 from melanet.data.caching import Cache
 from melanet.distribution import chief_first, is_chief
-from melanet.oversampling import (
-    Translator,
-    build_translator,
-    train_translator,
-    translate_majority,
-)
+from melanet.oversampling import build_translator, train_translator
 from melanet.precision import precision_policy
 from melanet.saving import load_model, save_model
 from melanet.stargan import StarGAN
+from melanet.synthesis import Translator, translate_majority
 from melanet.training import EpochBar, EventLog, seed_everything
 
 #: Fields of a CycleGAN's record that the record of a trial repeats.

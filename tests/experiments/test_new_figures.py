@@ -36,8 +36,8 @@ from melanet.classifiers import vgg_gap
 from melanet.cyclegan import build_cyclegan
 from melanet.data import DatasetInfo, load_dataset, phantom, write_dataset
 from melanet.networks import unet_generator
-from melanet.oversampling import translate_majority
 from melanet.saving import save_model
+from melanet.synthesis import translate_majority
 from sharpunet import MODELS, sharp_unet
 
 CONDITIONS = ("vgg_gap", "augment_5x", "augment_10x", "melanet")

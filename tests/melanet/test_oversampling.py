@@ -7,15 +7,9 @@ from PIL import Image
 from melanet import oversampling
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import InputError, load_dataset, writing
-from melanet.oversampling import (
-    oversample,
-    plan_translations,
-    train_cyclegan,
-    train_translator,
-    translate_majority,
-    undersample,
-)
+from melanet.oversampling import oversample, train_cyclegan, train_translator, undersample
 from melanet.stargan import StarGAN, build_stargan
+from melanet.synthesis import plan_translations, translate_majority
 
 
 def small_cyclegan():

@@ -9,8 +9,9 @@ import pytest
 
 from experiments import figure_2_15
 from experiments.classification.features import read_features
+from experiments.classification.page_settings import describe_split
 from experiments.classification.protocols import COVID_PROTOCOLS
-from experiments.classification.report import _describe_split, add_published_rows
+from experiments.classification.report import add_published_rows
 from experiments.classification.saved import REQUIRED_FIELDS
 from experiments.classification.splits import split_images
 from experiments.classification.trial import BAGGED_TREES
@@ -223,11 +224,11 @@ def test_figure_2_15_names_the_records_it_lacks(tmp_path, capsys):
 
 
 def test_the_page_says_how_the_images_are_split(xrays):
-    described = {name: _describe_split(xrays, p) for name, p in COVID_PROTOCOLS.items()}
+    described = {name: describe_split(xrays, p) for name, p in COVID_PROTOCOLS.items()}
     assert described["released"].startswith("80/20 by file order")
     assert described["thesis"].startswith("80/20 by group")
     tables = [each.metadata.assign(split="test") for each in xrays]
     official = [
         dataclasses.replace(each, metadata=table) for each, table in zip(xrays, tables, strict=True)
     ]
-    assert _describe_split(official, COVID_PROTOCOLS["thesis"]) == "official, all datasets as one"
+    assert describe_split(official, COVID_PROTOCOLS["thesis"]) == "official, all datasets as one"
