@@ -76,7 +76,7 @@ def _add_predict(package: str, commands: Any) -> None:
     predict = commands.add_parser("predict", help=title, description=title)
     add = predict.add_argument
     add("model", type=Path, metavar="MODEL.keras", help="as the tables save by --save-models")
-    _add_new_images(predict)
+    _add_new_images(predict, "; NIfTI for a model of volumes" if package == "sharpunet" else "")
     add("--threshold", type=_probability, help="default: the model's own")
     predict.set_defaults(command=_predict)
 
@@ -104,6 +104,10 @@ def _add_train(package: str, commands: Any) -> None:
     add("--seed", type=_seed, default=0, help="of the split and the weights; default: %(default)s")
     add("--tensorboard", action="store_true",
         help="log every epoch in OUT/tensorboard, which TensorBoard shows")  # fmt: skip
+    if package == "sharpunet":
+        add("--patch-size", type=_positive, nargs=3, metavar=("D", "H", "W"),
+            help="of volumes (NIfTI), in voxels, for --model sharp_unet3d or unet3d; default: "
+            "16 32 32")  # fmt: skip
     if package == "melanet":
         add("--positive", metavar="CLASS", help="default: the class with the fewest images")
     train.set_defaults(command=_train)
@@ -145,10 +149,10 @@ def _add_translate(commands: Any) -> None:
     translate.set_defaults(command=_translate)
 
 
-def _add_new_images(parser: argparse.ArgumentParser) -> None:
+def _add_new_images(parser: argparse.ArgumentParser, more: str = "") -> None:
     add = parser.add_argument
     add("images", type=Path, nargs="+", metavar="IMAGES",
-        help="folders or files: PNG, JPEG, TIFF, BMP, GIF or DICOM")  # fmt: skip
+        help=f"folders or files: PNG, JPEG, TIFF, BMP, GIF or DICOM{more}")  # fmt: skip
     add("--out", type=Path, required=True, help="folder of the results; interrupted runs resume")
     add("--batch-size", type=_positive, default=16, help="default: %(default)s")
 
@@ -178,10 +182,10 @@ def _train(package: str, options: argparse.Namespace) -> int:
         precision=options.precision,
         seed=options.seed,
         tensorboard=options.tensorboard,
-        **({"positive": options.positive} if package == "melanet" else {}),
+        **_own_training(package, options),
         **_own_options(package, options),
     )
-    _print_scores("held-out images", done.test)
+    _print_scores(f"held-out {done.test.unit}", done.test)
     print(escape_unprintable(f"{done.model_path}: trained; python -m {package} predict takes it"))
     return 0
 
@@ -197,6 +201,12 @@ def _evaluate(package: str, options: argparse.Namespace) -> int:
     )
     _print_scores(str(options.data), done)
     return 0
+
+
+def _own_training(package: str, options: argparse.Namespace) -> dict[str, Any]:
+    if package == "melanet":
+        return {"positive": options.positive}
+    return {"patch_size": options.patch_size and tuple(options.patch_size)}
 
 
 def _own_options(package: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -243,14 +253,14 @@ def _export(package: str, options: argparse.Namespace) -> int:
 
 def _report(done: "Predictions") -> int:
     if done.count:
-        print(escape_unprintable(f"{done.table}: {done.count} images"))
+        print(escape_unprintable(f"{done.table}: {done.count} {done.unit}s"))
     if not done.refused:
         return 0
     reasons = list(done.refused.values())
     if len(reasons) == 1:
         print("error:", reasons[0], file=sys.stderr)
         return 2
-    print(f"error: {len(reasons)} images could not be read:", file=sys.stderr)
+    print(f"error: {len(reasons)} {done.unit}s could not be read:", file=sys.stderr)
     for reason in reasons[:MAX_LISTED]:
         print(" ", reason, file=sys.stderr)
     if len(done.refused) > MAX_LISTED:

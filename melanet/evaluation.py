@@ -44,6 +44,7 @@ class Evaluation:
     Attributes:
         scores: Each score with its 95% interval, by name.
         images: One row per image: `id`, `group`, and its own scores.
+        unit: What a row is: `"images"` or `"volumes"`.
 
     Example:
         >>> import pandas as pd
@@ -57,6 +58,7 @@ class Evaluation:
 
     scores: dict[str, Score]
     images: pd.DataFrame
+    unit: str = "images"
 
     def __str__(self) -> str:
         width = max(map(len, self.scores))
@@ -70,7 +72,7 @@ class Evaluation:
             for name, score in self.scores.items()
         ]
         count, groups = len(self.images), self.images["group"].nunique()
-        return "\n".join([*lines, f"{count} images in {groups} groups; intervals of 95%"])
+        return "\n".join([*lines, f"{count} {self.unit} in {groups} groups; intervals of 95%"])
 
     def write(self, out: Path, info: ModelInfo, **more: Any) -> None:
         """Writes `scores.json` and `scores.csv`, each whole or not at all.
@@ -85,7 +87,7 @@ class Evaluation:
             for name, s in self.scores.items()
         }
         about = dataclasses.asdict(info)
-        text = {"scores": scores, "intervals": INTERVALS, "images": len(self.images)}
+        text = {"scores": scores, "intervals": INTERVALS, self.unit: len(self.images)}
         text |= {"groups": self.images["group"].nunique(), **more, "model": about}
         atomic_write(out / IMAGES_FILE, self.images.to_csv(index=False, lineterminator="\n"))
         atomic_write(out / SCORES_FILE, json.dumps(text, indent=2) + "\n")

@@ -222,7 +222,7 @@ def describe(
         dataset: The images.
         split: The images of each part.
         settings: How it is trained.
-        image_size: `(height, width)` in pixels.
+        image_size: `(height, width)` in pixels; of windows of volumes, `(depth, height, width)`.
         class_names: As in `ModelInfo`.
 
     Example:
@@ -240,7 +240,7 @@ def describe(
     parts = dataclasses.asdict(split)
     return ModelInfo(
         task,
-        (int(image_size[0]), int(image_size[1])),
+        tuple(map(int, image_size)),
         dataset.info.channels,
         tuple(class_names),
         keep_aspect_ratio=dataset.info.keep_aspect_ratio,
@@ -251,6 +251,7 @@ def describe(
             "images": {name: len(ids) for name, ids in parts.items()},
             "split_sha256": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
         },
+        spacing=dataset.info.spacing if len(image_size) == 3 else (),
     )
 
 
@@ -364,4 +365,7 @@ def _is_trained(path: Path, info: ModelInfo) -> bool:
 
 def _identity(info: ModelInfo) -> str:
     """All that determines a model, but versions of packages."""
-    return json.dumps({**dataclasses.asdict(info), "versions": None}, sort_keys=True)
+    values = {**dataclasses.asdict(info), "versions": None}
+    if not info.spacing:  # models of images have none
+        del values["spacing"]
+    return json.dumps(values, sort_keys=True)

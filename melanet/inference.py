@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ class Predictions:
         table: The CSV file, one row per image.
         count: Images that were predicted, earlier runs included.
         refused: Images that could not be read: the reason, by name.
+        unit: What they are: `"image"` or `"volume"`.
 
     Example:
         >>> from pathlib import Path
@@ -49,6 +50,7 @@ class Predictions:
     table: Path
     count: int
     refused: dict[str, str]
+    unit: str = "image"
 
 
 #: From the model, its info, a batch, the original images, and the names to one row per image; it
@@ -190,17 +192,74 @@ def predict_batches(
         1
     """
     found = find_images(images)
-    _check_out(out, images)
-    progress = _Progress(out, _settings(model_path, info), folders)
+
+    def predict_some(names: Sequence[str], refused: dict[str, str]) -> dict[str, dict[str, Any]]:
+        batch, originals, read = _read(names, found, info, refused)
+        rows = write_batch(model, info, batch, originals, read) if read else []
+        return dict(zip(read, rows, strict=True))
+
+    return predict_files(
+        found,
+        images,
+        out,
+        settings_hash(model_path, info),
+        predict_some,
+        written=[(folder, ".png") for folder in folders],
+        batch_size=batch_size,
+        table_file=table_file,
+    )
+
+
+def predict_files(
+    found: Mapping[str, Path],
+    given: Images,
+    out: Path,
+    settings: str,
+    predict_some: Callable[[Sequence[str], dict[str, str]], dict[str, dict[str, Any]]],
+    *,
+    written: Sequence[tuple[str, str]],
+    batch_size: int = 1,
+    unit: str = "image",
+    table_file: str = PREDICTIONS_FILE,
+) -> Predictions:
+    """Predicts files, a batch after the other, and writes the table. Interrupted runs resume.
+
+    A file is predicted again if it has changed, or if one of those written for it is gone.
+
+    Args:
+        found: The files by name.
+        given: What the user gave, in which `out` must not lie.
+        out: Folder of the results.
+        settings: Hash of all that changes predictions.
+        predict_some: Predicts files by their names and writes what belongs to each; returns a row
+            for each. To a dict it adds the reason why a file cannot be read.
+        written: Folder of `out` and suffix of each file that is written for a name.
+        batch_size: Files per batch.
+        unit: What a file is, for the progress bar.
+        table_file: Name of the table of all rows.
+
+    Raises:
+        InputError: If `out` holds other results or lies among the files.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from melanet.inference import predict_files
+        >>> found = {"a": Path("a.txt")}
+        >>> found["a"].write_text("one two")
+        7
+        >>> def words(names, refused):
+        ...     return {name: {"words": 2} for name in names}
+        >>> predict_files(found, "a.txt", Path("counted"), "", words, written=[]).count
+        1
+    """
+    _check_out(out, given)
+    progress = _Progress(out, settings, written)
     waiting = [name for name in found if not progress.is_done(name, found[name])]
     refused: dict[str, str] = {}
-    with progress_bar(total=len(found), initial=len(found) - len(waiting), unit="image") as bar:
+    with progress_bar(total=len(found), initial=len(found) - len(waiting), unit=unit) as bar:
         for at in range(0, len(waiting), batch_size):
             names = waiting[at : at + batch_size]
-            batch, originals, read = _read(names, found, info, refused)
-            if read:
-                rows = write_batch(model, info, batch, originals, read)
-                progress.add({name: found[name] for name in read}, rows)
+            progress.add(found, predict_some(names, refused))
             bar.update(len(names))
     rows = [progress.rows[name] for name in found if name not in refused]
     table = io.StringIO(newline="")
@@ -209,7 +268,7 @@ def predict_batches(
         writer.writeheader()
         writer.writerows(rows)
         atomic_write(out / table_file, table.getvalue())
-    return Predictions(out / table_file, len(rows), refused)
+    return Predictions(out / table_file, len(rows), refused, unit)
 
 
 def model_info(
@@ -262,8 +321,9 @@ def check_model(model: keras.Model, info: ModelInfo, path: str | Path) -> None:
         >>> check_model(model, ModelInfo("segmentation", (8, 8), 1), "unet.keras")
     """
     takes = (*info.image_size, info.channels)
-    given = getattr(model, "input_shape", None)
-    sides = given[1:] if isinstance(given, tuple) and len(given) == 4 else (0, 0, 0)
+    given: Any = getattr(model, "input_shape", None)
+    whole = isinstance(given, tuple) and len(given) == len(takes) + 1
+    sides: tuple[Any, ...] = tuple(given)[1:] if whole else (0,) * len(takes)
     if any(side not in (None, n) for side, n in zip(sides, takes, strict=True)):
         raise InputError(f"{path}: takes {given}, which is not {takes}, as it says; save it anew")
     classes, names = model.output_shape[-1], len(info.class_names)
@@ -281,19 +341,34 @@ def _check_out(out: Path, images: Images) -> None:
         raise InputError(f"{out}: holds a dataset; choose another folder for the predictions")
 
 
-def _settings(path: str | Path, info: ModelInfo) -> str:
-    """Hash of the model and of all that changes predictions."""
+def settings_hash(path: str | Path, info: ModelInfo) -> str:
+    """Hash of the model and of all that changes predictions.
+
+    Args:
+        path: The model's file.
+        info: What it needs.
+
+    Example:
+        >>> import keras
+        >>> from melanet import ModelInfo
+        >>> from melanet.inference import settings_hash
+        >>> keras.Sequential([keras.Input((8, 8, 1))]).save("identity.keras")
+        >>> len(settings_hash("identity.keras", ModelInfo("segmentation", (8, 8), 1)))
+        64
+    """
     with os_errors_as_input_errors("read", path), Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    digest.update(repr(sorted((key, str(value)) for key, value in vars(info).items())).encode())
+    settings = [(key, str(value)) for key, value in vars(info).items() if key != "spacing" or value]
+    digest.update(repr(sorted(settings)).encode())
     return digest.hexdigest()
 
 
 class _Progress:
     """Rows of the images that are done, one line each, in the order in which they were done."""
 
-    def __init__(self, out: Path, settings: str, folders: Sequence[str]):
-        self._file, self._folders = out / PROGRESS_FILE, [out / name for name in folders]
+    def __init__(self, out: Path, settings: str, written: Sequence[tuple[str, str]]):
+        self._file = out / PROGRESS_FILE
+        self._written = [(out / folder, suffix) for folder, suffix in written]
         self.rows: dict[str, dict[str, Any]] = {}
         self._stamps: dict[str, list[int]] = {}
         lines = []
@@ -315,15 +390,15 @@ class _Progress:
             atomic_write(self._file, json.dumps(settings) + "\n")
 
     def is_done(self, name: str, path: Path) -> bool:
-        files = [folder / f"{name}.png" for folder in self._folders]
+        files = [folder / f"{name}{suffix}" for folder, suffix in self._written]
         return self._stamps.get(name) == _stamp(path) and all(file.is_file() for file in files)
 
-    def add(self, files: dict[str, Path], rows: list[dict[str, Any]]) -> None:
+    def add(self, files: Mapping[str, Path], rows: Mapping[str, dict[str, Any]]) -> None:
         with os_errors_as_input_errors("write", self._file), self._file.open("a") as file:
-            for (name, path), row in zip(files.items(), rows, strict=True):
-                self.rows[name] = {"name": name, "file": path.name, **row}
+            for name, row in rows.items():
+                self.rows[name] = {"name": name, "file": files[name].name, **row}
                 # A line break first: the last line may be cut off.
-                file.write("\n" + json.dumps([name, _stamp(path), self.rows[name]]))
+                file.write("\n" + json.dumps([name, _stamp(files[name]), self.rows[name]]))
 
 
 def _stamp(path: Path) -> list[int]:
@@ -365,11 +440,12 @@ def original_region(size: tuple[int, ...], info: ModelInfo) -> tuple[int, int, i
         >>> original_region((50, 100), info)
         (16, 0, 32, 64)
     """
+    rows, columns = info.image_size
     if not info.keep_aspect_ratio:
-        return 0, 0, *info.image_size
+        return 0, 0, rows, columns
     # In float32 and rounded down, as tf.image.resize_with_pad does.
     height, width = np.float32(size[0]), np.float32(size[1])
-    target_height, target_width = (np.float32(side) for side in info.image_size)
+    target_height, target_width = np.float32(rows), np.float32(columns)
     ratio = max(height / target_height, width / target_width)
     top, left = (target_height - height / ratio) / 2, (target_width - width / ratio) / 2
     sides = int(np.floor(height / ratio)), int(np.floor(width / ratio))

@@ -43,7 +43,8 @@ class ModelInfo:
 
     Attributes:
         task: `"segmentation"` or `"classification"`.
-        image_size: `(height, width)` that the model takes, in pixels.
+        image_size: `(height, width)` that the model takes, in pixels; of volumes
+            `(depth, height, width)` of its windows, in voxels (segmentation only).
         channels: 1 or 3.
         class_names: Names of the classes by their index. Classification: the positive one last.
             Segmentation of several classes: the background first; of one, its name or none.
@@ -54,6 +55,8 @@ class ModelInfo:
         dataset_fingerprint: Fingerprint of that dataset.
         versions: Versions of the packages that made it; those of today by default.
         training: Settings of the training that are worth knowing.
+        spacing: Of volumes: millimetres between slices, rows and columns to which they are
+            resampled; their own are kept if empty.
 
     Raises:
         ValueError: If a value has the wrong type or is out of range.
@@ -65,7 +68,7 @@ class ModelInfo:
     """
 
     task: Literal["segmentation", "classification"]
-    image_size: tuple[int, int]
+    image_size: tuple[int, ...]
     channels: int
     class_names: tuple[str, ...] = ()
     scaling: Literal["min_max", "unit", "none"] = "min_max"
@@ -75,17 +78,30 @@ class ModelInfo:
     dataset_fingerprint: str = ""
     versions: Mapping[str, str] = dataclasses.field(default_factory=_versions)
     training: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    spacing: tuple[float, ...] = ()
 
     def __post_init__(self):
-        for name in ("image_size", "class_names"):  # JSON has lists only
+        for name in ("image_size", "class_names", "spacing"):  # JSON has lists only
             if not isinstance(getattr(self, name), list | tuple):
                 raise ValueError(f"`{name}` must be a list")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.task not in ("segmentation", "classification"):
             raise ValueError("`task` must be segmentation or classification")
         size = self.image_size
-        if len(size) != 2 or any(type(n) is not int or not 1 <= n <= MAX_SIDE for n in size):
-            raise ValueError(f"`image_size` must be two whole numbers from 1 to {MAX_SIDE}")
+        counts = (2, 3) if self.task == "segmentation" else (2,)
+        if len(size) not in counts or any(
+            type(n) is not int or not 1 <= n <= MAX_SIDE for n in size
+        ):
+            raise ValueError(
+                f"`image_size` must be {' or '.join(map(str, counts))} whole numbers from 1 to "
+                f"{MAX_SIDE}"
+            )
+        sides = self.spacing
+        if sides and not (
+            len(size) == len(sides) == 3
+            and all(type(side) in (int, float) and 0 < side < math.inf for side in sides)
+        ):
+            raise ValueError("`spacing` must be three lengths above 0, or empty; of images, empty")
         if type(self.channels) is not int or self.channels not in (1, 3):
             raise ValueError("`channels` must be 1 or 3")
         texts = (*self.class_names, self.dataset, self.dataset_fingerprint)
@@ -98,6 +114,11 @@ class ModelInfo:
         check_threshold(self.threshold)
         if not all(isinstance(each, Mapping) for each in (self.versions, self.training)):
             raise ValueError("`versions` and `training` must be objects")
+
+    @property
+    def takes_volumes(self) -> bool:
+        """Whether the model takes volumes, not images."""
+        return len(self.image_size) == 3
 
 
 def check_threshold(threshold: float) -> None:

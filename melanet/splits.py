@@ -105,11 +105,12 @@ def stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFr
 
     Args:
         metadata: One row per image with a `group` and a `label`.
-        folds: Number of parts; fewer if a label has fewer images.
+        folds: Number of parts; fewer if a label has fewer images, or if there are fewer groups.
         seed: Seed of the split.
 
     Raises:
-        ValueError: If a label has fewer than two images, or they cannot be divided.
+        ValueError: If a label has fewer than two images, there is one group only, or they cannot be
+            divided.
 
     Example:
         >>> import pandas as pd
@@ -122,14 +123,17 @@ def stratified(metadata: pd.DataFrame, folds: int, seed: int) -> tuple[pd.DataFr
     if counts.min() < 2:
         raise ValueError("a class has fewer than two images")
     groups = metadata["group"].to_numpy()
-    if len(np.unique(groups)) == len(groups):
+    group_count = len(np.unique(groups))
+    if group_count < 2:
+        raise ValueError(f"{len(groups)} images are of one group (patient, volume)")
+    if group_count == len(groups):
         try:
             return model_selection.train_test_split(
                 metadata, test_size=1 / folds, stratify=metadata["label"], random_state=seed
             )
         except ValueError:
             raise ValueError("there are too few images to leave some of each class") from None
-    folds = min(folds, counts.min())
+    folds = min(folds, counts.min(), group_count)
     by_group = model_selection.StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     wanted = counts / folds
 

@@ -9,13 +9,16 @@ import keras
 import numpy as np
 import pandas as pd
 
+from melanet.console import progress_bar
 from melanet.data.own import open_or_prepare
 from melanet.evaluation import Evaluation, predicted, run_evaluation
 from melanet.saving import ModelInfo
 from melanet.statistics import Score, bootstrap_mean
 from sharpunet.data import BUILDERS, ImageDataset, InputError, OwnOptions, load_dataset, prepare
 from sharpunet.data.vanishing import warn_of_vanished
+from sharpunet.data.volumes import check_volumes, read_volume, volume_slices
 from sharpunet.metrics import dice, jaccard
+from sharpunet.volume_inference import volume_probabilities
 
 METRICS = {"jaccard": jaccard, "dice": dice}
 _NO_OPTIONS = OwnOptions()
@@ -34,12 +37,13 @@ def evaluate_model(
 
     Images and masks are compared in the model's size, as when it was trained. Of several classes,
     each one's scores are given as well. `out` gets `scores.json` and `scores.csv`, a row per image.
+    A model of volumes is scored on whole volumes, each on its own grid.
 
     Args:
         model_path: A `.keras` file.
         data: A folder with `images` and `masks`, or a dataset.
         out: Folder of the results.
-        batch_size: Images per batch.
+        batch_size: Images, or windows of a volume, per batch.
         threshold: Probability above which a pixel is foreground (one class only); the model's own
             if None.
         options: What the files do not say by themselves.
@@ -99,21 +103,79 @@ def score_images(
         >>> len(score_images(model, info, phantom, phantom.ids()[:3]).images)
         3
     """
-    classes = model.output_shape[-1]
-    if dataset.info.classes != classes:
-        raise InputError(
-            f"{dataset.folder}: its masks have {dataset.info.classes} classes, the model has "
-            f"{classes}; give masks of the model's classes"
-        )
+    if info.takes_volumes:
+        return score_volumes(model, info, dataset, ids, batch_size)
+    _check_classes(model, dataset)
     warn_of_vanished(dataset, info.image_size, info.keep_aspect_ratio)
     groups = dict(zip(ids, dataset.values("group", ids), strict=True))
     rows = []
     for id, output, truth in predicted(model, info, dataset, ids, batch_size, load_dataset):
         (scores,) = mask_scores(truth[None], output[None], info.threshold)
         rows.append({"id": id, "group": groups[id], **_flat(scores, info.class_names)})
+    return _summary(rows)
+
+
+def score_volumes(
+    model: keras.Model,
+    info: ModelInfo,
+    dataset: ImageDataset,
+    ids: Sequence[str],
+    batch_size: int = 1,
+) -> Evaluation:
+    """Scores a network on whole volumes of a dataset, window by window.
+
+    Args:
+        model: The network.
+        info: What it needs.
+        dataset: Slices of volumes with their masks, see `sharpunet.data.volumes`.
+        ids: The slices that are scored, whole volumes.
+        batch_size: Windows per batch.
+
+    Raises:
+        InputError: If the masks have another number of classes than the model, or the dataset holds
+            images.
+
+    Example:
+        >>> from melanet.saving import ModelInfo
+        >>> from sharpunet import unet3d
+        >>> from sharpunet.data import prepare
+        >>> from sharpunet.evaluation import score_volumes
+        >>> phantom = prepare("phantom3d", ".", "prepared/phantom3d")
+        >>> info = ModelInfo("segmentation", (8, 16, 16), 1)
+        >>> model = unet3d((8, 16, 16, 1), filters=(2, 4))
+        >>> len(score_volumes(model, info, phantom, phantom.ids()[:24]).images)
+        1
+    """
+    check_volumes(dataset)
+    _check_classes(model, dataset)
+    spacing = dataset.info.spacing
+    rows = []
+    slices_of = volume_slices(ids)
+    for name in progress_bar(list(slices_of), desc="testing", unit="volume"):
+        slices = slices_of[name]
+        volume = read_volume(dataset, slices)
+        values = volume.pixels[..., 0].astype("float32")
+        output = volume_probabilities(model, info, values, spacing, name, batch_size)
+        truth = volume.targets(dataset.info.classes)
+        (scores,) = mask_scores(truth[None], output[None], info.threshold)
+        group = dataset.values("group", slices[:1])[0]
+        rows.append({"id": name, "group": group, **_flat(scores, info.class_names)})
+    return _summary(rows, "volumes")
+
+
+def _check_classes(model: keras.Model, dataset: ImageDataset) -> None:
+    classes = model.output_shape[-1]
+    if dataset.info.classes != classes:
+        raise InputError(
+            f"{dataset.folder}: its masks have {dataset.info.classes} classes, the model has "
+            f"{classes}; give masks of the model's classes"
+        )
+
+
+def _summary(rows: Sequence[dict[str, Any]], unit: str = "images") -> Evaluation:
     images = pd.DataFrame(rows)
-    scored = images.columns[2:]
-    return Evaluation({name: _mean(images[name], images["group"]) for name in scored}, images)
+    means = {name: _mean(images[name], images["group"]) for name in images.columns[2:]}
+    return Evaluation(means, images, unit)
 
 
 def mask_scores(

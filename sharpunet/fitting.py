@@ -1,6 +1,7 @@
 """One segmentation network on one set of images: split, trained, saved, and tested."""
 
 import inspect
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from melanet.fitting import (
 from melanet.optimizers import Adam
 from melanet.precision import resolve_precision
 from melanet.splits import hold_out
-from sharpunet.data import InputError, OwnOptions, load_dataset
+from sharpunet.data import ImageDataset, InputError, OwnOptions, load_dataset
+from sharpunet.data.volumes import PATCH_SIZE, check_volumes, load_patches
 from sharpunet.evaluation import open_own, score_images
 from sharpunet.losses import LOSSES
 from sharpunet.metrics import Dice, Jaccard
-from sharpunet.models import MODELS, check_sides
+from sharpunet.models import MODELS, VOLUME_MODELS, check_sides
 
 _NO_OPTIONS = OwnOptions()
 
@@ -34,6 +36,7 @@ def train_model(
     *,
     model: str = "sharp_unet",
     image_size: tuple[int, int] | None = None,
+    patch_size: tuple[int, int, int] | None = None,
     epochs: int = 100,
     batch_size: int = 8,
     weights: str | None = "imagenet",
@@ -42,19 +45,24 @@ def train_model(
     tensorboard: bool = False,
     options: OwnOptions = _NO_OPTIONS,
 ) -> Fitted:
-    """Trains one network on images and masks of one's own and tests it on a fifth of them.
+    """Trains one network on images or volumes and masks of one's own; tests it on a fifth of them.
 
     Whole groups (patients, videos) are held out: a fifth to test, a tenth to validate, which stops
     the training. `out` gets `model.keras`, which says what it needs to be used, `scores.json` and
     `scores.csv` of the test images. Interrupted runs resume.
 
+    A network of volumes trains on random patches, four of every volume in an epoch, and is tested
+    on whole volumes. A network of images takes volumes slice by slice.
+
     Args:
         data: A folder with `images` and `masks`, or a dataset.
         out: Folder of the results.
-        model: A name in `sharpunet.MODELS`.
+        model: A name in `sharpunet.MODELS` or `sharpunet.VOLUME_MODELS`.
         image_size: `(height, width)` in pixels; the dataset's own if None.
+        patch_size: `(depth, height, width)` in voxels of what a network of volumes takes;
+            `sharpunet.data.volumes.PATCH_SIZE` if None.
         epochs: Epochs at most.
-        batch_size: Images per batch.
+        batch_size: Images or patches per batch.
         weights: Of the encoder, where the model has one: `"imagenet"`, or None for random ones.
         precision: A name in `melanet.precision.PRECISIONS`.
         seed: Seed of the split, the weights and the order of the images.
@@ -72,14 +80,19 @@ def train_model(
         >>> train_model(phantom, "trained", **small).model_path.name
         'model.keras'
     """
-    build = find_model(model, MODELS)
+    build = find_model(model, {**MODELS, **VOLUME_MODELS})
     encoder = "weights" in inspect.signature(build).parameters
     dataset = open_own(data, out, options)
-    size = image_size or dataset.info.image_size
-    try:
-        check_sides(size, 5 if encoder else 4)
-    except ValueError as error:
-        raise InputError(f"--image-size: {error}") from None
+    if model in VOLUME_MODELS:
+        if image_size:
+            raise InputError(f"--image-size: is of images; {model} takes --patch-size")
+        check_volumes(dataset)
+        size = _checked("--patch-size", patch_size or PATCH_SIZE, 3)
+    else:
+        if patch_size:
+            volume_models = " or ".join(VOLUME_MODELS)
+            raise InputError(f"--patch-size: is of volumes, for --model {volume_models}")
+        size = _checked("--image-size", image_size or dataset.info.image_size, 4 + encoder)
     initial = weights if encoder else None
     settings = TrainingSettings(
         model,
@@ -93,7 +106,11 @@ def train_model(
     split = hold_out(dataset, seed)
     names = class_titles(dataset.info)
     info = describe("segmentation", dataset, split, settings, size, names)
-    load = partial(load_dataset, image_size=size, batch_size=batch_size)
+    load = (
+        partial(_load_patches, patch_size=size, batch_size=batch_size)
+        if model in VOLUME_MODELS
+        else partial(load_dataset, image_size=(size[0], size[1]), batch_size=batch_size)
+    )
 
     def build_compiled() -> keras.Model:
         given: dict[str, Any] = {"weights": initial} if encoder else {}
@@ -107,6 +124,21 @@ def train_model(
     return fit_and_test(
         Path(out), dataset, split, settings, info, build_compiled, load, score_images, events
     )
+
+
+def _checked(flag: str, size: tuple[int, ...], poolings: int) -> tuple[int, ...]:
+    try:
+        check_sides(size, poolings)
+    except ValueError as error:
+        raise InputError(f"{flag}: {error}") from None
+    return size
+
+
+def _load_patches(
+    part: tuple[ImageDataset, Sequence[str]], *, shuffle: bool = False, **options: Any
+) -> Any:
+    """Random patches to train, anew in every epoch; the same ones to validate."""
+    return load_patches(*part, fixed=not shuffle, **options)
 
 
 def class_titles(info: DatasetInfo) -> tuple[str, ...]:

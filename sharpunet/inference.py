@@ -4,22 +4,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 
 from melanet.inference import (
     Images,
     Predictions,
+    check_model,
     checked_outputs,
+    model_info,
     run_predictions,
     to_original,
     write_png,
 )
-from melanet.saving import ModelInfo
-
-#: Outlines of the classes in turn, which colour-blind readers can tell apart (Okabe and Ito).
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
+from melanet.saving import ModelInfo, load_model, to_float32
+from sharpunet.outlines import outlined
+from sharpunet.volume_inference import predict_volumes
 
 
 def predict(
@@ -31,18 +31,19 @@ def predict(
     threshold: float | None = None,
     info: ModelInfo | None = None,
 ) -> Predictions:
-    """Segments new images with a saved model.
+    """Segments new images with a saved model, or new volumes with a model of volumes.
 
     `out` gets `masks/NAME.png` in the image's own size (0 and 255, or a class index per pixel),
     `overlays/NAME.png`, the image with outlines, and `predictions.csv` with each class's share.
     Margins are taken off and probabilities resized before they are thresholded. One batch is in
-    memory at a time. Interrupted runs resume.
+    memory at a time. Interrupted runs resume. For volumes, see
+    `sharpunet.volume_inference.predict_volumes`.
 
     Args:
         model_path: A `.keras` file.
-        images: A folder or files: PNG, JPEG, TIFF, BMP, GIF or DICOM.
+        images: A folder or files: PNG, JPEG, TIFF, BMP, GIF or DICOM; NIfTI for a model of volumes.
         out: Folder of the results.
-        batch_size: Images per batch.
+        batch_size: Images, or windows of a volume, per batch.
         threshold: Probability above which a pixel is foreground (one class only); the model's own
             if None.
         info: What the model needs; what its file says if None.
@@ -63,6 +64,11 @@ def predict(
         >>> Image.open("predicted/masks/scan.png").size
         (40, 30)
     """
+    needed = model_info("segmentation", model_path, info, threshold)
+    if needed.takes_volumes:
+        model = to_float32(load_model(model_path))
+        check_model(model, needed, model_path)
+        return predict_volumes(model, needed, model_path, images, out, batch_size=batch_size)
     return run_predictions(
         "segmentation",
         model_path,
@@ -130,28 +136,3 @@ def pixel_classes(output: np.ndarray, size: tuple[int, ...], info: ModelInfo) ->
         classes[plane > best] = index
         best = np.maximum(best, plane)
     return classes
-
-
-def outlined(original: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The image in colour with an outline around every object.
-
-    Args:
-        original: uint8 `(height, width, channels)`.
-        classes: The class of every pixel; 0 is the background.
-
-    Returns:
-        uint8 `(height, width, 3)`.
-
-    Example:
-        >>> import numpy as np
-        >>> from sharpunet.inference import outlined
-        >>> outlined(np.zeros((4, 4, 1), "uint8"), np.ones((4, 4), "uint8")).shape
-        (4, 4, 3)
-    """
-    drawn = np.repeat(original, 4 - original.shape[2], axis=2)[:, :, :3].copy()
-    thickness = max(1, round(max(drawn.shape) / 400))
-    for index in np.unique(classes[classes > 0]):
-        mask = (classes == index).astype("uint8")
-        contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, contours, -1, COLOURS[(index - 1) % len(COLOURS)], thickness)
-    return drawn

@@ -160,6 +160,7 @@ def describe_model(
         dataset=dataset.info.name,
         dataset_fingerprint=dataset.fingerprint,
         training={**recorded_settings(settings), "seed": seed},
+        spacing=dataset.info.spacing if len(settings.image_size) == 3 else (),
     )
 
 

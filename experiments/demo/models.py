@@ -78,7 +78,7 @@ def find_models(folder: Path) -> Models:
     models = Models()
     for path in sorted(folder.rglob("*.keras")):
         info = saving.read_model_info(path)
-        if info is not None:
+        if info is not None and not info.takes_volumes:
             kind = {"classification": models.classifiers, "segmentation": models.segmenters}
             kind[info.task][_title(path)] = path
         elif path.parent.name == "gans":
@@ -97,7 +97,9 @@ def named_models(
     for path in classifiers:
         inference.model_info("classification", path, None, None)
     for path in segmenters:
-        inference.model_info("segmentation", path, None, None)
+        info = inference.model_info("segmentation", path, None, None)
+        if info.takes_volumes:
+            raise InputError(f"{path}: takes volumes; the demo shows images, give a model of those")
     for path in translators:
         load_translator(path)
     return Models(_by_title(classifiers), _by_title(translators), _by_title(segmenters))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from melanet import explain, inference, saving
     from melanet.data import loading
     from sharpunet import inference as masks
-    from sharpunet import layers
+    from sharpunet import layers, outlines
 else:
     keras = lazy.module("keras")
     mpl = lazy.module("matplotlib")
@@ -31,6 +31,7 @@ else:
     saving = lazy.module("melanet.saving")
     loading = lazy.module("melanet.data.loading")
     masks = lazy.module("sharpunet.inference")
+    outlines = lazy.module("sharpunet.outlines")
     layers = lazy.module("sharpunet.layers")
 
 #: Larger images are made smaller as they come in: no model here sees more.
@@ -141,7 +142,7 @@ def segment(path: Path, pixels: np.ndarray, threshold: float) -> tuple[np.ndarra
     [output] = inference.checked_outputs(model, _batch(pixels, info), ["image"])
     classes = masks.pixel_classes(output, pixels.shape[:2], info)
     mask = np.round(classes * (255 / max(output.shape[-1] - 1, 1))).astype("uint8")
-    return mask, masks.outlined(pixels, classes)
+    return mask, outlines.outlined(pixels, classes)
 
 
 def skip_sizes(path: Path) -> list[tuple[int, ...]]:

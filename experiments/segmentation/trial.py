@@ -182,7 +182,7 @@ class SegmentationTrial(Trial):
         return out / "models" / f"{self.key}.keras" if self.save_model else None
 
     @property
-    def model_info(self) -> ModelInfo | None:
+    def model_info(self) -> ModelInfo:
         """What the saved model says of itself."""
         names = class_titles(self.dataset.info)
         return describe_model("segmentation", self.dataset, names, self.settings, self.seed)

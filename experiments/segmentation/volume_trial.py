@@ -41,11 +41,6 @@ class VolumeTrial(SegmentationTrial):
 
     settings: VolumeSettings
 
-    @property
-    def model_info(self) -> None:
-        """None: `python -m sharpunet` is for images."""
-        return None
-
     def test(self, model: keras.Model, out: Path) -> dict[str, Any]:
         """Scores of every test volume, window by window; writes the predictions of all slices."""
         classes, scores, constants = self.dataset.info.classes, [], []

@@ -15,7 +15,7 @@ from experiments.segmentation.protocols import SEGMENTATION_PROTOCOLS, Segmentat
 from experiments.segmentation.table import SegmentationTable
 from melanet import lazy
 from melanet.data import ImageDataset, InputError
-from sharpunet.data.volumes import volume_slices
+from sharpunet.data.volumes import PATCH_SIZE, check_volumes
 from sharpunet.names import VOLUME_MODEL_NAMES
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 else:
     volume_trial = lazy.module("experiments.segmentation.volume_trial")
 
-PATCH = (16, 32, 32)
 EPOCHS = 20  # of several patches of every volume
 
 
@@ -49,7 +48,7 @@ class VolumeTable(SegmentationTable):
     )
     sides: ClassVar[tuple[str, ...]] = ("D", "H", "W")
     size_help: ClassVar[str] = (
-        f"of patches and windows, in voxels; default: {' '.join(map(str, PATCH))}"
+        f"of patches and windows, in voxels; default: {' '.join(map(str, PATCH_SIZE))}"
     )
 
     @property
@@ -63,14 +62,14 @@ class VolumeTable(SegmentationTable):
         parser.set_defaults(batch_size=2, folds=3, repeats=1)
 
     def finish_dataset(self, dataset: ImageDataset, options: argparse.Namespace) -> ImageDataset:
-        volume_slices(dataset.ids())
+        check_volumes(dataset)
         return dataset
 
     def settings(self, options: argparse.Namespace, **settings: Any) -> VolumeSettings:
         return volume_trial.VolumeSettings(patches=options.patches, **settings)
 
     def default_size(self, dataset: ImageDataset) -> tuple[int, ...]:
-        return PATCH
+        return PATCH_SIZE
 
     def check_model(
         self,

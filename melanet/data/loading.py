@@ -280,7 +280,8 @@ def prepare_image(pixels: np.ndarray, info: ModelInfo) -> np.ndarray:
         >>> prepare_image(np.eye(8)[..., None], info).shape
         (4, 4, 1)
     """
-    resized = resize(tf.convert_to_tensor(pixels), info.image_size, "area", info.keep_aspect_ratio)
+    height, width = info.image_size
+    resized = resize(tf.convert_to_tensor(pixels), (height, width), "area", info.keep_aspect_ratio)
     return scaler(info.scaling)(to_8_bits(resized)).numpy()
 
 

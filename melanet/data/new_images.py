@@ -17,12 +17,15 @@ DICOM_MAGIC = b"DICM"
 
 
 @os_errors_as_input_errors("read")
-def find_images(images: str | Path | Sequence[str | Path]) -> dict[str, Path]:
+def find_images(
+    images: str | Path | Sequence[str | Path], suffixes: Sequence[str] = SUFFIXES
+) -> dict[str, Path]:
     """Finds image files, and the names of what is predicted for them.
 
     Args:
         images: A file, a folder, which is searched with its subfolders, or several of them. In a
             folder, hidden files and those of other formats are passed over.
+        suffixes: Those of the formats.
 
     Returns:
         The files by name, in the order of the names: the path below the given folder without its
@@ -39,24 +42,34 @@ def find_images(images: str | Path | Sequence[str | Path]) -> dict[str, Path]:
         ['my scan']
     """
     given = [images] if isinstance(images, str | Path) else images
-    listed = [file for each in given for file in _files(Path(each))]
+    listed = [file for each in given for file in _files(Path(each), suffixes)]
     files = list({path.absolute(): (name, path) for name, path in reversed(listed)}.values())[::-1]
     if not files:
         raise InputError(
             f"{', '.join(map(str, given)) or 'images'}: no image was found; give files or a folder "
-            f"of {', '.join(SUFFIXES)}"
+            f"of {', '.join(suffixes)}"
         )
-    counts = Counter(name.with_suffix("") for name, _ in files)
+    counts = Counter(_bare(name, suffixes) for name, _ in files)
     found: dict[str, Path] = {}
     for name, path in files:
-        key = (name if counts[name.with_suffix("")] > 1 else name.with_suffix("")).as_posix()
+        bare = _bare(name, suffixes)
+        key = name.as_posix() if counts[bare] > 1 else bare
         if key in found:
             raise InputError(f"{path}: has the same name as {found[key]}; rename one of them")
         found[key] = path
     return dict(sorted(found.items()))
 
 
-def _files(path: Path) -> list[tuple[Path, Path]]:
+def _bare(name: Path, suffixes: Sequence[str]) -> str:
+    """A name without its suffix, of which the longest that fits is taken off: `.nii.gz`."""
+    text = name.as_posix()
+    for suffix in sorted(suffixes, key=len, reverse=True):
+        if text.lower().endswith(suffix):
+            return text[: -len(suffix)]
+    return name.with_suffix("").as_posix()
+
+
+def _files(path: Path, suffixes: Sequence[str]) -> list[tuple[Path, Path]]:
     """Names, relative to the folder that was given, and paths of image files."""
     if path.is_file():
         return [(Path(path.name), path)]
@@ -68,7 +81,9 @@ def _files(path: Path) -> list[tuple[Path, Path]]:
         for name, each in below
         if not any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
         and each.is_file()
-        and (name.suffix.lower() in SUFFIXES or _is_dicom(each))
+        and (
+            name.name.lower().endswith(tuple(suffixes)) or (".dcm" in suffixes and _is_dicom(each))
+        )
     ]
 
 

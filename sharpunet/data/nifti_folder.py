@@ -6,40 +6,38 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from melanet import lazy
 from melanet.console import progress_bar
 from melanet.data import DatasetBuilder, DatasetInfo, InputError, Sample
 from melanet.data.builders import list_images
-from melanet.data.dataset import MAX_CLASSES, MAX_SIDE
+from melanet.data.dataset import MAX_CLASSES
 from melanet.data.groups import GROUPS_FILE, find_groups, stem
 from melanet.data.readers.nifti import nifti_grid, read_nifti
 from sharpunet.data.ct import check_same_grid, whole_labels
 from sharpunet.data.folder import OwnOptions, match_masks, safe_ids
+from sharpunet.data.grids import (
+    AXES,
+    PERCENTILES,
+    SUFFIXES,
+    cut_tails,
+    grid_spacing,
+    resample,
+    resampled_size,
+    same_length,
+    to_grey,
+)
 from sharpunet.data.pairs import check_pairs
 from sharpunet.data.volumes import volume_samples
 
-if TYPE_CHECKING:
-    from scipy import ndimage
-else:
-    ndimage = lazy.module("scipy.ndimage")
-
-SUFFIXES = (".nii.gz", ".nii")
 INSTRUCTIONS = (
     "Put your volumes in its folder images and their masks (whole numbers, 0 is the background), "
     "on the same grid and under the same names or with _mask, _seg, _label and the like before or "
     "after them, in its folder masks"
 )
-#: Slices, rows and columns lead up, to the back and to the left, as scans are shown.
-AXES = "SPL"
 #: What number of the first channel some collections add to a volume's name.
 CHANNEL = "_0000"
-#: Of a volume's values; what lies beyond is cut off before they become 8 bits.
-PERCENTILES = (0.5, 99.5)
-SAME = 0.01  # share of a side by which a spacing may be off and still count as the same
 
 
 def holds_volumes(folder: Path) -> bool:
@@ -100,7 +98,7 @@ def _read(folder: Path) -> list[Sample]:
     samples = []
     for name, (image, mask) in pairs.items():
         shape, own = grids[name]
-        size = _resampled_size(shape, own, spacing)
+        size = resampled_size(shape, own, spacing)
         id = ids.get(name, name)
         slices = volume_samples(
             id, size[0], partial(read, image, mask, size),
@@ -115,47 +113,17 @@ def _grid(image: Path, mask: Path) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Shape and spacing of a volume: slices, rows, columns."""
     grid, mask_grid = nifti_grid(image, AXES), nifti_grid(mask, AXES)
     check_same_grid(mask, mask_grid, image, grid)
-    if grid.affine is None:
-        raise InputError(
-            f"{image}: does not say where its axes lead to (no affine), so that its slices and "
-            "their distances are not known; save it with one"
-        )
-    spacing = np.linalg.norm(grid.affine[:3, :3], axis=0)
-    return grid.shape, tuple(round(float(side), 4) for side in spacing)
+    return grid.shape, grid_spacing(grid, image)
 
 
 def _median(spacings: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
     return tuple(float(np.median(sides)) for sides in zip(*spacings, strict=True))
 
 
-def _resampled_size(
-    shape: Sequence[int], own: Sequence[float], spacing: Sequence[float]
-) -> tuple[int, ...]:
-    """The shape at another spacing; an axis whose spacing is the same keeps its own."""
-    return tuple(
-        count
-        if abs(side / wanted - 1) < SAME
-        else max(1, min(MAX_SIDE, round(count * side / wanted)))
-        for count, side, wanted in zip(shape, own, spacing, strict=True)
-    )
-
-
 def _read_volume(image: Path, mask: Path, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """A volume as 8 bits and its labels, resampled: linearly, and to the nearest label."""
-    values, labels = read_nifti(image, AXES), whole_labels(read_nifti(mask, AXES), str(mask))
-    low, high = np.percentile(values, PERCENTILES)
-    if low == high:
-        low, high = values.min(), values.max()
-    grey = (np.clip(values, low, high) - low) * (255 / max(high - low, np.finfo("float32").tiny))
-    return np.rint(_resample(grey, size, 1)).astype("uint8"), _resample(labels, size, 0)
-
-
-def _resample(values: np.ndarray, size: tuple[int, ...], order: int) -> np.ndarray:
-    if values.shape == size:
-        return values
-    factors = [wanted / have for wanted, have in zip(size, values.shape, strict=True)]
-    # By the centres of voxels: the volume keeps its extent in millimetres.
-    return ndimage.zoom(values, factors, order=order, mode="nearest", grid_mode=True)
+    labels = whole_labels(read_nifti(mask, AXES), str(mask))
+    return to_grey(resample(cut_tails(read_nifti(image, AXES)), size)), resample(labels, size, 0)
 
 
 def _notes(folder: Path) -> str:
@@ -163,7 +131,7 @@ def _notes(folder: Path) -> str:
     spacing = _median(spacings)
     sides = " × ".join(f"{side:g}" for side in spacing)
     resampled = sum(
-        any(abs(own / wanted - 1) >= SAME for own, wanted in zip(each, spacing, strict=True))
+        not all(same_length(own, wanted) for own, wanted in zip(each, spacing, strict=True))
         for each in spacings
     )
     low, high = PERCENTILES
@@ -181,7 +149,7 @@ def _finish(
     pairs = _pairs(folder)
     grids = {name: _grid(*paths) for name, paths in pairs.items()}
     spacing = _median([each for _, each in grids.values()])
-    sizes = [_resampled_size(*grid, spacing) for grid in grids.values()]
+    sizes = [resampled_size(*grid, spacing) for grid in grids.values()]
     values = _labels([mask for _, mask in pairs.values()])
     if options.classes and len(options.classes) != len(values):
         raise InputError(

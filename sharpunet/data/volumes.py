@@ -25,6 +25,8 @@ else:
     tf = lazy.module("tensorflow")
     pipelines = lazy.module("melanet.data.pipelines")
 
+#: Voxels of a patch along depth, height and width, which two cores train in minutes.
+PATCH_SIZE = (16, 32, 32)
 SLICE = re.compile(r"(?P<volume>.+)-\d+")
 
 
@@ -49,12 +51,27 @@ class Volume:
 
     def scaled(self) -> np.ndarray:
         """The pixels by their own minimum and maximum (eq. 2.7), float32; 0 if all are equal."""
-        low, high = int(self.pixels.min()), int(self.pixels.max())
-        return (self.pixels.astype("float32") - low) / max(high - low, 1)
+        return scale(self.pixels)
 
     def targets(self, classes: int) -> np.ndarray:
         """What a network should give, float32: the foreground, or one-hot for several classes."""
         return _targets(self.mask, classes)
+
+
+def scale(pixels: np.ndarray) -> np.ndarray:
+    """Pixels by their own minimum and maximum (eq. 2.7), float32; 0 if all are equal.
+
+    Args:
+        pixels: uint8.
+
+    Example:
+        >>> import numpy as np
+        >>> from sharpunet.data.volumes import scale
+        >>> scale(np.array([10, 20], "uint8")).tolist()
+        [0.0, 1.0]
+    """
+    low, high = int(pixels.min()), int(pixels.max())
+    return (pixels.astype("float32") - low) / max(high - low, 1)
 
 
 def volume_samples(
@@ -118,6 +135,28 @@ def volume_slices(ids: Sequence[str]) -> dict[str, list[str]]:
             raise InputError(f"{id}: is an image, not a slice of a volume, as NAME-000 would be")
         slices.setdefault(match["volume"], []).append(id)
     return slices
+
+
+def check_volumes(dataset: ImageDataset) -> None:
+    """Checks that a dataset holds volumes: slices, whose distance is known.
+
+    Args:
+        dataset: The dataset.
+
+    Raises:
+        InputError: If it holds images.
+
+    Example:
+        >>> from sharpunet.data import prepare
+        >>> from sharpunet.data.volumes import check_volumes
+        >>> check_volumes(prepare("phantom3d", ".", "prepared/phantom3d"))
+    """
+    if not dataset.info.spacing:
+        raise InputError(
+            f"{dataset.folder}: holds images, not slices of volumes; give volumes (NIfTI), or a "
+            "network of images"
+        )
+    volume_slices(dataset.ids())
 
 
 def read_volume(dataset: ImageDataset, slices: Sequence[str]) -> Volume:

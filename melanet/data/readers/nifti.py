@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -107,6 +108,42 @@ def read_nifti(path: Path, axes: str = "") -> np.ndarray:
     if affine is None or not axes:
         return values
     return orientations.apply_orientation(values, _change_of_axes(affine, axes))
+
+
+def labels_like(labels: np.ndarray, path: Path, axes: str = "") -> bytes:
+    """A NIfTI file (`.nii.gz`) with labels on the grid of another one.
+
+    Args:
+        labels: uint8, as `read_nifti` gives the values of `path` with the same `axes`.
+        path: The file that has the grid.
+        axes: As in `read_nifti`.
+
+    Raises:
+        InputError: If the file cannot be read.
+
+    Example:
+        >>> import gzip
+        >>> from pathlib import Path
+        >>> import nibabel, numpy as np
+        >>> from melanet.data.readers.nifti import labels_like
+        >>> nibabel.save(nibabel.Nifti1Image(np.zeros((8, 9, 3)), np.eye(4)), "scan.nii.gz")
+        >>> mask = labels_like(np.ones((3, 9, 8), "uint8"), Path("scan.nii.gz"), axes="SPL")
+        >>> nibabel.Nifti1Image.from_bytes(gzip.decompress(mask)).shape
+        (8, 9, 3)
+    """
+    volume = _open_nifti(path)
+    affine = _affine(volume)
+    if affine is not None and axes:
+        back = orientations.ornt_transform(
+            orientations.axcodes2ornt(axes), orientations.io_orientation(affine)
+        )
+        labels = orientations.apply_orientation(labels, back)
+    header = nibabel.Nifti1Header.from_header(volume.header)
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0  # those of the scan
+    made = nibabel.Nifti1Image(labels, volume.affine, header)
+    return gzip.compress(made.to_bytes(), mtime=0)
 
 
 def _open_nifti(path: Path) -> nibabel.Nifti1Image:

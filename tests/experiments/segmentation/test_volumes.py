@@ -91,4 +91,4 @@ def test_sizes_and_images_that_do_not_suit_are_named(tmp_path, capsys):
         (tmp_path / "polyps" / name).mkdir(parents=True)
         Image.fromarray(np.eye(32, dtype="uint8") * 255).save(tmp_path / "polyps" / name / "a.png")
     assert run_table(TABLE, images) == 2
-    assert "a: is an image, not a slice of a volume" in capsys.readouterr().err
+    assert "polyps: holds images, not slices of volumes" in capsys.readouterr().err
