@@ -117,7 +117,8 @@ def cut_tails(values: np.ndarray) -> np.ndarray:
     low, high = np.percentile(values, PERCENTILES)
     if low == high:
         low, high = values.min(), values.max()
-    return (np.clip(values, low, high) - low) * (255 / max(high - low, np.finfo("float32").tiny))
+    above = np.clip(values, low, high) - low
+    return above * (255 / (high - low)) if high > low else above
 
 
 def to_grey(values: np.ndarray) -> np.ndarray:

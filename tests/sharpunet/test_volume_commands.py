@@ -110,6 +110,25 @@ def test_predictions_resume_and_bad_volumes_are_named(tmp_path, capsys):
     assert pd.read_csv(out / "predictions.csv")["name"].tolist() == ["a", "b"]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_constant_volume_and_nifti_2_are_taken(tmp_path):
+    flat, other = tmp_path / "flat.nii", tmp_path / "other.nii"
+    nibabel.save(nibabel.Nifti1Image(np.full((9, 9, 9), 40, "int16"), np.eye(4)), flat)
+    nibabel.save(nibabel.Nifti2Image(np.eye(9)[None] * np.ones((9, 1, 1)), TURNED), other)
+    predict(bright_voxels(tmp_path / "m.keras"), [flat, other], tmp_path / "out")
+    assert not np.asarray(nibabel.load(tmp_path / "out/masks/flat.nii.gz").dataobj).any()
+    mask = nibabel.load(tmp_path / "out/masks/other.nii.gz")
+    assert isinstance(mask, nibabel.Nifti2Image)
+    np.testing.assert_array_equal(mask.dataobj[4], np.eye(9))
+
+
+def test_a_volume_of_another_format_is_named(tmp_path):
+    path = tmp_path / "brain.mgz"
+    nibabel.save(nibabel.MGHImage(np.zeros((8, 8, 8), "uint8"), np.eye(4)), path)
+    done = predict(bright_voxels(tmp_path / "m.keras"), path, tmp_path / "out")
+    assert list(done.refused.values()) == [f"{path}: is MGHImage, not NIfTI; convert it"]
+
+
 def test_a_network_is_trained_on_patches_and_tested_on_whole_volumes(tmp_path, capsys):
     folder, out = save_pairs(tmp_path / "own"), tmp_path / "out"
     words = [str(folder), "--model", "sharp_unet3d", "--patch-size", "8", "8", "8", "--epochs", "2"]

@@ -138,11 +138,11 @@ def labels_like(labels: np.ndarray, path: Path, axes: str = "") -> bytes:
             orientations.axcodes2ornt(axes), orientations.io_orientation(affine)
         )
         labels = orientations.apply_orientation(labels, back)
-    header = nibabel.Nifti1Header.from_header(volume.header)
+    header = volume.header.copy()
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0  # those of the scan
-    made = nibabel.Nifti1Image(labels, volume.affine, header)
+    made = type(volume)(labels, volume.affine, header)
     return gzip.compress(made.to_bytes(), mtime=0)
 
 
@@ -153,6 +153,8 @@ def _open_nifti(path: Path) -> nibabel.Nifti1Image:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # nibabel raises anything on a damaged header
         raise InputError(f"{path}: cannot be read as NIfTI ({error}); get it anew") from None
+    if not isinstance(volume, nibabel.Nifti1Image):
+        raise InputError(f"{path}: is {type(volume).__name__}, not NIfTI; convert it")
     if math.prod(volume.shape) > MAX_VOXELS:
         raise InputError(f"{path}: has shape {volume.shape}, more than {MAX_VOXELS:,} voxels")
     if volume.get_data_dtype().kind not in "biuf":
