@@ -1,6 +1,7 @@
 """The figure of all differences."""
 
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pytest
@@ -48,5 +49,5 @@ def test_labels_of_many_words_do_not_touch(words):
     figure = forest_plot([one, one])
     figure.canvas.draw()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
-    assert all(upper.y0 >= lower.y1 for upper, lower in zip(boxes, boxes[1:], strict=False))
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(boxes))
     plt.close(figure)
