@@ -98,4 +98,7 @@ def chosen_models(options: argparse.Namespace) -> Models:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of Gradio and TensorFlow can hold up the interpreter's own end
