@@ -3,7 +3,7 @@
     python -m experiments.results
 
 It reads `results/published`, see `results/README.md`, and writes `docs/results.md`, its figure
-`docs/results.svg`, and the table between two comments of `README.md`. Each sentence follows from
+`docs/results.svg`, and the table between two comments of `README.md`. Each verdict follows from
 its numbers; nothing is trained.
 """
 
@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.common.cli import run_cli
 from experiments.common.conclusions import (
+    Belief,
     Comparison,
-    Sentence,
+    beliefs,
     by_verdict,
     group,
-    group_settings,
-    sentence,
+    merge,
 )
 from experiments.common.markup import escape_markdown, markdown_table
 from experiments.common.records import config_hash
@@ -133,10 +133,10 @@ class Results:
         return [release for run in self.runs for release in run.releases]
 
     @property
-    def sentences(self) -> list[Sentence]:
-        """What a reader should believe."""
-        of_tables = [sentence(found) for found in group_settings(self.headlines)]
-        return of_tables + [each for release in self.releases for each in release.sentences]
+    def beliefs(self) -> list[Belief]:
+        """What a reader should believe of each claim and question."""
+        of_releases = [each for release in self.releases for each in release.beliefs]
+        return merge([*beliefs(self.headlines), *of_releases])
 
 
 def results_page(results: Results) -> str:
@@ -146,15 +146,11 @@ def results_page(results: Results) -> str:
         "Written by `python -m experiments.results` from the records in `results/published`; add a "
         "run there (see [its README](../results/README.md)), and do not edit this page.",
     ]
-    if results.sentences:
-        listed = "\n".join(
-            f"{number}. {each.markdown}" for number, each in enumerate(results.sentences, 1)
-        )
-        parts += ["## What to believe", listed, HOW_TO_READ, *results.notes]
+    if results.beliefs:
+        parts += ["## What to believe", *_list_beliefs(results), HOW_TO_READ, *results.notes]
     if results.headlines:
         parts.append(
-            "![The differences of all sentences with their 95% intervals, and what the thesis "
-            "prints](results.svg)"
+            "![All differences with their 95% intervals, and what the thesis prints](results.svg)"
         )
     parts += ["## Runs", _list_runs(results.runs)] if results.runs else [NO_RUNS]
     for run in results.runs:
@@ -165,8 +161,21 @@ def results_page(results: Results) -> str:
     return "\n\n".join([*parts, "## Earlier results", EARLIER]) + "\n"
 
 
+def _list_beliefs(results: Results) -> list[str]:
+    """The claims of the thesis, then what it does not claim; numbered throughout."""
+    number, parts = 0, []
+    for made, heading in ((True, "### What the thesis claims"), (False, "### What else one asks")):
+        lines = []
+        for each in results.beliefs:
+            if each.claim.made == made:
+                number += 1
+                lines.append(f"{number}. {each.markdown}")
+        parts += [heading, "\n".join(lines)] if lines else []
+    return parts
+
+
 def draw(results: Results) -> bytes:
-    """The differences of the page's sentences as an SVG, which names what it was drawn from."""
+    """The differences of the page's verdicts as an SVG, which names what it was drawn from."""
     import matplotlib
 
     from experiments.common.forest import forest_plot
@@ -199,7 +208,7 @@ def fill_readme(path: Path, results: Results) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"{path}: has no lines {BEGIN} and {END} for the table")
-    table = summary_table(results) if results.sentences else NO_RUNS
+    table = summary_table(results) if results.beliefs else NO_RUNS
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 

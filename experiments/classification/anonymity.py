@@ -1,6 +1,7 @@
 """Tests of synthetic images: are they anonymous (section 2.3.6), and how good are they?"""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -102,7 +103,7 @@ def examine(
         found[space] = reidentification(of_synthetic, of_parents, sources, parents["group"])
         index, distance = nearest(of_synthetic, of_real)
         nearest_real[space] = pd.DataFrame({"real": real.index[index], "distance": distance})
-    distances = _distances(  # of features, the last space
+    distances = feature_distances(  # of features, the last space
         of_synthetic[_first_of_each(synthetic.metadata["group"])],
         of_real[_first_of_each(real["group"])],
         of_parents[_first_of_each(parents["group"])],
@@ -119,16 +120,19 @@ def _control(embed: Callable, source: ImageDataset, held_out: pd.DataFrame) -> d
     return {"held_out": images, "held_out_patients": held_out["group"]}
 
 
-def _distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
+def feature_distances(synthetic, real, parents, seed) -> dict[str, tuple[float, float]]:
     """KID and standard error of the synthetic images, their sources, and halves of the real ones.
 
     Each array holds one image per patient, because the estimate needs independent samples.
-    Comparisons with too few patients are left out. The channels are standardised by all real
-    images: the kernel is made for features of about that size, and others drown it in noise.
+    Comparisons with too few patients are left out. The features are centred, and scaled to a mean
+    variance of 1 over all real images: the kernel is made for features of about that size, and
+    others drown it in noise. All channels have one scale, because a channel that no real image
+    excites has none of its own.
     """
     everything = np.concatenate([real, parents])
-    mean, deviation = everything.mean(axis=0), np.maximum(everything.std(axis=0), 1e-6)
-    synthetic, real, parents = ((each - mean) / deviation for each in (synthetic, real, parents))
+    mean = everything.mean(axis=0)
+    scale = max(math.sqrt(everything.var(axis=0).mean()), 1e-6)
+    synthetic, real, parents = ((each - mean) / scale for each in (synthetic, real, parents))
     order = np.random.default_rng(seed).permutation(len(real))
     halves = order[: len(real) // 2], order[len(real) // 2 :]
     compared = {

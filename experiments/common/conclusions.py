@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 HIGHER, LOWER, NOT_SHOWN = ("better", "higher"), ("worse", "lower"), "no difference shown"
 SUPPORTS, WEAKENS, OPEN = "supports", "weakens", "leaves open"
-#: What each bearing does to a claim; and how it answers what the thesis does not claim.
-CONSEQUENCES = {
-    SUPPORTS: "This supports the claim that {}",
-    WEAKENS: "This weakens the claim that {}",
-    OPEN: "This leaves open whether {}",
-}
+#: How each bearing answers what the thesis does not claim.
 ANSWERS = {SUPPORTS: "yes", WEAKENS: "no", OPEN: "open"}
+#: What was done to a claim, or how a question is answered, by `Comparison.answer`.
+VERDICTS = {
+    SUPPORTS: "supported",
+    WEAKENS: "weakened",
+    OPEN: "left open",
+    **{answer: answer for answer in ANSWERS.values()},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,13 +248,13 @@ def by_verdict(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Sentence:
-    """What a group of comparisons says, as plain text.
+class Finding:
+    """What the comparisons of one claim show on one dataset by one protocol, as plain text.
 
     Attributes:
         dataset: On what.
         where: Protocol and setting.
-        text: What was found, and what it does to the claim.
+        text: A sentence with the differences and their intervals.
         answers: How often each answer was found.
     """
 
@@ -261,22 +263,76 @@ class Sentence:
     text: str
     answers: dict[str, int]
 
+
+@dataclasses.dataclass(frozen=True)
+class Belief:
+    """What a reader should believe of a claim.
+
+    Attributes:
+        claim: The claim.
+        findings: What it rests on.
+    """
+
+    claim: Claim
+    findings: Sequence[Finding]
+
+    @property
+    def answers(self) -> Counter[str]:
+        """How often each answer was found."""
+        return sum((Counter(each.answers) for each in self.findings), Counter())
+
+    @property
+    def verdict(self) -> str:
+        """What the findings do to the claim, or how they answer it: `"open"`, or counted."""
+        counts = self.answers
+        if len(counts) == 1:
+            return VERDICTS[next(iter(counts))]
+        return ", ".join(f"{VERDICTS[name]} by {counts[name]}" for name in VERDICTS if counts[name])
+
+    @property
+    def subject(self) -> str:
+        """The claim or question, as plain text."""
+        return f"{self.claim.heading[0].upper()}{self.claim.heading[1:]}"
+
+    @property
+    def text(self) -> str:
+        """The claim or question with its verdict, as plain text."""
+        if self.claim.made:
+            return f"{self.subject}: {self.verdict}."
+        return f"{self.subject} {self.verdict.capitalize()}."
+
     @property
     def markdown(self) -> str:
-        """As a paragraph of Markdown."""
-        dataset, where, text = map(escape_markdown, (self.dataset, self.where, self.text))
-        return f"**{dataset}** ({where}): {text}"
+        """The verdict with what it rests on, as the text of a numbered item."""
+        lines = [f"**{escape_markdown(self.text)}**"]
+        for each in self.findings:
+            dataset, where, text = map(escape_markdown, (each.dataset, each.where, each.text))
+            lines.append(f"    - {dataset}: {text} *{where}*")
+        return "\n".join(lines)
 
 
-def sentence(comparisons: Sequence[Comparison]) -> Sentence:
-    """What a group of comparisons says."""
+def beliefs(comparisons: Sequence[Comparison]) -> list[Belief]:
+    """What a reader should believe of each claim, in order."""
+    found = group_settings(comparisons)
+    return merge([Belief(each[0].claim, [finding(each)]) for each in found])
+
+
+def merge(found: Sequence[Belief]) -> list[Belief]:
+    """One belief per claim, with all findings."""
+    findings: dict[Claim, list[Finding]] = {}
+    for each in found:
+        findings.setdefault(each.claim, []).extend(each.findings)
+    return [Belief(claim, together) for claim, together in findings.items()]
+
+
+def finding(comparisons: Sequence[Comparison]) -> Finding:
+    """What comparisons of one claim on one dataset by one protocol show."""
     first = comparisons[0]
-    said = _one(first) if len(comparisons) == 1 else _several(comparisons)
     common = ", ".join(part for part in _parts(first) if part in _common_parts(comparisons))
-    return Sentence(
+    return Finding(
         dataset=first.dataset,
-        where=f"protocol {first.protocol}, {common}",
-        text=f"{said} {_consequence(comparisons)}",
+        where=f"Protocol {first.protocol}, {common}.",
+        text=_one(first) if len(comparisons) == 1 else _several(comparisons),
         answers=dict(Counter(each.answer for each in comparisons)),
     )
 
@@ -298,7 +354,7 @@ def _one(each: Comparison) -> str:
         )
     return (
         f"no difference in {each.metric} is shown between {each.contender} and {each.baseline}: "
-        f"{each.difference:+.2f} points ({'; '.join(details)})."
+        f"{each.difference:+.2f} points ({'; '.join(details)}){_ruled_out([each])}."
     )
 
 
@@ -323,7 +379,7 @@ def _several(comparisons: Sequence[Comparison]) -> str:
     ]
     return (
         f"{metric} in {len(comparisons)} comparisons{compared} (points, 95% intervals over "
-        f"{over}{thesis}) – {'; '.join(parts)}."
+        f"{over}{thesis}) – {'; '.join(parts)}{_ruled_out(comparisons)}."
     )
 
 
@@ -340,20 +396,7 @@ def _caveat(each: Comparison) -> str:
     return " (did not learn)" if each.untrained else ""
 
 
-def _consequence(comparisons: Sequence[Comparison]) -> str:
-    claim, counts = comparisons[0].claim, Counter(each.bearing for each in comparisons)
-    if not claim.made:
-        return f"Whether {claim}: {_count(counts, ANSWERS)}."
-    if len(counts) == 1:
-        [bearing] = counts
-        ruled_out = bearing == WEAKENS and not any(e.verdict in LOWER for e in comparisons)
-        reason = ": a gain as large as the thesis's is ruled out" if ruled_out else ""
-        return f"{CONSEQUENCES[bearing].format(claim)}{reason}."
-    verbs = {SUPPORTS: "supported", WEAKENS: "weakened", OPEN: "left open"}
-    return f"The claim that {claim} is {_count(counts, verbs)}."
-
-
-def _count(counts: Counter, words: dict[str, str]) -> str:
-    if len(counts) == 1:
-        return words[next(iter(counts))]
-    return ", ".join(f"{words[name]} by {counts[name]}" for name in words if counts[name])
+def _ruled_out(comparisons: Sequence[Comparison]) -> str:
+    """Why comparisons without a difference weaken a claim, if all do."""
+    weakened = all(each.bearing == WEAKENS and each.verdict not in LOWER for each in comparisons)
+    return "; a gain as large as the thesis's is ruled out" if weakened else ""

@@ -13,12 +13,12 @@ from typing import Any
 
 from experiments.common.conclusions import (
     ANSWERS,
-    CONSEQUENCES,
     OPEN,
     SUPPORTS,
     WEAKENS,
+    Belief,
     Claim,
-    Sentence,
+    Finding,
     direction,
 )
 from experiments.common.markup import escape_markdown, markdown_table
@@ -84,20 +84,15 @@ class Release:
         )
 
     @property
-    def sentences(self) -> list[Sentence]:
+    def beliefs(self) -> list[Belief]:
         """On anonymity, and on quality where KID could be estimated."""
-        anonymous = (
-            "the real image nearest to a translated one gives its source patient away: "
-            f"{self.traced}. "
-            f"{CONSEQUENCES[self.bearing].format(ANONYMOUS)}."
-        )
-        texts = [(anonymous, self.bearing)]
+        anonymous = f"the real image nearest to a translated one is of its source: {self.traced}."
+        found = [(ANONYMOUS, anonymous, self.bearing)]
         if {TRANSLATED, SOURCES} <= self.record["kid"].keys():
-            closer = self._closer
-            texts.append((f"{self._kid}. Whether {CLOSER}: {closer}.", closer))
+            found.append((CLOSER, f"{self._kid}.", self._closer))
         return [
-            Sentence(self.record["title"], self._setting, text, {answer: 1})
-            for text, answer in texts
+            Belief(claim, [Finding(self.record["title"], f"{self._setting}.", text, {answer: 1})])
+            for claim, text, answer in found
         ]
 
     @property

@@ -244,7 +244,7 @@ def write_report(out: Path, title: str, sections: Sequence[Section]) -> Path:
     Returns:
         The page.
     """
-    from experiments.common.conclusions import group, sentence
+    from experiments.common.conclusions import beliefs
     from experiments.common.forest import forest_plot
 
     compared = [each for section in sections for each in section.comparisons]
@@ -255,7 +255,7 @@ def write_report(out: Path, title: str, sections: Sequence[Section]) -> Path:
     values = {
         "title": title,
         "sections": sections,
-        "sentences": [sentence(found) for found in group(compared)],
+        "beliefs": beliefs(compared),
         "forest": forest,
     }
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

@@ -80,9 +80,10 @@ def test_the_page_gathers_own_tables_and_unfinished_published_runs(own):
     assert page.index("A &lt;b&gt; run") < page.index("Own table")
     assert "4 trainings are missing (cvc_clinicdb-unet-r0-f2, " in page
     assert SEGMENTATION in page
-    found = page.partition('id="found"')[2].partition("</ul>")[0]
-    assert found.count("<li>") == 3
-    assert "<b>ISBI-2012</b>" in found
+    found = page.partition('id="found"')[2].partition("</section>")[0]
+    assert found.count("<li><b>") == 2  # two claims
+    assert found.count("<li>") == 2 + 3
+    assert "<li>ISBI-2012: " in found
     assert 'class="answer supports">supports<' in found
     assert (own.parent / "report/figures/differences.pdf").is_file()
 
@@ -111,7 +112,7 @@ def test_the_latex_file_holds_every_table_and_escapes_text(own):
     latex = (own.parent / "report/report.tex").read_text()
     assert r"\section{Own table}" in latex
     assert r"70.00 $\pm$ 1.00" in latex
-    assert r"sharp is better" in latex
+    assert r"Sharp is better" in latex
     assert "<&>" not in latex
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
     assert "figures/differences" in latex

@@ -94,13 +94,14 @@ def test_a_run_is_a_section_and_says_what_to_believe(tmp_path, written):
     write_run(tmp_path / "runs" / "cvc", records, commands=[SEGMENTATION], reductions=reductions)
     page, readme = written()
     beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
-    assert (
-        "1. **CVC-ClinicDB** (protocol thesis, 96 × 128, random weights, float32, 4 folds × 1)"
-        in beliefs
-    )
+    claims = beliefs.partition("### What the thesis claims")[2]
+    assert "1. **Sharp skip connections segment better" in claims
+    assert "    - CVC-ClinicDB: the Jaccard" in claims
+    assert "*Protocol thesis, 96 × 128, random weights, float32, 4 folds × 1.*" in claims
+    assert "### What else one asks" not in beliefs  # nothing else was run
     assert "the Jaccard of Sharp U-Net is 10.50 points higher than that of U-Net" in beliefs
     assert "the thesis prints +5.87" in beliefs
-    assert "This supports the claim that sharp skip connections" in beliefs
+    assert "than plain ones (section 3.3.5): supported.**" in beliefs
     assert "| CVC-ClinicDB | thesis | 70.02 ± 9.37 |" in page
     assert "](results.svg)" in beliefs
     assert "<svg" in (tmp_path / "page.svg").read_text()
@@ -121,7 +122,7 @@ def test_what_never_left_a_constant_prediction_is_evidence_for_nothing(tmp_path,
     page, readme = written()
     assert "4 of 4 trainings of U-Net never left a constant prediction: leaves open" in page
     assert "| leaves open |" in readme
-    assert "This leaves open whether sharp skip connections" in page
+    assert "than plain ones (section 3.3.5): left open.**" in page
 
 
 def test_an_unfinished_run_says_so(tmp_path, written):
@@ -153,7 +154,7 @@ def test_protocols_are_compared_on_the_same_images(tmp_path, written):
     assert "U-Net under thesis less U-Net under clean | +5.00 (+5.00 to +5.00) over 16" in section
     assert section.count("| higher: yes |") == 2
     assert "| yes (2 of 2) |" in readme
-    assert "Whether splitting the images of a group flatters: yes." in page
+    assert "**Splitting the images of a group flatters? Yes.**" in page
     assert readme.count("sharp skip connections") == 1  # of the thesis's protocol
 
 
@@ -169,23 +170,26 @@ def test_a_run_of_chapter_2_answers_the_table_s_questions(tmp_path, written):
     beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
     assert "the sensitivity of MelaNet is 70.00 points higher than that of VGG-GAP" in beliefs
     assert "the thesis prints +44.00" in beliefs
-    assert "Whether MelaNet keeps the specificity: " in beliefs
+    assert "**MelaNet keeps the specificity? " in beliefs
     assert "few synthetic images" not in beliefs  # neither augmented condition is there
     assert "weights vgg16.h5, float32, 2 seeds" in readme
     assert "| MelaNet | thesis | 81.18 | 70.67 |" in page
     assert "Unfinished: 4 of 8" in page
 
 
-def test_tests_of_anonymity_and_quality_are_sentences_a_section_and_rows(tmp_path, written):
+def test_tests_of_anonymity_and_quality_are_verdicts_a_section_and_rows(tmp_path, written):
     run = write_run(tmp_path / "runs" / "isic", [], commands=[MELANOMA])
     write_release(run, hits=90, kid=(0.1, 0.01))
     page, readme = written()
     beliefs = page.partition("## What to believe")[2].partition("## Runs")[0]
-    assert "1. **ISIC-2016** (CycleGAN of 3 epochs, seed 0, 64 × 64, 100 translated" in beliefs
-    assert "away: 90 of 100 by pixels (95% interval 80.0% to 95.0%, by chance 1.0%)" in beliefs
-    assert "This weakens the claim that a synthetic image is attributed to no" in beliefs
+    assert "*CycleGAN of 3 epochs, seed 0, 64 × 64, 100 translated images.*" in beliefs
+    assert (
+        "of its source: 90 of 100 by pixels (95% interval 80.0% to 95.0%, by chance 1.0%)"
+        in beliefs
+    )
+    assert "1. **A synthetic image is attributed to no" in beliefs
     assert "translated 0.100 (0.080 to 0.120), their sources 0.500 (0.480 to 0.520)" in beliefs
-    assert "nearer to the rare class than those that they were made from: yes." in beliefs
+    assert "nearer to the rare class than those that they were made from? Yes.**" in beliefs
     assert "| nearest is the own source patient | 90 of 100 |" in page
     assert "--source PREPARED --out DIR --encoder vgg_gap --weights vgg16.h5 --seed 0" in page
     assert readme.count("| ISIC-2016: CycleGAN of 3 epochs") == 2
@@ -197,7 +201,7 @@ def test_tests_of_anonymity_and_quality_are_sentences_a_section_and_rows(tmp_pat
 )
 def test_kid_is_an_answer_only_beyond_both_standard_errors(kid, answer, tmp_path):
     release = read_release(write_release(tmp_path, hits=0, kid=kid))
-    anonymous, closer = release.sentences
+    anonymous, closer = release.beliefs
     assert list(closer.answers) == [answer]
     assert list(anonymous.answers) == ["leaves open"]  # that no patient is found proves nothing
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from experiments.classification.anonymity import Evidence, _pixels, verdict
-from experiments.common.releases import read_release
+from experiments.classification.anonymity import Evidence, _pixels, feature_distances, verdict
+from experiments.common.releases import HALVES, SOURCES, TRANSLATED, read_release
 from experiments.synthetic_dataset import main
 from melanet.cyclegan import CycleGAN, build_cyclegan
 from melanet.data import DatasetInfo, Sample, open_dataset, write_dataset, writing
@@ -199,6 +199,21 @@ def test_pixels_find_a_copy_that_is_mirrored_and_shifted_by_three_pixels():
     assert index.tolist() == list(range(6))
     assert distance.max() < 1e-3
     assert nearest(embedded[1], embedded[2])[1].min() > 1
+
+
+def test_a_channel_that_no_real_image_excites_does_not_decide_the_distance():
+    random = np.random.default_rng(0)
+    translated, real, sources = random.gamma(2, 5, (3, 40, 16))
+    for features in (translated, real, sources):
+        features[:, 0] = 0
+    before = feature_distances(translated, real, sources, seed=0)
+    translated[::2, 0] = 0.01
+    after = feature_distances(translated, real, sources, seed=0)
+    assert after[TRANSLATED] == pytest.approx(before[TRANSLATED], abs=1e-3)
+    assert abs(after[TRANSLATED][0]) < 1
+    assert after[HALVES] == before[HALVES]
+    louder = feature_distances(*(10 * each for each in (translated, real, sources)), seed=0)
+    assert louder[SOURCES] == pytest.approx(after[SOURCES])
 
 
 def test_the_card_says_who_the_control_is_or_that_there_is_none(tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from experiments.classification.conclusions import compare_protocols
-from experiments.common.conclusions import group, sentence
+from experiments.common.conclusions import beliefs, group
 from experiments.common.table import parse
 from experiments.table_2_1 import TABLE as MELANOMA
 from experiments.table_2_2 import TABLE as COVID
@@ -36,9 +36,10 @@ def test_classifiers_and_conditions_are_one_answer():
     assert [each.difference for each in raised] == [0, 100, 0, 0]
     assert [each.printed for each in raised] == pytest.approx([34.78, 43.48, 8.69, 10.86], abs=0.01)
     assert [each.bearing for each in raised] == ["weakens", "supports", "weakens", "weakens"]
-    said = sentence(raised).text
-    assert "higher: VGG-16, Real + both synthetic +100.00" in said
-    assert "supported by 1, weakened by 3" in said
+    [belief] = beliefs(raised)
+    [found_on_it] = belief.findings
+    assert "higher: VGG-16, Real + both synthetic +100.00" in found_on_it.text
+    assert belief.verdict == "supported by 1, weakened by 3"
     assert {each.answer for each in cost} == {"open"}
     assert {each.metric for each in ranking} == {"AUC"}
     assert "| VGG-16 | Real + both synthetic | thesis | 63.04 |" in found.table
