@@ -124,15 +124,9 @@ def feature_distances(synthetic, real, parents, seed) -> dict[str, tuple[float, 
     """KID and standard error of the synthetic images, their sources, and halves of the real ones.
 
     Each array holds one image per patient, because the estimate needs independent samples.
-    Comparisons with too few patients are left out. The features are centred, and scaled to a mean
-    variance of 1 over all real images: the kernel is made for features of about that size, and
-    others drown it in noise. All channels have one scale, because a channel that no real image
-    excites has none of its own.
+    Comparisons with too few patients are left out.
     """
-    everything = np.concatenate([real, parents])
-    mean = everything.mean(axis=0)
-    scale = max(math.sqrt(everything.var(axis=0).mean()), 1e-6)
-    synthetic, real, parents = ((each - mean) / scale for each in (synthetic, real, parents))
+    synthetic, real, parents = _standardise(synthetic, real, parents)
     order = np.random.default_rng(seed).permutation(len(real))
     halves = order[: len(real) // 2], order[len(real) // 2 :]
     compared = {
@@ -145,6 +139,23 @@ def feature_distances(synthetic, real, parents, seed) -> dict[str, tuple[float, 
         for name, pair in compared.items()
         if min(map(len, pair)) >= MIN_PATIENTS
     }
+
+
+def _standardise(synthetic, real, parents) -> list[np.ndarray]:
+    """Features of about the size that KID's kernel is made for; others drown it in noise.
+
+    Channels are standardised by all real images. One that they hardly excite gets a tenth of the
+    usual deviation, and all images get one length: else a single channel or image decides.
+    """
+    everything = np.concatenate([real, parents])
+    mean, deviation = everything.mean(axis=0), everything.std(axis=0)
+    least = max(0.1 * math.sqrt((deviation**2).mean()), 1e-6)
+    scaled = [(each - mean) / np.maximum(deviation, least) for each in (synthetic, real, parents)]
+    lengths = [np.linalg.norm(each, axis=1, keepdims=True) for each in scaled]
+    size = math.sqrt(real.shape[1])
+    return [
+        size * each / np.maximum(length, 1e-6) for each, length in zip(scaled, lengths, strict=True)
+    ]
 
 
 def _first_of_each(groups: pd.Series) -> np.ndarray:
