@@ -98,10 +98,4 @@ def chosen_models(options: argparse.Namespace) -> Models:
 
 
 if __name__ == "__main__":
-    code = main()
-    if code:
-        sys.exit(code)
-    # A page was served: threads of Gradio and TensorFlow can hold up the interpreter's own end.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    sys.exit(main())

@@ -189,11 +189,14 @@ def address(results, tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["--results", str(results), "--port", str(port)]
+    # A job in the background of a shell ignores Ctrl-C, and so would all that it starts.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.demo", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     said = []
     for line in process.stdout:
         said.append(line)

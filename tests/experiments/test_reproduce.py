@@ -16,8 +16,8 @@ def test_one_page_shows_both_chapters(tmp_path, monkeypatch, capsys):
     page = (out / "index.html").read_text()
     for title in (reproduce.SEGMENTATION.title, reproduce.CLASSIFICATION.title):
         assert f">{title}</h2>" in page
-    found = page.partition('id="found"')[2].partition("</ul>")[0]
-    assert found.count("<li><b>Phantom</b>") >= 3  # sharp or plain, ranking, sensitivity
+    found = page.partition('id="found"')[2].partition("</section>")[0]
+    assert found.count("<li>Phantom: ") >= 3  # sharp or plain, ranking, sensitivity
     assert (out / "report.tex").is_file()
     assert "first filters 16 and 16" in page
     assert (out / "segmentation" / "table.csv").is_file()
