@@ -230,10 +230,11 @@ def comparison_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def summary_table(results: Results) -> str:
-    """One row per claim and setting."""
-    headings = ["Claim or question", "On", "Difference, 95% interval", "Thesis", "Verdict"]
-    rows = [_summary_row(found) for found in group(results.headlines)]
-    rows += [row for release in results.releases for row in release.rows]
+    """One row per claim of the thesis and setting."""
+    headings = ["The thesis claims that", "On", "Difference, 95% interval", "Thesis", "Verdict"]
+    claimed = [found for found in group(results.headlines) if found[0].claim.made]
+    rows = [_summary_row(found) for found in claimed]
+    rows += [release.row for release in results.releases]
     return markdown_table(headings, [list(map(escape_markdown, row)) for row in rows])
 
 

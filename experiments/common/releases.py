@@ -96,14 +96,10 @@ class Release:
         ]
 
     @property
-    def rows(self) -> list[list[str]]:
+    def row(self) -> list[str]:
         """Of the README's table: claim, place, difference, what the thesis prints, verdict."""
-        found = [[ANONYMOUS.heading, self.place, f"patients found: {self.traced}", "–"]]
-        verdicts = [self.bearing]
-        if {TRANSLATED, SOURCES} <= self.record["kid"].keys():
-            found.append([CLOSER.heading, self.place, self._kid, "–"])
-            verdicts.append(self._closer)
-        return [[*row, verdict] for row, verdict in zip(found, verdicts, strict=True)]
+        found = f"patients found: {self.traced}"
+        return [ANONYMOUS.heading, self.place, found, "–", self.bearing]
 
     @property
     def _kid(self) -> str:
